@@ -1,0 +1,3 @@
+export * from './runtime/span-runtime.ts'
+export * from './graph/span-graph.ts'
+export * from './checkpoint/model.ts'

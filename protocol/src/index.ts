@@ -1,0 +1,21 @@
+/**
+ * What two skein peers must agree on: words, messages, tensors, announcements, and the ports through which they reach the
+ * world. Nothing here knows what a model or a route is. Implementations that need Node.js are in `@skein/protocol/node`.
+ *
+ * @packageDocumentation
+ */
+export * from './announcement/announcement.ts'
+export * from './block-range.ts'
+export * from './errors.ts'
+export * from './ids.ts'
+export * from './limits.ts'
+export * from './messages/control.ts'
+export * from './messages/link.ts'
+export * from './numerics.ts'
+export * from './ports/clock.ts'
+export * from './ports/identity.ts'
+export * from './ports/logger.ts'
+export * from './ports/network.ts'
+export * from './ports/random.ts'
+export * from './ports/storage.ts'
+export * from './versions.ts'
