@@ -1,0 +1,91 @@
+import { type Clock, describeError, WireErrorCode } from '@skein/protocol'
+import type { CacheKey, SpanRuntime, TurnEntry, TurnOutput } from '../runtime/span-runtime.ts'
+import { planTurn, planTurnDefaults, type PlanTurnOptions } from './plan-turn.ts'
+
+export interface TurnSchedulerComponents {
+  readonly runtime: SpanRuntime
+  readonly clock: Clock
+}
+
+/** Called once with what came of an entry. `computeUs` is this entry's share, by rows, of its turn's compute. */
+export type EntryCallback = (output: TurnOutput, computeUs: number) => void
+
+interface Waiting extends TurnEntry {
+  readonly done: EntryCallback
+}
+
+/**
+ * Feeds the runtime with turns: while one turn runs, the entries that arrive wait and are gathered into the next. There is
+ * never more than one turn under way, so that an arriving decode step waits for one turn at the most.
+ */
+export class TurnScheduler {
+  readonly #components: TurnSchedulerComponents
+  readonly #options: PlanTurnOptions
+  #waiting: Waiting[] = []
+  #turnStartedAtMs: number | undefined
+  #failure: string | undefined
+
+  constructor(components: TurnSchedulerComponents, options: Partial<PlanTurnOptions> = {}) {
+    this.#components = components
+    this.#options = { ...planTurnDefaults, ...options }
+  }
+
+  /** Rows that wait, those of the running turn not counted. */
+  get queuedRows(): number {
+    return this.#waiting.reduce((sum, entry) => sum + entry.rows, 0)
+  }
+
+  /** How long the present turn has been running; 0 when none is. */
+  get turnMs(): number {
+    return this.#turnStartedAtMs === undefined ? 0 : this.#components.clock.monotonicMs() - this.#turnStartedAtMs
+  }
+
+  /** Queues rows of one session. The caller bounds how many it has queued. `done` is never called from inside `submit`. */
+  submit(entry: TurnEntry, done: EntryCallback): void {
+    this.#waiting.push({ ...entry, done })
+    if (this.#turnStartedAtMs === undefined) {
+      // Not at once: what arrives in the same tick of the event loop belongs into the same turn.
+      this.#turnStartedAtMs = this.#components.clock.monotonicMs()
+      queueMicrotask(() => void this.#runTurns())
+    }
+  }
+
+  /** Forgets what waits for a session; its callbacks are not called. A turn under way goes on, and its result is dropped by the caller. */
+  discard(cache: CacheKey): void {
+    this.#waiting = this.#waiting.filter((entry) => entry.cache !== cache)
+  }
+
+  async #runTurns(): Promise<void> {
+    const { clock } = this.#components
+    for (;;) {
+      const chosen = planTurn(this.#waiting, this.#options)
+      if (chosen.length === 0) break
+      const taken = new Set(chosen)
+      const entries = chosen.map((index) => this.#waiting[index] as Waiting)
+      this.#waiting = this.#waiting.filter((_, index) => !taken.has(index))
+      this.#turnStartedAtMs = clock.monotonicMs()
+      await this.#runTurn(entries)
+    }
+    this.#turnStartedAtMs = undefined
+  }
+
+  async #runTurn(entries: readonly Waiting[]): Promise<void> {
+    let outputs: readonly TurnOutput[]
+    let computeUs = 0
+    try {
+      if (this.#failure !== undefined) throw new Error(this.#failure)
+      const result = await this.#components.runtime.run(entries)
+      outputs = result.outputs
+      computeUs = result.computeUs
+    } catch (error) {
+      // The runtime as a whole has failed: nobody's rows can be computed any more.
+      this.#failure = describeError(error)
+      outputs = entries.map(() => ({ ok: false, code: WireErrorCode.Internal, message: `the runtime has failed: ${this.#failure}` }))
+    }
+    const rows = entries.reduce((sum, entry) => sum + entry.rows, 0)
+    for (const [index, entry] of entries.entries()) {
+      const output = outputs[index] ?? { ok: false as const, code: WireErrorCode.Internal, message: 'the runtime returned too few outputs' }
+      entry.done(output, Math.round((computeUs * entry.rows) / rows))
+    }
+  }
+}

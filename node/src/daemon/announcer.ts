@@ -1,0 +1,92 @@
+import {
+  type Announcement,
+  type CancelTimer,
+  type Clock,
+  describeError,
+  type Identity,
+  type Logger,
+  nextSequence,
+  type SignedAnnouncement,
+  signAnnouncement,
+  type Storage
+} from '@skein/protocol'
+
+/** All of an announcement but what the announcer adds itself. */
+export type AnnouncementFacts = Omit<Announcement, 'peer' | 'sequence' | 'lifeMs'>
+
+export interface AnnouncerComponents {
+  readonly clock: Clock
+  readonly storage: Storage
+  readonly identity: Identity
+  readonly logger: Logger
+  /** Hands a new announcement to the directory. */
+  readonly publish: (record: SignedAnnouncement) => void
+}
+
+export interface AnnouncerInit {
+  /** How long an announcement holds. @default 90_000 */
+  readonly lifeMs: number
+  /** How often it is refreshed: two may be lost before it ends. @default 30_000 */
+  readonly refreshMs: number
+}
+
+export const announcerDefaults: AnnouncerInit = { lifeMs: 90_000, refreshMs: 30_000 }
+
+const sequenceFile = 'announcement-sequence'
+
+/** Keeps the swarm told of what this node is: at once when something changes, and again before the last word expires. */
+export class Announcer {
+  readonly #components: AnnouncerComponents
+  readonly #init: AnnouncerInit
+  #sequence = 0
+  #facts: AnnouncementFacts | undefined
+  #cancelTimer: CancelTimer | undefined
+
+  constructor(components: AnnouncerComponents, init: Partial<AnnouncerInit> = {}) {
+    this.#components = components
+    this.#init = { ...announcerDefaults, ...init }
+  }
+
+  /** Reads the last sequence that an earlier process of this identity used, so that ours replace its announcements. */
+  async start(): Promise<void> {
+    try {
+      const bytes = await this.#components.storage.read(sequenceFile)
+      const persisted = bytes === undefined ? 0 : Number(new TextDecoder().decode(bytes))
+      if (Number.isSafeInteger(persisted) && persisted > 0) this.#sequence = persisted
+    } catch (error) {
+      this.#components.logger.warn('cannot read the sequence of the last announcement; the clock is used instead', {}, error)
+    }
+  }
+
+  /** The next announcement says this, and so does each refresh. */
+  announce(facts: AnnouncementFacts): SignedAnnouncement {
+    this.#facts = facts
+    const { clock, identity } = this.#components
+    this.#sequence = nextSequence(this.#sequence, clock.wallMs())
+    const record = signAnnouncement(identity, { ...facts, peer: identity.peerId, sequence: this.#sequence, lifeMs: this.#init.lifeMs })
+    this.#components.publish(record)
+    void this.#persist()
+    this.#cancelTimer?.()
+    this.#cancelTimer = clock.setTimer(this.#init.refreshMs, () => this.#refresh())
+    return record
+  }
+
+  /** No refresh follows. The last word, such as `offline`, stands until it expires. */
+  stop(): void {
+    this.#cancelTimer?.()
+    this.#facts = undefined
+  }
+
+  #refresh(): void {
+    if (this.#facts !== undefined) this.announce(this.#facts)
+  }
+
+  async #persist(): Promise<void> {
+    try {
+      await this.#components.storage.write(sequenceFile, new TextEncoder().encode(String(this.#sequence)))
+    } catch (error) {
+      // A later start then falls back on the clock, which is right unless that was set back.
+      this.#components.logger.warn('cannot keep the sequence of the announcement', { reason: describeError(error) })
+    }
+  }
+}
