@@ -1,1 +1,14 @@
-export {}
+/**
+ * What tests of every package use: a clock that stands still, seeded randomness, identities, a network in memory, and the
+ * compliance suites of the ports. Production code never imports it.
+ *
+ * @packageDocumentation
+ */
+export { memoryAddress, memoryInternet } from '../memory/memory-network.ts'
+export type { CutMode, MemoryInternet, MemoryInternetInit } from '../memory/memory-network.ts'
+export { seededRandom } from '../ports/seeded-random.ts'
+export { clockCompliance } from './clock-compliance.ts'
+export type { ClockComplianceSetup } from './clock-compliance.ts'
+export { drainMicrotasks, ManualClock } from './manual-clock.ts'
+export { randomCompliance } from './random-compliance.ts'
+export { testIdentity } from './test-identity.node.ts'
