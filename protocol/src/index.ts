@@ -6,6 +6,7 @@
  */
 export * from './announcement/announcement.ts'
 export * from './block-range.ts'
+export { ChannelWriter } from './channels/channel-writer.ts'
 export * from './errors.ts'
 export * from './ids.ts'
 export * from './limits.ts'

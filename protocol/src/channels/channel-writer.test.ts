@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict'
+import { memoryAddress, memoryInternet, testIdentity } from '../testing/index.ts'
+import { ChannelFullError } from '../errors.ts'
+import { parseProtocolId } from '../ids.ts'
+import { attachment, type Channel } from '../ports/network.ts'
+import { ChannelWriter } from './channel-writer.ts'
+
+const protocol = parseProtocolId('/test/writer/1.0')
+const limits = { maxHeadBytes: 1024, maxBodyBytes: 1024, sendBufferBytes: 64 }
+
+async function pair(): Promise<{ near: Channel; far: Channel }> {
+  const internet = memoryInternet()
+  const [a, b] = [testIdentity(1).peerId, testIdentity(2).peerId]
+  const [networkA, networkB] = [internet.join(a), internet.join(b)]
+  const accepted = new Promise<Channel>((resolve) => networkB.handle(protocol, limits, resolve))
+  networkA.learn({ peer: b, addresses: [memoryAddress(b)], source: 'trusted' })
+  const near = await networkA.open(b, protocol, { limits })
+  return { near, far: await accepted }
+}
+
+describe('ChannelWriter', () => {
+  it('delivers everything in order though the channel is full at times, then ends', async () => {
+    const { near, far } = await pair()
+    const writer = new ChannelWriter(near, 10_000)
+    for (let index = 0; index < 100; index++) writer.write({ head: Uint8Array.of(index), body: attachment(new Uint8Array(32)) })
+    writer.end()
+    const seen: number[] = []
+    for (let frame = await far.receive(); frame !== undefined; frame = await far.receive()) seen.push(frame.head[0] ?? -1)
+    assert.deepEqual(
+      seen,
+      Array.from({ length: 100 }, (_, index) => index)
+    )
+  })
+
+  it('resets the channel of a writer that passes its bound', async () => {
+    const { near, far } = await pair()
+    const writer = new ChannelWriter(near, 500)
+    const write = (): void => {
+      for (let index = 0; index < 100; index++) writer.write({ head: new Uint8Array(32) })
+    }
+    assert.throws(write, ChannelFullError)
+    assert.equal((await far.closed).kind, 'remote')
+    writer.write({ head: new Uint8Array(1) })
+  })
+})

@@ -1,0 +1,73 @@
+import { ChannelFullError } from '../errors.ts'
+import type { Channel, Frame } from '../ports/network.ts'
+
+/**
+ * Writes frames to a channel in order, waiting for the channel's buffer where it must, so that code which only reacts to
+ * events need not await. What waits is bounded: who writes past the bound does not respect a flow control of its own, and
+ * the channel is reset.
+ */
+export class ChannelWriter {
+  readonly #channel: Channel
+  readonly #maxWaitingBytes: number
+  #waiting: Frame[] = []
+  #waitingBytes = 0
+  #pumping = false
+  #finished = false
+
+  /** @param maxWaitingBytes heads and bodies that may wait here, beyond the channel's own buffer */
+  constructor(channel: Channel, maxWaitingBytes: number) {
+    this.#channel = channel
+    this.#maxWaitingBytes = maxWaitingBytes
+  }
+
+  /** Takes the frame; ownership passes. After the channel's end or reset it does nothing: the channel's `closed` tells. */
+  write(frame: Frame): void {
+    if (this.#finished) return
+    this.#waitingBytes += frameBytes(frame)
+    if (this.#waiting.length > 0 && this.#waitingBytes > this.#maxWaitingBytes) {
+      this.reset()
+      throw new ChannelFullError(
+        `more than ${this.#maxWaitingBytes} bytes wait for ${this.#channel.peer} on ${this.#channel.protocol}; the channel was reset`
+      )
+    }
+    this.#waiting.push(frame)
+    if (!this.#pumping) void this.#pump()
+  }
+
+  /** Ends the channel once everything written has been handed over. */
+  end(): void {
+    if (this.#finished) return
+    this.#finished = true
+    if (!this.#pumping) void this.#pump()
+  }
+
+  /** Resets the channel and forgets what waits. */
+  reset(): void {
+    this.#finished = true
+    this.#waiting = []
+    this.#waitingBytes = 0
+    this.#channel.reset()
+  }
+
+  async #pump(): Promise<void> {
+    this.#pumping = true
+    try {
+      for (let frame = this.#waiting.shift(); frame !== undefined; frame = this.#waiting.shift()) {
+        this.#waitingBytes -= frameBytes(frame)
+        if (!this.#channel.send(frame)) await this.#channel.writable()
+      }
+      if (this.#finished) await this.#channel.end()
+    } catch {
+      // The channel is closed, and `closed` says why to whoever owns it.
+      this.#finished = true
+      this.#waiting = []
+      this.#waitingBytes = 0
+    } finally {
+      this.#pumping = false
+    }
+  }
+}
+
+function frameBytes(frame: Frame): number {
+  return frame.head.byteLength + (frame.body?.byteLength ?? 0)
+}
