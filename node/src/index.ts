@@ -1,3 +1,7 @@
 export * from './runtime/span-runtime.ts'
 export * from './graph/span-graph.ts'
 export * from './checkpoint/model.ts'
+export { nodeCommand } from './cli/node-options.ts'
+export { collect, integerParser, numberParser, parseBlocks } from './cli/parsers.ts'
+export { exitCodes, isOff, runCommand } from './cli/run-command.ts'
+export type { CommandFailure, RunCommandOptions } from './cli/run-command.ts'
