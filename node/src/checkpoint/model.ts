@@ -24,6 +24,8 @@ export type RopeScaling =
       readonly attentionFactor?: number
       readonly betaFast: number
       readonly betaSlow: number
+      /** Whether the borders of the ramp are rounded to whole dimensions. @default true */
+      readonly truncate?: boolean
     }
   | {
       readonly kind: 'longrope'
