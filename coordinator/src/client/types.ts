@@ -34,6 +34,8 @@ export interface ConnectOptions {
   bootstrap: readonly string[]
   /** This coordinator's key: a file (made when it does not exist) or an identity. @default a fresh one, in memory only */
   identity?: string | Identity
+  /** Use private and loopback addresses of nodes. @default whether all of `bootstrap` are such */
+  lan?: boolean
   /** Where converted weights are kept. @default `skein` below the user's cache folder */
   cacheDir?: string
   /** @default 'ring' */
