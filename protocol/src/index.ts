@@ -10,8 +10,18 @@ export { ChannelWriter } from './channels/channel-writer.ts'
 export * from './errors.ts'
 export * from './ids.ts'
 export * from './limits.ts'
+export {
+  checkStepBody,
+  decodeControlRequest,
+  decodeControlResponse,
+  decodeLink,
+  encodeControl,
+  encodeLink,
+  stepRows
+} from './messages/codec.ts'
 export * from './messages/control.ts'
 export * from './messages/link.ts'
+export { errorFromRefusal, toRefusal, wireErrorOf } from './messages/refusal.ts'
 export * from './numerics.ts'
 export * from './ports/clock.ts'
 export * from './ports/identity.ts'

@@ -11,4 +11,23 @@ export { clockCompliance } from './clock-compliance.ts'
 export type { ClockComplianceSetup } from './clock-compliance.ts'
 export { drainMicrotasks, ManualClock } from './manual-clock.ts'
 export { randomCompliance } from './random-compliance.ts'
+export { networkCompliance } from './network-compliance.ts'
+export type { NetworkComplianceOptions, NetworkComplianceSetup } from './network-compliance.ts'
 export { testIdentity } from './test-identity.node.ts'
+export {
+  arbBlockRange,
+  arbControlRequest,
+  arbControlResponse,
+  arbEncoding,
+  arbErrorCode,
+  arbErrorDetail,
+  arbHeld,
+  arbLinkMessage,
+  arbLinkPeer,
+  arbModelId,
+  arbNodeLoad,
+  arbNumerics,
+  arbPeerId,
+  arbSessionId,
+  arbStep
+} from '../messages/arbitraries.ts'
