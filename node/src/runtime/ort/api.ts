@@ -1,0 +1,180 @@
+/**
+ * The part of ONNX Runtime's C API that skein calls, through koffi. The stock binding of onnxruntime-node copies every
+ * fetched output on every run, which for KV caches costs by their capacity; here values stand on our own buffers.
+ *
+ * `OrtApi` is a struct of function pointers that only ever grows at its end, so a member's index is stable. The indexes
+ * were counted in `onnxruntime_c_api.h` (struct `OrtApi`) and agree with the static assertions in ONNX Runtime's own
+ * `onnxruntime_c_api.cc`.
+ *
+ * @packageDocumentation
+ */
+import koffi from 'koffi'
+import { SkeinError } from '@skein/protocol'
+import { OrtUnavailableError, ortLibraryPath, ortVersion } from './library.ts'
+
+/** The address of something that ONNX Runtime owns. */
+export type Handle = bigint
+
+/** Memory that a call reads or writes in place: a typed array on an ArrayBuffer of its own, or an address. */
+export type Memory = NodeJS.TypedArray | bigint
+
+/** Version of the API that is asked for: the highest index used needs version 12 (ONNX Runtime 1.12). */
+const apiVersion = 16
+
+/** ONNX Runtime refused a call; the message is its own. The detail has `ortCode` and `call`. */
+export class OrtError extends SkeinError<'ERR_SKEIN_ORT'> {
+  constructor(call: string, ortCode: number, message: string) {
+    super('ERR_SKEIN_ORT', `ONNX Runtime's ${call} failed: ${message}`, { detail: { call, ortCode } })
+  }
+}
+
+type ArgumentType = 'ptr' | 'str' | 'path' | 'int' | 'size'
+
+/** Index in `OrtApi`, then the types of the arguments. All of these return an `OrtStatus*`, null for success. */
+const statusCalls = {
+  Run: [9, 'ptr', 'ptr', 'ptr', 'ptr', 'size', 'ptr', 'size', 'ptr'],
+  CreateSession: [7, 'ptr', 'path', 'ptr', 'ptr'],
+  CreateSessionOptions: [10, 'ptr'],
+  SetOptimizedModelFilePath: [11, 'ptr', 'path'],
+  EnableMemPattern: [16, 'ptr'],
+  DisableMemPattern: [17, 'ptr'],
+  DisableCpuMemArena: [19, 'ptr'],
+  SetSessionLogSeverityLevel: [22, 'ptr', 'int'],
+  SetSessionGraphOptimizationLevel: [23, 'ptr', 'int'],
+  SetIntraOpNumThreads: [24, 'ptr', 'int'],
+  SessionGetInputCount: [30, 'ptr', 'ptr'],
+  SessionGetOutputCount: [31, 'ptr', 'ptr'],
+  SessionGetInputName: [36, 'ptr', 'size', 'ptr', 'ptr'],
+  SessionGetOutputName: [37, 'ptr', 'size', 'ptr', 'ptr'],
+  CreateRunOptions: [39, 'ptr'],
+  RunOptionsSetTerminate: [46, 'ptr'],
+  RunOptionsUnsetTerminate: [47, 'ptr'],
+  CreateTensorWithDataAsOrtValue: [49, 'ptr', 'ptr', 'size', 'ptr', 'size', 'int', 'ptr'],
+  CreateCpuMemoryInfo: [69, 'int', 'int', 'ptr'],
+  AllocatorFree: [76, 'ptr', 'ptr'],
+  GetAllocatorWithDefaultOptions: [78, 'ptr'],
+  CreateEnvWithGlobalThreadPools: [119, 'int', 'str', 'ptr', 'ptr'],
+  DisablePerSessionThreads: [120, 'ptr'],
+  CreateThreadingOptions: [121, 'ptr'],
+  AddSessionConfigEntry: [130, 'ptr', 'str', 'str'],
+  SetGlobalIntraOpNumThreads: [147, 'ptr', 'int'],
+  SetGlobalInterOpNumThreads: [148, 'ptr', 'int'],
+  SetGlobalSpinControl: [149, 'ptr', 'int'],
+  SetGlobalDenormalAsZero: [155, 'ptr']
+} as const satisfies Record<string, readonly [number, ...ArgumentType[]]>
+
+const releaseCalls = {
+  ReleaseEnv: 92,
+  ReleaseStatus: 93,
+  ReleaseMemoryInfo: 94,
+  ReleaseSession: 95,
+  ReleaseValue: 96,
+  ReleaseRunOptions: 97,
+  ReleaseSessionOptions: 100,
+  ReleaseThreadingOptions: 122
+} as const
+
+interface ArgumentOf {
+  ptr: Memory | null
+  str: string
+  path: string
+  int: number
+  size: number
+}
+type Arguments<T extends readonly unknown[]> = { [K in keyof T]: T[K] extends ArgumentType ? ArgumentOf[T[K]] : never }
+type TypesOf<T> = T extends readonly [number, ...infer Rest] ? Arguments<Rest> : never
+
+/** Each call throws {@link OrtError} when ONNX Runtime returns a status. */
+export type OrtApi = {
+  readonly [Name in keyof typeof statusCalls]: (...args: TypesOf<(typeof statusCalls)[Name]>) => void
+} & {
+  readonly [Name in keyof typeof releaseCalls]: (handle: Handle) => void
+}
+
+const pointerBytes = 8
+const highestIndex = 160
+
+function koffiType(type: ArgumentType): string {
+  switch (type) {
+    case 'ptr':
+      return 'void *'
+    case 'str':
+      return 'str'
+    // ORTCHAR_T is wchar_t on Windows.
+    case 'path':
+      return process.platform === 'win32' ? 'str16' : 'str'
+    case 'int':
+      return 'int'
+    case 'size':
+      return 'size_t'
+  }
+}
+
+function loadTable(): BigUint64Array {
+  const path = ortLibraryPath()
+  try {
+    const library = koffi.load(path)
+    const base = library.func('OrtGetApiBase', 'void *', [])() as bigint
+    const getApi = koffi.decode(base, 0, 'void *') as bigint
+    const api = koffi.call(getApi, koffi.proto('void *', ['uint32_t']), apiVersion) as bigint | null
+    if (api === null) throw new Error(`it does not know version ${apiVersion} of its C API`)
+    return new BigUint64Array(koffi.view(api, highestIndex * pointerBytes).slice(0))
+  } catch (error) {
+    throw new OrtUnavailableError(`ONNX Runtime ${ortVersion()} could not be loaded from ${path}`, error)
+  }
+}
+
+function buildApi(): OrtApi {
+  const table = loadTable()
+  const native = (index: number, result: string, args: string[]): ((...args: unknown[]) => unknown) =>
+    koffi.decode(table[index], koffi.proto(result, args)) as (...args: unknown[]) => unknown
+  const errorCode = native(1, 'int', ['void *'])
+  const errorMessage = native(2, 'str', ['void *'])
+  const releaseStatus = native(releaseCalls.ReleaseStatus, 'void', ['void *'])
+  const api: Record<string, (...args: never[]) => unknown> = {}
+  for (const [name, [index, ...types]] of Object.entries(statusCalls)) {
+    const call = native(index, 'void *', types.map(koffiType))
+    api[name] = (...args: unknown[]) => {
+      const status = call(...args) as Handle | null
+      if (status === null) return
+      const error = new OrtError(name, errorCode(status) as number, errorMessage(status) as string)
+      releaseStatus(status)
+      throw error
+    }
+  }
+  for (const [name, index] of Object.entries(releaseCalls)) api[name] = native(index, 'void', ['void *'])
+  return api as unknown as OrtApi
+}
+
+let loaded: OrtApi | undefined
+
+/** The C API, loaded at the first call in a thread. @throws OrtUnavailableError */
+export function ortApi(): OrtApi {
+  loaded ??= buildApi()
+  return loaded
+}
+
+/** Calls `create` with a place for a pointer and returns what was put there. */
+export function outPointer(create: (place: BigUint64Array) => void): Handle {
+  const place = new BigUint64Array(new ArrayBuffer(pointerBytes))
+  create(place)
+  return place[0] as Handle
+}
+
+/** Addresses of C strings, for calls that take `const char* const*`. The result must live as long as it is used. */
+export class NameTable {
+  readonly pointers: BigUint64Array
+  // Held only so that the garbage collector leaves the strings where they are.
+  readonly #strings: readonly Uint8Array[]
+
+  constructor(readonly names: readonly string[]) {
+    this.#strings = names.map((name) => {
+      const bytes = new TextEncoder().encode(`${name}\0`)
+      const own = new Uint8Array(new ArrayBuffer(bytes.length))
+      own.set(bytes)
+      return own
+    })
+    this.pointers = new BigUint64Array(new ArrayBuffer(names.length * pointerBytes))
+    this.#strings.forEach((bytes, i) => (this.pointers[i] = koffi.address(bytes)))
+  }
+}

@@ -1,0 +1,50 @@
+import { InvalidArgumentError } from '@skein/protocol'
+import { ortApi, outPointer } from './api.ts'
+import type { Handle } from './api.ts'
+
+export interface OrtEnvironmentOptions {
+  /** Threads that one operator may use, the calling one included. */
+  readonly threads: number
+  /** Whether idle threads spin: quicker by a little, at the price of a core each. @default false */
+  readonly spinning?: boolean
+}
+
+const LOG_ERROR = 3
+const ARENA_ALLOCATOR = 1
+const MEMORY_DEFAULT = 0
+
+/**
+ * ONNX Runtime's environment with one pool of threads for all sessions. ONNX Runtime keeps one environment per process,
+ * counted: while one is open, another one (in any thread) shares its pool and its thread count is ignored.
+ */
+export class OrtEnvironment {
+  readonly handle: Handle
+  readonly memoryInfo: Handle
+  #closed = false
+
+  /** @throws OrtError, OrtUnavailableError, InvalidArgumentError */
+  constructor(options: OrtEnvironmentOptions) {
+    if (!Number.isSafeInteger(options.threads) || options.threads < 1 || options.threads > 1024) {
+      throw new InvalidArgumentError(`the number of threads must be from 1 to 1024, not ${options.threads}`)
+    }
+    const api = ortApi()
+    const threading = outPointer((place) => api.CreateThreadingOptions(place))
+    try {
+      api.SetGlobalIntraOpNumThreads(threading, options.threads)
+      api.SetGlobalInterOpNumThreads(threading, 1)
+      api.SetGlobalSpinControl(threading, options.spinning === true ? 1 : 0)
+      this.handle = outPointer((place) => api.CreateEnvWithGlobalThreadPools(LOG_ERROR, 'skein', threading, place))
+    } finally {
+      api.ReleaseThreadingOptions(threading)
+    }
+    this.memoryInfo = outPointer((place) => api.CreateCpuMemoryInfo(ARENA_ALLOCATOR, MEMORY_DEFAULT, place))
+  }
+
+  /** Every session and tensor must be released before. Idempotent. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    ortApi().ReleaseMemoryInfo(this.memoryInfo)
+    ortApi().ReleaseEnv(this.handle)
+  }
+}
