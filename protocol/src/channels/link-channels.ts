@@ -1,0 +1,159 @@
+import { throwIfAborted } from '../abort.ts'
+import { describeError, isSkeinError, isWireErrorCode, MalformedError, WireErrorCode } from '../errors.ts'
+import { limits } from '../limits.ts'
+import { checkStepBody, decodeLink, encodeLink } from '../messages/codec.ts'
+import type { AckMessage, HeldMessage, LinkMessage, LinkRefusedMessage, StepMessage } from '../messages/link.ts'
+import type { Clock } from '../ports/clock.ts'
+import { attachment, type Channel, type Frame } from '../ports/network.ts'
+import { ChannelWriter } from './channel-writer.ts'
+
+/** What may come on a link once its `hello` is out. */
+export type LinkReply = StepMessage | HeldMessage | AckMessage | LinkRefusedMessage
+
+/** Which messages a channel carries: on `results` a step may have runs without rows. */
+export type LinkKind = 'link' | 'results'
+
+export interface LinkChannelsInit {
+  readonly clock: Clock
+  /** Bytes of one row of activations in the session's encoding. */
+  readonly rowBytes: number
+  /** A checked message. For steps the body is exactly the rows that it names. */
+  readonly onMessage: (link: number, message: LinkReply, body: Uint8Array | undefined) => void
+  /** A dial has succeeded. */
+  readonly onDialed: (link: number) => void
+  /** The channel is gone, or its dial failed. Once per link, and never after `hangUp`. */
+  readonly onClosed: (link: number, code: WireErrorCode | undefined, message: string) => void
+}
+
+interface Link {
+  readonly kind: LinkKind
+  readonly abort: AbortController
+  channel?: Channel
+  writer?: ChannelWriter
+}
+
+/**
+ * The link channels of one session, by number: reads, checks and hands on what arrives, writes in order, and reports each
+ * loss once. It serves the state machines of both sides, which know channels by their numbers alone.
+ */
+export class LinkChannels {
+  readonly #init: LinkChannelsInit
+  readonly #links = new Map<number, Link>()
+
+  constructor(init: LinkChannelsInit) {
+    this.#init = init
+  }
+
+  /** Takes over a channel that a peer opened, after its `hello` was read. */
+  accept(link: number, kind: LinkKind, channel: Channel): void {
+    const entry: Link = { kind, abort: new AbortController() }
+    this.#links.set(link, entry)
+    this.#attach(link, entry, channel)
+  }
+
+  /** Opens a channel; then `onDialed` or `onClosed`. `open` has a deadline of its own beside the signal. */
+  dial(link: number, kind: LinkKind, open: (signal: AbortSignal) => Promise<Channel>): void {
+    const entry: Link = { kind, abort: new AbortController() }
+    this.#links.set(link, entry)
+    void this.#dial(link, entry, open)
+  }
+
+  /** Sends a message; the body's ownership passes. A link that is gone or not dialled yet takes nothing. */
+  send(link: number, message: LinkMessage, body?: Uint8Array): void {
+    const writer = this.#links.get(link)?.writer
+    if (writer === undefined) return
+    const head = encodeLink(message)
+    writer.write(body === undefined || body.byteLength === 0 ? { head } : { head, body: attachment(body) })
+  }
+
+  /** Ends a channel once what was sent is out, or gives up its dial. Nothing of it is reported any more. */
+  hangUp(link: number): void {
+    const entry = this.#links.get(link)
+    if (entry === undefined) return
+    this.#links.delete(link)
+    entry.writer?.end()
+    entry.abort.abort()
+    // The other side may never end its half; this side has no use for what it still sends.
+    if (entry.channel !== undefined) void drain(entry.channel, this.#init.clock)
+  }
+
+  /** Hangs up on all. */
+  close(): void {
+    for (const link of [...this.#links.keys()]) this.hangUp(link)
+  }
+
+  async #dial(link: number, entry: Link, open: (signal: AbortSignal) => Promise<Channel>): Promise<void> {
+    try {
+      const channel = await open(entry.abort.signal)
+      if (this.#links.get(link) !== entry) {
+        channel.reset()
+        return
+      }
+      this.#attach(link, entry, channel)
+      this.#init.onDialed(link)
+    } catch (error) {
+      this.#lose(link, entry, WireErrorCode.PeerUnreachable, describeError(error))
+    }
+  }
+
+  #attach(link: number, entry: Link, channel: Channel): void {
+    entry.channel = channel
+    // The credits of the link bound what waits; twice that is a mistake of this side.
+    entry.writer = new ChannelWriter(channel, 2 * (limits.linkCreditBytes + limits.maxStepBytes))
+    void this.#read(link, entry, channel)
+  }
+
+  async #read(link: number, entry: Link, channel: Channel): Promise<void> {
+    try {
+      for (;;) {
+        const frame = await channel.receive({ signal: entry.abort.signal })
+        if (frame === undefined) break
+        throwIfAborted(entry.abort.signal)
+        this.#take(link, entry, frame)
+      }
+      this.#lose(link, entry, undefined, `${channel.peer} ended the link`)
+    } catch (error) {
+      if (this.#links.get(link) !== entry) return
+      const code = isSkeinError(error) && isWireErrorCode(error.code) ? error.code : undefined
+      // A peer that breaks the protocol is told so, and hears nothing more.
+      if (code !== undefined) this.send(link, { type: 'refused', code, message: describeError(error).slice(0, limits.maxMessageChars), detail: {} })
+      entry.writer?.end()
+      this.#lose(link, entry, code, describeError(error))
+      void drain(channel, this.#init.clock)
+    }
+  }
+
+  #take(link: number, entry: Link, frame: Frame): void {
+    const message = decodeLink(frame.head, entry.kind)
+    if (message.type === 'hello') throw new MalformedError('a second hello on a link')
+    const bodyBytes = frame.body?.byteLength ?? 0
+    if (message.type === 'step') checkStepBody(message, bodyBytes, this.#init.rowBytes)
+    else if (bodyBytes > 0) throw new MalformedError(`a message of type ${message.type} has a body of ${bodyBytes} bytes`)
+    this.#init.onMessage(link, message, frame.body?.read())
+  }
+
+  #lose(link: number, entry: Link, code: WireErrorCode | undefined, message: string): void {
+    if (this.#links.get(link) !== entry) return
+    this.#links.delete(link)
+    this.#init.onClosed(link, code, message)
+  }
+}
+
+/** How long, and for how many frames, a peer may go on after this side has ended a channel before that is reset. */
+const lingerMs = 5_000
+const lingerFrames = 64
+
+/** Lets a channel that this side has ended come to its end by itself, and resets it when the other side goes on. */
+export async function drain(channel: Channel, clock: Clock): Promise<void> {
+  const deadline = clock.deadline(lingerMs, 'the end of a channel')
+  try {
+    for (let frames = 0; frames < lingerFrames; frames++) {
+      if ((await channel.receive({ signal: deadline.signal })) === undefined) return
+    }
+    channel.reset()
+  } catch {
+    channel.reset()
+  } finally {
+    deadline.clear()
+  }
+}
