@@ -56,7 +56,10 @@ describe('ChatTemplate', () => {
     assert.throws(() => withTemplate(five).render(half), { reason: 'too-long' })
     assert.throws(() => withTemplate('{% for i in range(1000000000) %}x{% endfor %}').render(user), { reason: 'refused' })
     assert.throws(() => withTemplate('{% for i in range(0, 1, 0) %}x{% endfor %}').render(user), { reason: 'refused' })
-    assert.equal(withTemplate('{% for i in range(3) %}{{ i }}{% endfor %}{% for i in range(5, 1, -2) %}{{ i }}{% endfor %}').render(user), '01253')
+    assert.equal(
+      withTemplate('{% for i in range(3) %}{{ i }}{% endfor %}{% for i in range(5, 1, -2) %}{{ i }}{% endfor %}').render(user),
+      '01253'
+    )
   })
 
   it('tells the time only when it is handed in', () => {
@@ -69,6 +72,9 @@ describe('ChatTemplate', () => {
 describe('strftime', () => {
   it('writes the codes that it knows', () => {
     const time = Date.UTC(2031, 0, 5, 0, 7, 9)
-    assert.equal(strftime('%A %a %B %b %d %m %Y %y %H:%M:%S %I %p 100%% %Q', time), 'Sunday Sun January Jan 05 01 2031 31 00:07:09 12 AM 100% %Q')
+    assert.equal(
+      strftime('%A %a %B %b %d %m %Y %y %H:%M:%S %I %p 100%% %Q', time),
+      'Sunday Sun January Jan 05 01 2031 31 00:07:09 12 AM 100% %Q'
+    )
   })
 })

@@ -1,7 +1,7 @@
-import { Environment, Interpreter, parse, tokenize } from '@huggingface/jinja'
 import * as z from 'zod'
 import type { ChatMessage } from './chat-message.ts'
 import { ChatTemplateError } from './errors.ts'
+import { jinjaEnvironment, parseJinja, runJinja, type JinjaEnvironment, type JinjaProgram } from './huggingface.ts'
 import { strftime } from './strftime.ts'
 
 /** Bounds on rendering, which runs on the event loop and cannot be interrupted. */
@@ -40,13 +40,11 @@ const configSchema = z.looseObject({
   unk_token: tokenSchema
 })
 
-type Program = ReturnType<typeof parse>
-
 /** A model's chat template: turns a conversation into the text of a prompt, as Hugging Face's `apply_chat_template` does. */
 export class ChatTemplate {
   readonly #sources: ReadonlyMap<string, string>
   readonly #tokens: Readonly<Record<string, string>>
-  readonly #parsed = new Map<string, Program>()
+  readonly #parsed = new Map<string, JinjaProgram>()
 
   /** Parses nothing yet, so that a model whose template is broken or missing can still be used without it. */
   constructor(files: ChatTemplateFiles) {
@@ -80,7 +78,7 @@ export class ChatTemplate {
     environment.set('add_generation_prompt', options.addGenerationPrompt ?? true)
     let text: unknown
     try {
-      text = new Interpreter(environment).run(program).value
+      text = runJinja(program, environment)
     } catch (error) {
       const cause = error instanceof Error ? error.message : String(error)
       throw new ChatTemplateError('refused', `the model's chat template refused the conversation: ${cause}`, { cause: error })
@@ -90,7 +88,7 @@ export class ChatTemplate {
     return text
   }
 
-  #program(name: string): Program {
+  #program(name: string): JinjaProgram {
     const cached = this.#parsed.get(name)
     if (cached !== undefined) return cached
     const source = this.#sources.get(name)
@@ -105,9 +103,9 @@ export class ChatTemplate {
     if (source.length > chatTemplateLimits.maxTemplateChars) {
       throw tooLong("the model's chat template", source.length, chatTemplateLimits.maxTemplateChars)
     }
-    let program: Program
+    let program: JinjaProgram
     try {
-      program = parse(tokenize(source, { lstrip_blocks: true, trim_blocks: true }))
+      program = parseJinja(source)
     } catch (error) {
       throw new ChatTemplateError('invalid', "the model's chat template cannot be parsed", { cause: error })
     }
@@ -117,8 +115,8 @@ export class ChatTemplate {
 }
 
 /** The globals that chat templates are written against; `range` has a bound, and time is handed in. */
-function makeEnvironment(nowMs: number | undefined): Environment {
-  const environment = new Environment()
+function makeEnvironment(nowMs: number | undefined): JinjaEnvironment {
+  const environment = jinjaEnvironment()
   for (const [name, value] of Object.entries({ false: false, true: true, none: null, False: false, True: true, None: null })) {
     environment.set(name, value)
   }

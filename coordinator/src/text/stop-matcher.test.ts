@@ -57,6 +57,7 @@ describe('StopMatcher', () => {
   })
 
   it('refuses stop strings that can never be right', () => {
-    for (const stop of ['', '\uD83D', 'a'.repeat(70_000)]) assert.throws(() => new StopMatcher([stop]), { code: 'ERR_SKEIN_INVALID_ARGUMENT' })
+    for (const stop of ['', '\uD83D', 'a'.repeat(70_000)])
+      assert.throws(() => new StopMatcher([stop]), { code: 'ERR_SKEIN_INVALID_ARGUMENT' })
   })
 })

@@ -12,7 +12,9 @@ function stream(tokenizer: Tokenizer, tokens: readonly number[], init?: Streamin
 
 /** Texts with characters of one to four bytes, joined ones among them, and blanks in every place. */
 const anyText = fc
-  .array(fc.oneof(fc.string({ unit: 'grapheme' }), fc.constantFrom('世界', '👩‍👩‍👧', '🧶', 'é', ' ', '  ', '\n', ' the', '\uFFFD')), { maxLength: 12 })
+  .array(fc.oneof(fc.string({ unit: 'grapheme' }), fc.constantFrom('世界', '👩‍👩‍👧', '🧶', 'é', ' ', '  ', '\n', ' the', '\uFFFD')), {
+    maxLength: 12
+  })
   .map((parts) => parts.join(''))
 
 describe('streamingDetokenizer, byte-level', () => {

@@ -36,7 +36,14 @@ export function byteFallbackTokenizer(): Tokenizer {
         { type: 'Strip', content: ' ', start: 1, stop: 0 }
       ]
     },
-    model: { type: 'BPE', unk_token: '<unk>', byte_fallback: true, fuse_unk: true, vocab: Object.fromEntries(tokens.map((t, i) => [t, i])), merges: [] }
+    model: {
+      type: 'BPE',
+      unk_token: '<unk>',
+      byte_fallback: true,
+      fuse_unk: true,
+      vocab: Object.fromEntries(tokens.map((t, i) => [t, i])),
+      merges: []
+    }
   }
   return new Tokenizer({ tokenizer, config: { bos_token: '<s>', eos_token: { content: '</s>' }, unk_token: '<unk>' } })
 }

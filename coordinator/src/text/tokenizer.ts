@@ -1,8 +1,8 @@
-import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import { InvalidArgumentError } from '@skein/protocol'
 import * as z from 'zod'
 import { byteLevelBytes } from './byte-level.ts'
 import { ModelFileError } from './errors.ts'
+import { HuggingFaceTokenizer } from './huggingface.ts'
 
 /** A special token as `tokenizer_config.json` names it: its text, or an object with it. */
 const specialToken = z.union([z.string(), z.looseObject({ content: z.string() })]).nullish()
@@ -127,8 +127,7 @@ export class Tokenizer {
   }
 
   #encode(text: string, addSpecialTokens: boolean): number[] {
-    // The package's own declaration of the result is missing from it.
-    const { ids: tokens } = this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens }) as { ids: number[] }
+    const { ids: tokens } = this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens })
     const bad = tokens.findIndex((id) => !Number.isInteger(id))
     if (bad >= 0) throw new InvalidArgumentError('the text has a character that the tokenizer does not know and has no token for')
     return tokens
