@@ -27,10 +27,21 @@ export const limits = {
   maxAnnouncementBytes: 8 * KiB,
   /** Addresses in one announcement. */
   maxAnnouncementAddresses: 16,
-  /** Records in one directory message. */
+  /** Characters of one address, as text. */
+  maxAddressChars: 256,
+  /** How long an announcement may hold without being refreshed. */
+  minAnnouncementLifeMs: 1_000,
+  maxAnnouncementLifeMs: 60 * 60_000,
+  /** Records, entries or peers in one directory message. */
   maxDirectoryRecords: 1024,
+  /** Bytes of all records in one directory message; the rest of the message has room beside them. */
+  maxDirectoryRecordBytes: 512 * KiB,
+  /** Buckets of a directory digest; a power of two. */
+  maxDigestBuckets: 1024,
   /** Blocks of a model: the largest published model has 126. */
   maxBlocks: 1024,
+  /** The width of a model's hidden states. */
+  maxHiddenSize: 65_536,
   /** The context of a model, in tokens. */
   maxContextTokens: 16 * 1024 * 1024,
   /** Steps and bytes that may be under way on one link, before the receiver has computed them. */

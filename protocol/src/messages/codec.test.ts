@@ -48,10 +48,10 @@ describe('message codec', () => {
     fc.assert(fc.property(arbLinkMessage('results'), (message) => assert.deepEqual(decodeLink(encodeLink(message), 'results'), message)))
   })
 
-  it('refuses arbitrary bytes as malformed', () => {
+  it('survives arbitrary bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), fc.constantFrom(...decoders), (bytes, decode) => {
-        assert.throws(() => decode(bytes), MalformedError)
+        decodeOrRefuse(decode, bytes)
       }),
       { numRuns: 2_000 }
     )

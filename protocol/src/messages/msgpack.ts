@@ -47,7 +47,8 @@ export function unpackMessage(bytes: Uint8Array, maxBytes: number): unknown {
   }
   checkStructure(bytes)
   try {
-    return packr.unpack(bytes) as unknown
+    // A view of its own, since msgpackr leaves a property on what it is given.
+    return packr.unpack(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)) as unknown
   } catch (cause) {
     throw new MalformedError('the message is no MessagePack', { cause })
   }
@@ -57,6 +58,37 @@ function checkStructure(bytes: Uint8Array): void {
   const end = new StructureCheck(bytes).value(0, 0)
   if (end !== bytes.byteLength) throw new MalformedError(`${bytes.byteLength - end} bytes follow the message's end`)
 }
+
+/** First bytes of values of fixed size, and how many bytes follow: nil, false, true, floats, unsigned and signed integers. */
+const scalars: ReadonlyMap<number, number> = new Map([
+  [0xc0, 0],
+  [0xc2, 0],
+  [0xc3, 0],
+  [0xca, 4],
+  [0xcb, 8],
+  [0xcc, 1],
+  [0xcd, 2],
+  [0xce, 4],
+  [0xcf, 8],
+  [0xd0, 1],
+  [0xd1, 2],
+  [0xd2, 4],
+  [0xd3, 8]
+])
+
+/** First bytes that a length of `width` bytes follows: byte strings, texts, arrays and maps. */
+const headers: ReadonlyMap<number, { readonly width: number; readonly holds: 'bytes' | 'items' | 'entries' }> = new Map([
+  [0xc4, { width: 1, holds: 'bytes' }],
+  [0xc5, { width: 2, holds: 'bytes' }],
+  [0xc6, { width: 4, holds: 'bytes' }],
+  [0xd9, { width: 1, holds: 'bytes' }],
+  [0xda, { width: 2, holds: 'bytes' }],
+  [0xdb, { width: 4, holds: 'bytes' }],
+  [0xdc, { width: 2, holds: 'items' }],
+  [0xdd, { width: 4, holds: 'items' }],
+  [0xde, { width: 2, holds: 'entries' }],
+  [0xdf, { width: 4, holds: 'entries' }]
+])
 
 /** Walks the headers and skips the contents; allocates nothing. */
 class StructureCheck {
@@ -75,45 +107,13 @@ class StructureCheck {
     if (token < 0x90) return this.items(at + 1, token & 0x0f, depth, true)
     if (token < 0xa0) return this.items(at + 1, token & 0x0f, depth, false)
     if (token < 0xc0) return this.skip(at + 1, token & 0x1f)
-    switch (token) {
-      case 0xc0:
-      case 0xc2:
-      case 0xc3:
-        return at + 1
-      case 0xc4:
-      case 0xd9:
-        return this.skip(at + 2, this.unsigned(at + 1, 1))
-      case 0xc5:
-      case 0xda:
-        return this.skip(at + 3, this.unsigned(at + 1, 2))
-      case 0xc6:
-      case 0xdb:
-        return this.skip(at + 5, this.unsigned(at + 1, 4))
-      case 0xcc:
-      case 0xd0:
-        return this.skip(at + 1, 1)
-      case 0xcd:
-      case 0xd1:
-        return this.skip(at + 1, 2)
-      case 0xca:
-      case 0xce:
-      case 0xd2:
-        return this.skip(at + 1, 4)
-      case 0xcb:
-      case 0xcf:
-      case 0xd3:
-        return this.skip(at + 1, 8)
-      case 0xdc:
-        return this.items(at + 3, this.unsigned(at + 1, 2), depth, false)
-      case 0xdd:
-        return this.items(at + 5, this.unsigned(at + 1, 4), depth, false)
-      case 0xde:
-        return this.items(at + 3, this.unsigned(at + 1, 2), depth, true)
-      case 0xdf:
-        return this.items(at + 5, this.unsigned(at + 1, 4), depth, true)
-      default:
-        throw new MalformedError(`the message has a value of type 0x${token.toString(16)}, which skein does not use`)
-    }
+    const scalarBytes = scalars.get(token)
+    if (scalarBytes !== undefined) return this.skip(at + 1, scalarBytes)
+    const header = headers.get(token)
+    if (header === undefined) throw new MalformedError(`the message has a value of type 0x${token.toString(16)}, which skein does not use`)
+    const from = at + 1 + header.width
+    const length = this.unsigned(at + 1, header.width)
+    return header.holds === 'bytes' ? this.skip(from, length) : this.items(from, length, depth, header.holds === 'entries')
   }
 
   private items(from: number, count: number, depth: number, isMap: boolean): number {

@@ -112,7 +112,7 @@ export const errorDetail: Field<ErrorDetail> = {
       const scalar =
         typeof fact === 'boolean' || (typeof fact === 'number' && !Number.isNaN(fact)) || (typeof fact === 'string' && fact.length <= 256)
       if (!scalar || !/^[A-Za-z][A-Za-z0-9]{0,63}$/.test(key)) throw new MalformedError(`the field ${name} is not of type ${detailType}`)
-      detail[key] = fact as string | number | boolean
+      detail[key] = fact
     }
     return detail
   },

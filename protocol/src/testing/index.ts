@@ -14,6 +14,7 @@ export { randomCompliance } from './random-compliance.ts'
 export { networkCompliance } from './network-compliance.ts'
 export type { NetworkComplianceOptions, NetworkComplianceSetup } from './network-compliance.ts'
 export { testIdentity } from './test-identity.node.ts'
+export { arbAnnouncementFacts } from '../announcement/arbitraries.ts'
 export {
   arbBlockRange,
   arbControlRequest,
