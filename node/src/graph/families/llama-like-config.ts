@@ -76,7 +76,7 @@ const configSchema = z.object({
   layer_types: z.array(z.string()).max(4096).nullish(),
   bos_token_id: tokenId.nullish(),
   eos_token_id: z.union([tokenId, z.array(tokenId).max(64)]).nullish(),
-  quantization_config: z.unknown()
+  quantization_config: z.unknown().optional()
 })
 
 type RawConfig = z.infer<typeof configSchema>
