@@ -16,7 +16,7 @@ function frameBytes(frame: Frame): number {
 /** A frame that shares no memory with the sender's, as if it had gone through a socket. A modelled body keeps its stated size. */
 function copyFrame(frame: Frame): Frame {
   const head = frame.head.slice()
-  if (frame.body === undefined) return { head }
+  if (frame.body === undefined || frame.body.byteLength === 0) return { head }
   const { byteLength } = frame.body
   const bytes = frame.body.read().slice()
   return { head, body: { byteLength, read: () => bytes } }
@@ -146,19 +146,19 @@ export class MemoryChannel implements Channel {
 
   #arrive(): void {
     if (this.#cause !== undefined || this.#other.#cause !== undefined) return
-    const frame = this.#outgoing[this.#arrived] as Frame
-    const tooLarge = oversize(frame, this.#other.#limits)
-    if (tooLarge !== undefined) {
-      this.#other.#close({ kind: 'error', error: tooLarge })
-      queueMicrotask(() => this.#close({ kind: 'remote' }))
-      return
-    }
     this.#arrived++
     this.#other.#reader?.wake()
   }
 
   #take(source: MemoryChannel): Frame {
     const frame = source.#outgoing.shift() as Frame
+    const tooLarge = oversize(frame, this.#limits)
+    if (tooLarge !== undefined) {
+      const cause: CloseCause = { kind: 'error', error: tooLarge }
+      this.#close(cause)
+      queueMicrotask(() => source.#close({ kind: 'remote' }))
+      throw closedError(this.protocol, cause)
+    }
     source.#arrived--
     source.#outgoingBytes -= frameBytes(frame)
     if (!source.#full()) source.#wakeWriters()

@@ -20,10 +20,11 @@ export function attachment(bytes: Uint8Array): Attachment {
 export interface Frame {
   /** An encoded message. */
   readonly head: Uint8Array
+  /** An empty body arrives as none. */
   readonly body?: Attachment
 }
 
-/** Why a channel is closed. `ended`: both sides ended it. `reset`: this side did. `remote`: the other side reset it or its connection broke. */
+/** Why a channel is closed. `ended`: both sides ended it, and all that the other one sent was received here. `reset`: this side did. `remote`: the other side reset it or its connection broke. */
 export interface CloseCause {
   readonly kind: 'ended' | 'reset' | 'remote' | 'error'
   /** Set for `error`: a frame broke its limits, the transport failed. */
