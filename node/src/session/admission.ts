@@ -63,9 +63,13 @@ export function admit(request: OpenRequest, view: AdmissionView): void {
 function admitSizes(request: OpenRequest, view: AdmissionView): void {
   const { info } = view
   if (request.kvTokens < 1 || request.kvTokens > info.contextTokens) {
-    throw new WireError(WireErrorCode.TooLong, `a session of ${request.kvTokens} tokens does not fit the model's context of ${info.contextTokens}`, {
-      detail: { contextTokens: info.contextTokens }
-    })
+    throw new WireError(
+      WireErrorCode.TooLong,
+      `a session of ${request.kvTokens} tokens does not fit the model's context of ${info.contextTokens}`,
+      {
+        detail: { contextTokens: info.contextTokens }
+      }
+    )
   }
   if (request.leaseMs < limits.minLeaseMs || request.leaseMs > limits.maxLeaseMs) {
     throw new WireError(WireErrorCode.Malformed, `a lease is ${limits.minLeaseMs} to ${limits.maxLeaseMs} ms, not ${request.leaseMs}`)
@@ -74,8 +78,12 @@ function admitSizes(request: OpenRequest, view: AdmissionView): void {
     throw new WireError(WireErrorCode.TooLarge, `one row of ${request.encoding} activations is larger than a step may be`)
   }
   if (view.sessions >= view.maxSessions || view.sessionsOfPeer >= view.maxSessionsPerPeer) {
-    throw new WireError(WireErrorCode.Busy, `this node has ${view.sessions} sessions, ${view.sessionsOfPeer} of them yours, and takes no more`, {
-      detail: { sessions: view.sessions, maxSessions: view.maxSessions }
-    })
+    throw new WireError(
+      WireErrorCode.Busy,
+      `this node has ${view.sessions} sessions, ${view.sessionsOfPeer} of them yours, and takes no more`,
+      {
+        detail: { sessions: view.sessions, maxSessions: view.maxSessions }
+      }
+    )
   }
 }

@@ -30,7 +30,8 @@ export class DialBudget {
     const bucket = this.#buckets.get(coordinator) ?? { left: burst, atMs: nowMs }
     bucket.left = Math.min(burst, bucket.left + ((nowMs - bucket.atMs) / 1000) * perSecond)
     bucket.atMs = nowMs
-    if (bucket.left < 1) throw new WireError(WireErrorCode.RateLimited, `${coordinator} has caused more than ${burst} dials in a short time`)
+    if (bucket.left < 1)
+      throw new WireError(WireErrorCode.RateLimited, `${coordinator} has caused more than ${burst} dials in a short time`)
     bucket.left -= 1
     this.#buckets.set(coordinator, bucket)
     this.#forgetFull(nowMs)

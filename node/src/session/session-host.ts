@@ -142,7 +142,8 @@ export class SessionHost {
       const frame = await this.#firstFrame(channel)
       const request = decodeControlRequest(frame.head)
       if ('id' in request) id = request.id
-      if (request.type !== 'open') throw new WireError(WireErrorCode.UnknownSession, `a control channel begins with open, not ${request.type}`)
+      if (request.type !== 'open')
+        throw new WireError(WireErrorCode.UnknownSession, `a control channel begins with open, not ${request.type}`)
       this.#open(channel, request)
     } catch (error) {
       logger.debug('a session was refused', { peer: channel.peer, reason: describeError(error) })

@@ -4,6 +4,7 @@ import {
   ChannelWriter,
   type Clock,
   type ControlResponse,
+  copyParts,
   decodeControlRequest,
   describeError,
   drain,
@@ -146,7 +147,7 @@ export class StageShell {
         break
       case 'send':
         // The parts are history, which may be replayed later, and a frame's ownership passes on: so this copy has a reason.
-        this.#links.send(effect.channel, effect.message, effect.parts.length === 0 ? undefined : concatenate(effect.parts))
+        this.#links.send(effect.channel, effect.message, effect.parts.length === 0 ? undefined : copyParts(effect.parts))
         break
       case 'hangUp':
         this.#links.hangUp(effect.channel)
@@ -232,14 +233,4 @@ function computedEvent(job: number, output: TurnOutput, computeUs: number): Unti
   if (output.ok) return { type: 'computed', job, output: output.output, computeUs }
   const code = isWireErrorCode(output.code) ? output.code : WireErrorCode.Internal
   return { type: 'computeFailed', job, code, message: output.message }
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
-  let offset = 0
-  for (const part of parts) {
-    whole.set(part, offset)
-    offset += part.byteLength
-  }
-  return whole
 }

@@ -116,7 +116,8 @@ export class LinkChannels {
       if (this.#links.get(link) !== entry) return
       const code = isSkeinError(error) && isWireErrorCode(error.code) ? error.code : undefined
       // A peer that breaks the protocol is told so, and hears nothing more.
-      if (code !== undefined) this.send(link, { type: 'refused', code, message: describeError(error).slice(0, limits.maxMessageChars), detail: {} })
+      if (code !== undefined)
+        this.send(link, { type: 'refused', code, message: describeError(error).slice(0, limits.maxMessageChars), detail: {} })
       entry.writer?.end()
       this.#lose(link, entry, code, describeError(error))
       void drain(channel, this.#init.clock)
@@ -156,4 +157,15 @@ export async function drain(channel: Channel, clock: Clock): Promise<void> {
   } finally {
     deadline.clear()
   }
+}
+
+/** The parts laid end to end in bytes of their own, to be handed over with a frame while the parts are kept. */
+export function copyParts(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
+  let offset = 0
+  for (const part of parts) {
+    whole.set(part, offset)
+    offset += part.byteLength
+  }
+  return whole
 }

@@ -1,0 +1,402 @@
+import {
+  type AbortOptions,
+  type BlockRange,
+  type CancelTimer,
+  type Channel,
+  channelLimits,
+  ChannelWriter,
+  type Clock,
+  copyParts,
+  decodeControlResponse,
+  decodeRows,
+  describeError,
+  drain,
+  encodeControl,
+  encodeRows,
+  limits,
+  LinkChannels,
+  type Logger,
+  type Network,
+  type PeerId,
+  protocols,
+  raceAbort,
+  rowBytes,
+  type TensorEncoding,
+  throwIfAborted,
+  type Want
+} from '@skein/protocol'
+import pDefer from 'p-defer'
+import type {
+  ChainDialEffect,
+  ChainEffect,
+  ChainEvent,
+  ChainSendEffect,
+  ChainStage,
+  ChosenStage,
+  FindReplacementEffect,
+  ResultEffect
+} from './chain-events.ts'
+import { ChainMachine, type ChainMachineInit } from './chain-machine.ts'
+import { SessionClosedError, SessionError } from './errors.ts'
+import type { SessionEvent, SessionStage, StepOutput, TokenSession } from './token-session.ts'
+
+type WithoutTime<E> = E extends ChainEvent ? Omit<E, 'nowMs'> : never
+type UntimedEvent = WithoutTime<ChainEvent>
+
+/** Nodes for a span, or the blocks of it that nobody can take now. */
+export type StageChoice =
+  | { readonly kind: 'stages'; readonly stages: readonly ChosenStage[] }
+  | { readonly kind: 'uncovered'; readonly blocks: readonly BlockRange[] }
+
+export interface ChainSessionComponents {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly network: Network
+  /** Embeddings of tokens, f32 `[tokens, hiddenSize]`. */
+  readonly embed: (tokens: readonly number[]) => Promise<Float32Array>
+  /** Chooses nodes for a span from the present map of the swarm. Called again when they refuse or are lost. */
+  readonly chooseStages: (span: BlockRange, exclude: readonly PeerId[]) => Promise<StageChoice>
+  /** A peer has failed in this session: routing should think worse of it for a while. */
+  readonly onPeerFailed?: (peer: PeerId) => void
+  readonly onEvent?: (event: SessionEvent) => void
+}
+
+export interface ChainSessionInit extends ChainMachineInit {
+  readonly hiddenSize: number
+  /** How long the dial of a stage may take. @default 10_000 */
+  readonly dialTimeoutMs?: number
+}
+
+interface PendingStep {
+  readonly tokens: readonly number[]
+  readonly position: number
+  readonly want: Want
+  readonly resolve: (output: StepOutput) => void
+  readonly reject: (error: Error) => void
+}
+
+interface StageControl {
+  readonly abort: AbortController
+  readonly peer: PeerId
+  channel?: Channel
+  writer?: ChannelWriter
+}
+
+/**
+ * Carries out what a {@link ChainMachine} decides: the I/O of one session on the coordinator. It owns the control channels,
+ * the links to the first and from the last stage, the token log, and one timer.
+ */
+export class ChainSession implements TokenSession {
+  readonly #components: ChainSessionComponents
+  readonly #init: ChainSessionInit & { readonly dialTimeoutMs: number }
+  readonly #machine: ChainMachine
+  readonly #links: LinkChannels
+  readonly #controls = new Map<number, StageControl>()
+  /** The last write of each link: embedding takes time, and frames must not overtake each other. */
+  readonly #writes = new Map<number, Promise<void>>()
+  /** Steps that wait for a slot, and those under way by seq. */
+  #waiting: PendingStep[] = []
+  readonly #underWay = new Map<number, PendingStep>()
+  #tokens: number[] = []
+  /** Rows with the steps that wait counted in. */
+  #rows = 0
+  #chain: readonly SessionStage[] = []
+  #recoveries = 0
+  #cancelTimer: CancelTimer | undefined
+  #failure: Error | undefined
+  readonly #opened = pDefer<void>()
+  readonly #closed = pDefer<void>()
+  #isClosed = false
+
+  private constructor(components: ChainSessionComponents, init: ChainSessionInit) {
+    this.#components = components
+    this.#init = { dialTimeoutMs: 10_000, ...init }
+    this.#machine = new ChainMachine(init)
+    this.#links = new LinkChannels({
+      clock: components.clock,
+      rowBytes: rowBytes(init.encoding, init.hiddenSize),
+      onMessage: (channel, message, body) => this.#feed({ type: 'link', channel, message, ...(body === undefined ? {} : { body }) }),
+      onDialed: (channel) => this.#feed({ type: 'dialed', channel }),
+      onClosed: (channel, _code, message) => this.#feed({ type: 'linkClosed', channel, message })
+    })
+    this.#opened.promise.catch(() => {})
+  }
+
+  /**
+   * Opens a session on the given stages; those that refuse are replaced by others.
+   *
+   * @throws SessionError when no chain could be opened, AbortError
+   */
+  static async open(
+    components: ChainSessionComponents,
+    init: ChainSessionInit,
+    stages: readonly ChosenStage[],
+    options: AbortOptions = {}
+  ): Promise<ChainSession> {
+    throwIfAborted(options.signal)
+    const session = new ChainSession(components, init)
+    session.#feed({ type: 'start', stages })
+    try {
+      await raceAbort(session.#opened.promise, options.signal)
+      return session
+    } catch (error) {
+      await session.close()
+      throw error
+    }
+  }
+
+  get rows(): number {
+    return this.#rows
+  }
+
+  get maxRows(): number {
+    return this.#init.kvTokens
+  }
+
+  get chain(): readonly SessionStage[] {
+    return this.#chain
+  }
+
+  get recoveries(): number {
+    return this.#recoveries
+  }
+
+  async step(tokens: readonly number[], position: number, want: Want, options: AbortOptions = {}): Promise<StepOutput> {
+    throwIfAborted(options.signal)
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#isClosed) throw new SessionClosedError()
+    this.#rows = position + tokens.length
+    const { promise, resolve, reject } = pDefer<StepOutput>()
+    this.#waiting.push({ tokens, position, want, resolve, reject })
+    this.#submitWaiting()
+    return await raceAbort(promise, options.signal)
+  }
+
+  async close(): Promise<void> {
+    if (!this.#isClosed) {
+      this.#isClosed = true
+      this.#rejectSteps(this.#failure ?? new SessionClosedError())
+      this.#feed({ type: 'close' })
+    }
+    await this.#closed.promise
+  }
+
+  #submitWaiting(): void {
+    while (this.#waiting.length > 0 && this.#failure === undefined && this.#machine.freeSlots > 0) {
+      const step = this.#waiting.shift() as PendingStep
+      this.#tokens.length = step.position
+      for (const token of step.tokens) this.#tokens.push(token)
+      this.#underWay.set(this.#machine.nextSeq, step)
+      this.#feed({ type: 'submit', position: step.position, rows: step.tokens.length, want: step.want })
+    }
+  }
+
+  #feed(event: UntimedEvent): void {
+    const nowMs = this.#components.clock.monotonicMs()
+    for (const effect of this.#machine.handle({ ...event, nowMs } as ChainEvent)) this.#carryOut(effect)
+    this.#setTimer(nowMs)
+  }
+
+  #setTimer(nowMs: number): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    const { wakeAtMs } = this.#machine
+    if (wakeAtMs === undefined || !Number.isFinite(wakeAtMs)) return
+    this.#cancelTimer = this.#components.clock.setTimer(Math.max(0, wakeAtMs - nowMs), () => this.#feed({ type: 'tick' }))
+  }
+
+  #carryOut(effect: ChainEffect): void {
+    const { onEvent } = this.#components
+    switch (effect.type) {
+      case 'connect':
+        void this.#connect(effect.stage, effect.peer)
+        break
+      case 'control':
+        this.#controls.get(effect.stage)?.writer?.write({ head: encodeControl(effect.request) })
+        break
+      case 'disconnect':
+        this.#disconnect(effect.stage)
+        break
+      case 'dial':
+        this.#dial(effect)
+        break
+      case 'send':
+        this.#send(effect)
+        break
+      case 'hangUp':
+        this.#writes.delete(effect.channel)
+        this.#links.hangUp(effect.channel)
+        break
+      case 'result':
+        this.#finishStep(effect)
+        break
+      case 'findReplacement':
+        void this.#findReplacement(effect)
+        break
+      case 'opened':
+        this.#chain = effect.chain.map(toSessionStage)
+        this.#opened.resolve()
+        onEvent?.({ type: 'opened', chain: this.#chain })
+        // Not from inside the carrying out of effects: the machine takes one event after another.
+        queueMicrotask(() => this.#submitWaiting())
+        break
+      case 'recovering':
+        for (const { peer } of effect.lost) this.#components.onPeerFailed?.(peer)
+        onEvent?.({ type: 'recovering', lost: effect.lost.map(toSessionStage), reason: effect.reason })
+        break
+      case 'recovered':
+        this.#recoveries++
+        this.#chain = effect.chain.map(toSessionStage)
+        onEvent?.({ type: 'recovered', chain: this.#chain })
+        break
+      case 'failed':
+        this.#fail(new SessionError(effect.code, effect.message, { detail: effect.detail }))
+        break
+      case 'closed':
+        this.#finish()
+        break
+    }
+  }
+
+  async #connect(stage: number, peer: PeerId): Promise<void> {
+    const { clock, network } = this.#components
+    const control: StageControl = { abort: new AbortController(), peer }
+    this.#controls.set(stage, control)
+    const deadline = clock.deadline(this.#init.dialTimeoutMs, `the connection to ${peer}`, control.abort.signal)
+    try {
+      const channel = await network.open(peer, protocols.control, { limits: channelLimits.control, signal: deadline.signal })
+      if (this.#controls.get(stage) !== control) {
+        channel.reset()
+        return
+      }
+      control.channel = channel
+      control.writer = new ChannelWriter(channel, 4 * limits.maxControlBytes)
+      this.#feed({ type: 'connected', stage })
+      void this.#readControl(stage, control, channel)
+    } catch (error) {
+      this.#loseControl(stage, control, describeError(error))
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  async #readControl(stage: number, control: StageControl, channel: Channel): Promise<void> {
+    try {
+      for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
+        if (this.#controls.get(stage) !== control) return
+        this.#feed({ type: 'control', stage, response: decodeControlResponse(frame.head) })
+      }
+      this.#loseControl(stage, control, `${channel.peer} ended the control channel`)
+    } catch (error) {
+      channel.reset()
+      this.#loseControl(stage, control, describeError(error))
+    }
+  }
+
+  #loseControl(stage: number, control: StageControl, message: string): void {
+    if (this.#controls.get(stage) !== control) return
+    this.#controls.delete(stage)
+    this.#feed({ type: 'controlClosed', stage, message })
+  }
+
+  #disconnect(stage: number): void {
+    const control = this.#controls.get(stage)
+    if (control === undefined) return
+    this.#controls.delete(stage)
+    control.abort.abort()
+    control.writer?.end()
+    if (control.channel !== undefined) void drain(control.channel, this.#components.clock)
+  }
+
+  #dial({ channel, peer, protocol }: ChainDialEffect): void {
+    const { clock, network } = this.#components
+    this.#links.dial(channel, protocol, async (signal) => {
+      const deadline = clock.deadline(this.#init.dialTimeoutMs, `the link to ${peer}`, signal)
+      try {
+        return await network.open(peer, protocols[protocol], { limits: channelLimits.link, signal: deadline.signal })
+      } finally {
+        deadline.clear()
+      }
+    })
+  }
+
+  #send(effect: ChainSendEffect): void {
+    const before = this.#writes.get(effect.channel)
+    if (before === undefined && effect.source?.kind !== 'tokens') {
+      this.#links.send(effect.channel, effect.message, effect.source && copyParts(effect.source.parts))
+      return
+    }
+    // The tokens are taken now: a later step may cut them back before they are embedded.
+    const { source } = effect
+    const tokens = source?.kind === 'tokens' ? this.#tokens.slice(source.position, source.position + source.rows) : undefined
+    const write = (before ?? Promise.resolve()).then(async () => {
+      try {
+        const body = tokens === undefined ? source?.kind === 'bytes' && copyParts(source.parts) : await this.#embed(tokens)
+        this.#links.send(effect.channel, effect.message, body === false ? undefined : body)
+      } catch (error) {
+        this.#fail(error instanceof Error ? error : new Error(String(error)))
+      }
+      if (this.#writes.get(effect.channel) === write) this.#writes.delete(effect.channel)
+    })
+    this.#writes.set(effect.channel, write)
+  }
+
+  async #embed(tokens: readonly number[]): Promise<Uint8Array> {
+    return encodeRows(this.#encoding, await this.#components.embed(tokens))
+  }
+
+  get #encoding(): TensorEncoding {
+    return this.#init.encoding
+  }
+
+  #finishStep(effect: ResultEffect): void {
+    const step = this.#underWay.get(effect.seq)
+    this.#underWay.delete(effect.seq)
+    if (effect.renounced) step?.reject(new SessionClosedError())
+    else step?.resolve({ rows: effect.rows, hidden: decodeRows(this.#encoding, effect.body), computeUs: effect.computeUs })
+    queueMicrotask(() => this.#submitWaiting())
+  }
+
+  async #findReplacement({ request, span, exclude }: FindReplacementEffect): Promise<void> {
+    let choice: StageChoice
+    try {
+      choice = await this.#components.chooseStages(span, exclude)
+    } catch (error) {
+      this.#components.logger.debug('no replacement could be chosen', { reason: describeError(error) })
+      choice = { kind: 'uncovered', blocks: [span] }
+    }
+    if (choice.kind === 'stages') {
+      this.#feed({ type: 'replacement', request, stages: choice.stages })
+    } else {
+      this.#components.onEvent?.({ type: 'uncovered', blocks: choice.blocks })
+      this.#feed({ type: 'noReplacement', request, uncovered: choice.blocks })
+    }
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error
+    this.#opened.reject(this.#failure)
+    this.#rejectSteps(this.#failure)
+    if (!(error instanceof SessionError)) void this.close()
+  }
+
+  #rejectSteps(error: Error): void {
+    for (const step of [...this.#waiting.splice(0), ...this.#underWay.values()]) step.reject(error)
+    this.#underWay.clear()
+  }
+
+  #finish(): void {
+    this.#isClosed = true
+    this.#cancelTimer?.()
+    this.#links.close()
+    for (const stage of [...this.#controls.keys()]) this.#disconnect(stage)
+    this.#writes.clear()
+    this.#opened.reject(this.#failure ?? new SessionClosedError())
+    this.#rejectSteps(this.#failure ?? new SessionClosedError())
+    this.#closed.resolve()
+  }
+}
+
+function toSessionStage({ peer, span }: ChainStage): SessionStage {
+  return { peer, start: span.start, end: span.end }
+}
