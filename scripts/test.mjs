@@ -32,7 +32,7 @@ const checks = [
   {
     name: 'format',
     tool: ['prettier'],
-    args: ['--check', '--log-level=warn', '--cache', '--cache-strategy=content', `--cache-location=${toolCache}/prettier`, '.']
+    args: ['--check', '--log-level=warn', '--cache', '--cache-strategy=content', '.']
   },
   {
     name: 'architecture',

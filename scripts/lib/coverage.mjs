@@ -9,7 +9,7 @@ const runDir = join(coverageDir, `run-${process.pid}`)
 
 /** The arguments for c8 before the command that it measures: on the sources, through the source maps, without tests. */
 export const c8Arguments = [
-  ...['--clean', '--exclude-after-remap', '--reporter', 'json-summary', '--reports-dir', runDir],
+  ...['--clean', '--all', '--exclude-after-remap', '--reporter', 'json-summary', '--reports-dir', runDir],
   ...['--temp-directory', join(runDir, 'tmp')],
   ...packageFolders().flatMap((folder) => ['--include', `${folder}/src/**/*.ts`]),
   ...['**/*.test.ts', '**/generated/**', '**/testing/**', 'test/**'].flatMap((pattern) => ['--exclude', pattern])
