@@ -1,0 +1,233 @@
+import { WireErrorCode } from '../errors.ts'
+import { limits } from '../limits.ts'
+import type { Held } from '../messages/control.ts'
+import type { AckMessage, HeldMessage, StepMessage, StepRun } from '../messages/link.ts'
+import { heldSeqAt } from './row-map.ts'
+import type { Segment, StepLog } from './step-log.ts'
+
+/** Why a link or a session cannot go on. */
+export interface Problem {
+  readonly code: WireErrorCode
+  readonly message: string
+}
+
+export interface LinkSenderOptions {
+  /** Rows in one step of a replay, unless one seq alone has more. */
+  readonly replayChunkRows: number
+  /** A step that stays unacknowledged for `ackFactor` times the learnt time, and at least `ackFloorMs`, is overdue. */
+  readonly ackFloorMs: number
+  readonly ackFactor: number
+}
+
+/** A step to be sent, and where its rows are: the first `rows` of each segment, in order. */
+export interface OutgoingStep<Data> {
+  readonly message: StepMessage
+  readonly slices: ReadonlyArray<{ readonly segment: Segment<Data>; readonly rows: number }>
+}
+
+interface Outstanding {
+  readonly to: number
+  readonly sentMs: number
+  readonly rows: number
+}
+
+/**
+ * The sender's side of a link: a cursor into a {@link StepLog}. Replay and live steps are one FIFO written by one hand, so
+ * a reconnect, a reroute and a rollback during a replay are all the same: the cursor is put behind what the receiver holds,
+ * and what follows is sent as it is valid at that moment.
+ *
+ * What is cut back before it was sent goes out shortened, or as a tombstone. That is right because a step that was cut
+ * back is followed by the one that cut it, at a position that the shortened rows still reach.
+ */
+export class LinkSender<Data> {
+  #held: Held | undefined
+  #cursor = 1
+  #acked = 0
+  #replayTo = 0
+  #checked = false
+  #creditSteps = 0
+  #creditBytes = 0
+  #sentSteps = 0
+  #sentBytes = 0
+  #outstanding: Outstanding[] = []
+  #oldestSinceMs = 0
+  #msPerStep = 0
+  #msPerRow = 0
+
+  constructor(
+    private readonly log: StepLog<Data>,
+    private readonly options: LinkSenderOptions
+  ) {}
+
+  /** Whether the receiver's `held` has arrived on the present channel. */
+  get open(): boolean {
+    return this.#held !== undefined
+  }
+
+  /** The last seq that was sent, or need not be. */
+  get sentSeq(): number {
+    return Math.min(this.#cursor - 1, this.log.lastSeq)
+  }
+
+  /** The last seq that the receiver has taken or acknowledged. */
+  get ackedSeq(): number {
+    return this.#acked
+  }
+
+  /** Segments up to this seq may be dropped: nothing may be while it is not known what the receiver holds. */
+  get droppableSeq(): number {
+    return this.#held === undefined ? 0 : this.#acked
+  }
+
+  /** Forgets the channel: nothing is sent until the next `held`. */
+  reset(): void {
+    this.#held = undefined
+    this.#outstanding = []
+  }
+
+  /** The receiver's first frame on a new channel. A problem means that this side cannot serve it. */
+  onHeld(message: HeldMessage): Problem | undefined {
+    const { held } = message
+    if (this.log.lostSeq > held.lastSeq) {
+      const detail = `rows below ${this.log.historyFrom} were dropped, and the successor holds only seqs up to ${held.lastSeq}`
+      return { code: WireErrorCode.HistoryLost, message: detail }
+    }
+    this.#held = held
+    this.#checked = !this.log.pruned
+    this.#cursor = held.lastSeq + 1
+    this.#acked = held.lastSeq
+    this.#replayTo = this.log.lastSeq
+    this.#creditSteps = message.steps
+    this.#creditBytes = message.bytes
+    this.#sentSteps = 0
+    this.#sentBytes = 0
+    this.#outstanding = []
+    return undefined
+  }
+
+  onAck(message: AckMessage, nowMs: number): Problem | undefined {
+    if (this.#held === undefined) return { code: WireErrorCode.Malformed, message: 'an ack came before held' }
+    if (message.seq >= this.#cursor)
+      return { code: WireErrorCode.Malformed, message: `seq ${message.seq} was acknowledged before it was sent` }
+    this.#creditSteps = Math.max(this.#creditSteps, message.steps)
+    this.#creditBytes = Math.max(this.#creditBytes, message.bytes)
+    this.#acked = Math.max(this.#acked, message.seq)
+    let done = this.#outstanding[0]
+    while (done !== undefined && done.to <= this.#acked) {
+      // A step waits for those before it: only the time since it became the oldest tells how long it takes by itself.
+      this.#learn(nowMs - Math.max(done.sentMs, this.#oldestSinceMs), done.rows)
+      this.#outstanding.shift()
+      this.#oldestSinceMs = nowMs
+      done = this.#outstanding[0]
+    }
+    return undefined
+  }
+
+  #learn(ms: number, rows: number): void {
+    const mix = (old: number, now: number): number => (old === 0 ? now : 0.8 * old + 0.2 * now)
+    this.#msPerStep = mix(this.#msPerStep, ms)
+    this.#msPerRow = mix(this.#msPerRow, ms / Math.max(1, rows))
+  }
+
+  /** When the oldest unacknowledged step is overdue; undefined while there is none. */
+  get overdueAtMs(): number | undefined {
+    const oldest = this.#outstanding[0]
+    if (oldest === undefined) return undefined
+    const learnt = this.options.ackFactor * Math.max(this.#msPerStep, this.#msPerRow * oldest.rows)
+    return this.#oldestSinceMs + Math.max(this.options.ackFloorMs, learnt)
+  }
+
+  /** Whether it is overdue now; once said, it is said again only after the same time has passed anew. */
+  takeOverdue(nowMs: number): boolean {
+    const atMs = this.overdueAtMs
+    if (atMs === undefined || nowMs < atMs) return false
+    this.#oldestSinceMs = nowMs
+    return true
+  }
+
+  /** The next step that may be sent now, undefined if none, or why the receiver cannot be served. The cursor moves on. */
+  next(nowMs: number): OutgoingStep<Data> | Problem | undefined {
+    if (this.#held === undefined || this.#cursor > this.log.lastSeq || this.#sentSteps >= this.#creditSteps) return undefined
+    const { segments } = this.log
+    const index = this.log.indexFrom(this.#cursor)
+    const first = segments[index]
+    if (first === undefined) return this.#sent({ message: this.#tombstone(this.log.lastSeq), slices: [] }, nowMs)
+    if (first.seq > this.#cursor && first.seq > this.#replayTo) {
+      return this.#sent({ message: this.#tombstone(first.seq - 1), slices: [] }, nowMs)
+    }
+    const problem = this.#checked ? undefined : this.#mismatch(first.position, this.#held)
+    if (problem !== undefined) return problem
+    const count = this.#chunk(index)
+    if (count === 0) return undefined
+    this.#checked = true
+    return this.#sent(this.#step(segments.slice(index, index + count)), nowMs)
+  }
+
+  /** The receiver refuses what does not fit; to see it here saves the bytes and names the culprit. */
+  #mismatch(position: number, held: Held): Problem | undefined {
+    const after = this.log.after(position)
+    const seq = heldSeqAt(held, position - 1)
+    if (position <= held.rows && (seq === undefined || seq === after)) return undefined
+    const message = `the next step follows row ${position} of seq ${after}, and the successor holds ${held.rows} rows (seq ${seq ?? 'unknown'} there)`
+    return { code: WireErrorCode.OutOfOrder, message }
+  }
+
+  /** How many segments from `index` on go into one step; 0 when the credit in bytes does not suffice. */
+  #chunk(index: number): number {
+    const { segments } = this.log
+    const first = segments[index] as Segment<Data>
+    const room = this.#creditBytes - this.#sentBytes
+    let rows = first.validRows
+    if (rows * first.bytesPerRow > room) return 0
+    let count = 1
+    for (; this.log.pruned && count < limits.maxStepRuns; count++) {
+      const next = segments[index + count]
+      if (next === undefined) break
+      if (next.seq > this.#replayTo && next.frame !== first.frame) break
+      rows += next.validRows
+      if (rows > this.options.replayChunkRows || rows * first.bytesPerRow > room) break
+    }
+    return count
+  }
+
+  #tombstone(to: number): StepMessage {
+    return { type: 'step', from: this.#cursor, to, position: 0, after: 0, runs: [], computeUs: 0 }
+  }
+
+  #step(chunk: Array<Segment<Data>>): OutgoingStep<Data> {
+    const first = chunk[0] as Segment<Data>
+    const last = chunk.at(-1) as Segment<Data>
+    const runs = chunk.map((segment): StepRun => {
+      // The last row is not there any more, and another one must not be taken for it.
+      const want = segment.want === 'last' && segment.validRows < segment.rows ? 'none' : segment.want
+      return { seq: segment.seq, rows: segment.validRows, want }
+    })
+    const message: StepMessage = {
+      type: 'step',
+      from: this.#cursor,
+      to: last.seq,
+      position: first.position,
+      after: this.log.after(first.position),
+      runs,
+      computeUs: last.computeUs
+    }
+    return { message, slices: chunk.map((segment) => ({ segment, rows: segment.validRows })) }
+  }
+
+  #sent(step: OutgoingStep<Data>, nowMs: number): OutgoingStep<Data> {
+    let rows = 0
+    for (const slice of step.slices) {
+      rows += slice.rows
+      this.#sentBytes += slice.rows * slice.segment.bytesPerRow
+    }
+    this.#sentSteps++
+    this.#cursor = step.message.to + 1
+    if (this.#outstanding.length === 0) this.#oldestSinceMs = nowMs
+    this.#outstanding.push({ to: step.message.to, sentMs: nowMs, rows })
+    return step
+  }
+}
+
+export function isProblem(value: object | undefined): value is Problem {
+  return value !== undefined && 'code' in value
+}
