@@ -12,9 +12,9 @@ import type {
   Problem,
   StepMessage
 } from '@skein/protocol'
-import { isProblem, limits, LinkDialer, LinkSender, StepLog, WireErrorCode } from '@skein/protocol'
+import { isProblem, limits, LinkDialer, LinkSender, rowBytes, StepLog, WireErrorCode } from '@skein/protocol'
 import type { StageEffect, StageEvent, StageHelloEvent, StageLinkEvent } from './stage-events.ts'
-import type { StageMachineOptions } from './stage-options.ts'
+import type { StageMachineInit, StageMachineOptions } from './stage-options.ts'
 import { stageDefaults } from './stage-options.ts'
 import { StageInput } from './stage-input.ts'
 import { stepRows } from './step-check.ts'
@@ -52,6 +52,7 @@ export class StageMachine {
   #status: StageSnapshot['status'] = 'new'
   readonly #options: StageMachineOptions
   #out: StageEffect[] = []
+  #bytesPerRow = 0
   #nowMs = 0
   #open!: OpenRequest
   #input!: StageInput
@@ -67,15 +68,8 @@ export class StageMachine {
   #nextJob = 1
   #endReason: { code?: WireErrorCode; message: string } = { message: 'closed' }
 
-  /**
-   * @param coordinator the authenticated peer of the control channel
-   * @param options `bytesPerRow` is that of the session's encoding; the shell has checked model, span and numerics before
-   */
-  constructor(
-    private readonly coordinator: PeerId,
-    options: Partial<StageMachineOptions> & Pick<StageMachineOptions, 'bytesPerRow'>
-  ) {
-    this.#options = { ...stageDefaults, ...options }
+  constructor(private readonly init: StageMachineInit) {
+    this.#options = { ...stageDefaults, ...init.options }
     this.#dialer = new LinkDialer(this.#options)
   }
 
@@ -151,7 +145,9 @@ export class StageMachine {
     this.#open = request
     this.#inLink = request.predecessor
     this.#outLink = request.successor
-    const { bytesPerRow, maxStepRows } = this.#options
+    this.#bytesPerRow = rowBytes(request.encoding, this.init.hiddenSize)
+    const { maxStepRows } = this.#options
+    const bytesPerRow = this.#bytesPerRow
     this.#input = new StageInput({ kvTokens: request.kvTokens, maxStepRows, bytesPerRow }, this.#options)
     this.#log = new StepLog(request.successor.to.kind === 'stage')
     this.#sender = new LinkSender(this.#log, this.#options)
@@ -199,7 +195,7 @@ export class StageMachine {
         this.#dialer.connected()
         return this.#send(event.channel, {
           type: 'hello',
-          coordinator: this.coordinator,
+          coordinator: this.init.coordinator,
           session: this.#open.session,
           term: this.#outLink.term
         })
@@ -339,7 +335,7 @@ export class StageMachine {
 
   #onHello(event: StageHelloEvent): void {
     const link = event.side === 'predecessor' ? this.#inLink : this.#outLink
-    const named = link.to.kind === 'coordinator' ? this.coordinator : link.to.peer
+    const named = link.to.kind === 'coordinator' ? this.init.coordinator : link.to.peer
     const wrongWay = event.side === 'successor' && link.to.kind !== 'coordinator'
     if (event.peer !== named || event.message.term !== link.term || wrongWay) {
       const message = `a link at term ${event.message.term} is not the one in force (${link.term}), or its peer was not named`
@@ -488,7 +484,7 @@ export class StageMachine {
     if (this.#log.above(this.#sender.ackedSeq).segments >= this.#options.outputSlots) return false
     if (!this.#log.pruned) return true
     const { bytes } = this.#log.above(this.#sender.droppableSeq)
-    return bytes === 0 || bytes + rows * this.#options.bytesPerRow <= this.#open.historyBytes
+    return bytes === 0 || bytes + rows * this.#bytesPerRow <= this.#open.historyBytes
   }
 
   #onComputed(job: number, output: Uint8Array, computeUs: number): void {
@@ -496,7 +492,7 @@ export class StageMachine {
     if (this.#job === undefined || this.#job.id !== job || head === undefined) return
     const { rows } = this.#job
     this.#job = undefined
-    if (output.byteLength !== rows * this.#options.bytesPerRow) {
+    if (output.byteLength !== rows * this.#bytesPerRow) {
       return this.#refuseSession(WireErrorCode.Internal, `${rows} rows were computed to ${output.byteLength} bytes`)
     }
     this.#record(head.step, output, head.step.computeUs + Math.round(computeUs), job)
@@ -507,7 +503,7 @@ export class StageMachine {
 
   /** One segment per run. A tail keeps only the rows that are wanted. */
   #record(step: StepMessage, output: Uint8Array, computeUs: number, frame: number): void {
-    const { bytesPerRow } = this.#options
+    const bytesPerRow = this.#bytesPerRow
     let row = 0
     for (const run of step.runs) {
       let from = row

@@ -1,17 +1,22 @@
-import type { LinkDialerOptions, LinkSenderOptions } from '@skein/protocol'
+import type { LinkDialerOptions, LinkSenderOptions, PeerId } from '@skein/protocol'
 import { limits } from '@skein/protocol'
 import type { InputCredit } from './stage-input.ts'
 
 export interface StageMachineOptions extends LinkSenderOptions, LinkDialerOptions, InputCredit {
-  /** Bytes of one row of activations in the session's encoding. */
-  readonly bytesPerRow: number
-  /** Rows that one step may have. `maxStepRows * bytesPerRow` must not be more than `creditBytes`. */
+  /** Rows that one step may have. Their bytes must not be more than `creditBytes`, or such a step could never be sent. */
   readonly maxStepRows: number
   /** Outputs that may wait for the successor's acknowledgement before the next step is computed. */
   readonly outputSlots: number
 }
 
-export const stageDefaults: Omit<StageMachineOptions, 'bytesPerRow'> = {
+export interface StageMachineInit {
+  /** The authenticated peer of the control channel. The shell has checked model, span and numerics of its `open` already. */
+  readonly coordinator: PeerId
+  readonly hiddenSize: number
+  readonly options?: Partial<StageMachineOptions>
+}
+
+export const stageDefaults: StageMachineOptions = {
   creditSteps: limits.linkCreditSteps,
   creditBytes: limits.linkCreditBytes,
   maxStepRows: limits.maxStepRows,
