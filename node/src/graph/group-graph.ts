@@ -7,10 +7,10 @@ import type { BlockRange, WeightDtype } from '@skein/protocol'
 import type { ModelConfig } from '../checkpoint/model.ts'
 import { familyOf } from './families/registry.ts'
 import { GraphBuilder } from './graph-builder.ts'
-import { declareTurn } from './lanes.ts'
+import { declareTurn, type RopeTable } from './lanes.ts'
 import { rmsNorm } from './operators.ts'
 import { groupGraphNames, headGraphNames, type BlockShape, type GroupGraph } from './span-graph.ts'
-import { ropeFileName, WeightPlanner, weightsFileName, type PlannedWeight } from './weights.ts'
+import { WeightPlanner, weightsFileName, type PlannedWeight } from './weights.ts'
 
 /** A graph, and what must be written into its external data file. */
 export interface PlannedGraph {
@@ -19,8 +19,8 @@ export interface PlannedGraph {
   readonly plan: readonly PlannedWeight[]
   /** Bytes of the file {@link weightsFileName}. */
   readonly weightsBytes: number
-  /** Bytes of the file {@link ropeFileName}; 0 when the graph uses none. */
-  readonly ropeBytes: number
+  /** What goes into the file `rope.bin`; undefined when the graph uses none. */
+  readonly rope: RopeTable | undefined
 }
 
 export interface GroupGraphOptions {
@@ -54,7 +54,7 @@ export function buildGroupGraph(config: ModelConfig, options: GroupGraphOptions)
     hidden = builder.scope(`block${block}`, () => family.buildBlock({ builder, weights, config, turn, block, outputName }, before))
   }
   const shape = blockShape(config)
-  return { blocks, lanes, dtype, shape, weightsFile: weightsFileName, ...planned(builder, weights) }
+  return { blocks, lanes, dtype, shape, weightsFile: weightsFileName, ...planned(builder, weights, turn.ropeTable) }
 }
 
 /** The graph of the final norm and the LM head, as `headGraphNames` says. @throws CheckpointError when the family is not known */
@@ -72,14 +72,14 @@ export function buildHeadGraph(config: ModelConfig, dtype: WeightDtype): Planned
     columns: config.hiddenSize,
     outputName: headGraphNames.logits
   })
-  return planned(builder, weights)
+  return planned(builder, weights, undefined)
 }
 
-function planned(builder: GraphBuilder, weights: WeightPlanner): PlannedGraph {
+function planned(builder: GraphBuilder, weights: WeightPlanner, rope: RopeTable | undefined): PlannedGraph {
   return {
     model: builder.build(),
     plan: weights.plan,
     weightsBytes: builder.fileBytes(weightsFileName),
-    ropeBytes: builder.fileBytes(ropeFileName)
+    rope
   }
 }

@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 import type { ModelConfig } from '../checkpoint/model.ts'
-import type { GraphBuilder, Value } from './graph-builder.ts'
+import type { ExternalSlice, GraphBuilder, Value } from './graph-builder.ts'
 import { concat, gather, groupQueryAttention, reshape, rotaryEmbedding, split } from './operators.ts'
 import { groupGraphNames } from './span-graph.ts'
 import { ropeFileName } from './weights.ts'
@@ -18,12 +18,20 @@ interface Lane {
   readonly total: Value
 }
 
+/** Where the tables of the rotary embedding go, each f32 `[contextTokens, headDim/2]`. */
+export interface RopeTable {
+  readonly cos: ExternalSlice
+  readonly sin: ExternalSlice
+}
+
 /** What all blocks of a group share. */
 export interface TurnInputs {
   /** int64 `[R, 1]`. */
   readonly positions: Value
   readonly cos: Value
   readonly sin: Value
+  /** Where the two tables must be written. */
+  readonly ropeTable: RopeTable
   readonly order: Value
   readonly lanes: readonly Lane[]
 }
@@ -40,11 +48,14 @@ export function declareTurn(builder: GraphBuilder, config: ModelConfig, laneCoun
   }))
   const order = builder.input(groupGraphNames.order, 'i64', ['R'])
   const table = [config.contextTokens, config.headDim / 2]
+  const cos = builder.external('rope_cos', 'f32', table, ropeFileName)
+  const sin = builder.external('rope_sin', 'f32', table, ropeFileName)
   return {
     // RotaryEmbedding refuses sequences longer than its table; rows as a batch of length 1 have no such limit.
     positions: reshape(builder, 'positions_column', positions, [-1, 1]),
-    cos: builder.external('rope_cos', 'f32', table, ropeFileName).value,
-    sin: builder.external('rope_sin', 'f32', table, ropeFileName).value,
+    cos: cos.value,
+    sin: sin.value,
+    ropeTable: { cos: cos.slice, sin: sin.slice },
     order,
     lanes
   }

@@ -53,11 +53,6 @@ export function usableContext(maxPositions: number, scaling: RopeScaling): numbe
   return maxPositions
 }
 
-/** Bytes of {@link writeRopeTable}'s table: cosines, then sines, each f32 `[contextTokens, headDim/2]`. */
-export function ropeTableBytes(config: RopeConfig): number {
-  return 2 * config.contextTokens * (config.headDim / 2) * 4
-}
-
 /**
  * Rows `[from, to)` of the cosines or the sines, f32 `[to - from, headDim/2]`.
  */
