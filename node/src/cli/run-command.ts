@@ -30,7 +30,7 @@ export async function runCommand(program: Command, argv: readonly string[], opti
   const { stdout = process.stdout, stderr = process.stderr, onFailure } = options
   prepare(program, stdout, stderr)
   try {
-    await program.parseAsync(argv as string[])
+    await program.parseAsync(argv)
     return typeof process.exitCode === 'number' ? process.exitCode : exitCodes.done
   } catch (error) {
     const failure = toFailure(error)

@@ -1,0 +1,85 @@
+import { exitCodes, isOff, runCommand } from '@skein/node'
+import { Command, Option } from 'commander'
+import { chat, type ChatFlags } from './chat.ts'
+import type { CliComponents } from './cli-io.ts'
+import { addGenerationFlags, addOutputFlags, addSwarmFlags, type OutputFlags, type SwarmFlags } from './flags.ts'
+import { runPrompt, type RunFlags } from './run.ts'
+import { showStatus } from './status.ts'
+
+/** What the commands do, given their flags; each resolves with the exit code. */
+export interface SkeinActions {
+  run(prompt: string, flags: RunFlags): Promise<void>
+  chat(flags: ChatFlags): Promise<void>
+  status(flags: SwarmFlags & OutputFlags): Promise<void>
+}
+
+const examples = `
+Examples:
+  $ export SKEIN_MODEL=./models/skein-tiny SKEIN_BOOTSTRAP=/ip4/192.0.2.1/tcp/4774/p2p/12D3KooW...
+  $ skein run "Tell me a story about an owl."
+  $ cat letter.txt | skein run - --max-tokens 400 --json
+  $ skein chat --temperature 0.7
+  $ skein status
+
+Every flag has an environment variable. Text goes to standard output, everything else to standard error.
+Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted.`
+
+/** The command line of `skein`, as data. */
+export function skeinCommand(version: string, actions: SkeinActions): Command {
+  const program = new Command('skein').description('Runs a language model on a swarm of volunteers.').version(version)
+  const run = program
+    .command('run')
+    .description('Answers one prompt.')
+    .argument('<prompt>', "the prompt; '-' reads standard input")
+    .action((prompt: string, flags: RunFlags) => actions.run(prompt, flags))
+  addGenerationFlags(run).addOption(
+    new Option('--raw', 'send the text as it is, without the chat template').env('SKEIN_RAW').default(false)
+  )
+  addOutputFlags(addSwarmFlags(run), 'print one JSON object on standard output')
+
+  const talk = program
+    .command('chat')
+    .description('Answers in a conversation, one line a turn.')
+    .action((flags: ChatFlags) => actions.chat(flags))
+  addOutputFlags(addSwarmFlags(addGenerationFlags(talk)), 'print one JSON object a turn on standard output')
+
+  const status = program
+    .command('status')
+    .description('Shows who hosts which blocks, and which blocks nobody serves.')
+    .action((flags: SwarmFlags & OutputFlags) => actions.status(flags))
+  addOutputFlags(addSwarmFlags(addGenerationFlags(status, true)), 'print one JSON object on standard output')
+  return program.addHelpText('after', examples)
+}
+
+/**
+ * Runs `skein` with these arguments (without the program's name).
+ *
+ * @returns the exit code
+ */
+export async function runSkein(argv: readonly string[], components: CliComponents): Promise<number> {
+  // A closed standard error is no reason to fail, and there is nowhere to say so; standard output is watched by TextOutput.
+  for (const stream of [components.stderr, components.stdout]) stream.on('error', () => undefined)
+  let exitCode: number = exitCodes.done
+  const keep = async (code: Promise<number>): Promise<void> => {
+    exitCode = await code
+  }
+  const program = skeinCommand(components.version, {
+    run: (prompt, flags) => keep(runPrompt(prompt, flags, components)),
+    chat: (flags) => keep(chat(flags, components)),
+    status: (flags) => keep(showStatus(flags, components))
+  })
+  const failed = await runCommand(program, ['node', 'skein', ...argv], {
+    stdout: components.stdout,
+    stderr: components.stderr,
+    onFailure: ({ code, message }) => {
+      if (wantsJson(argv, components.env)) components.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`)
+    }
+  })
+  return failed === exitCodes.done ? exitCode : failed
+}
+
+/** Read from the raw arguments: a command line that cannot be parsed has no options yet. */
+function wantsJson(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): boolean {
+  const end = argv.indexOf('--')
+  return (end === -1 ? argv : argv.slice(0, end)).includes('--json') || !isOff(env['SKEIN_JSON'])
+}
