@@ -1,0 +1,218 @@
+import {
+  type Clock,
+  describeError,
+  type Identity,
+  type Logger,
+  type ModelId,
+  type Network,
+  type NodeLoad,
+  type NodeState,
+  type PeerId,
+  type Random,
+  type SignedAnnouncement,
+  type Storage,
+  type Verifier
+} from '@skein/protocol'
+import type { SpanRuntime } from '../runtime/span-runtime.ts'
+import { SessionHost } from '../session/session-host.ts'
+import { Announcer, type AnnouncerInit } from './announcer.ts'
+import { measureSpeed, type MeasuredSpeed } from './measure-speed.ts'
+import { NodeLife } from './state.ts'
+
+/** The part of the directory that a node uses. */
+export interface NodeDirectory {
+  start(): void
+  /** Tells the swarm of a new announcement of this node. */
+  publish(record: SignedAnnouncement): void
+  /** Resolves once a last announcement had a fair chance to get out. */
+  stop(): Promise<void>
+}
+
+export interface NodeDaemonComponents {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly network: Network
+  readonly storage: Storage
+  readonly identity: Identity
+  readonly verifier: Verifier
+  readonly runtime: SpanRuntime
+  readonly directory: NodeDirectory
+}
+
+export interface NodeDaemonInit {
+  readonly model: ModelId
+  /** Blocks of the whole model. */
+  readonly blocks: number
+  readonly maxSessions: number
+  /** @default half of `maxSessions`, at least 1: one coordinator cannot take a whole node */
+  readonly maxSessionsPerPeer?: number
+  readonly historyBytes: number
+  /** Only with the simulator's runtime. @default false */
+  readonly acceptsRaw?: boolean
+  readonly announcer?: Partial<AnnouncerInit>
+}
+
+/** A node's state, for its operator. */
+export interface NodeStatusReport {
+  readonly peerId: PeerId
+  readonly state: NodeState
+  readonly model: ModelId
+  readonly start: number
+  readonly end: number
+  readonly addresses: readonly string[]
+  readonly numerics: { readonly weights: string; readonly kernels: string }
+  readonly kvTokens: number
+  readonly stepMs: number
+  readonly rowsPerSecond: number
+  readonly load: NodeLoad
+}
+
+/** How often the DHT is told again that this peer knows the swarm: well within the life of provider records. */
+const readvertiseMs = 60 * 60_000
+const advertiseTimeoutMs = 60_000
+
+/** Name under which the peers of a model's swarm find each other in the DHT. */
+export function rendezvousTopic(model: ModelId): string {
+  return `skein/${model}`
+}
+
+/**
+ * A node: hosts a span and serves it. It wires the parts together and leads them through `joining`, `serving`, `draining`
+ * and `offline`. All that it touches comes in as a component, so that the simulator runs it as it is.
+ */
+export class NodeDaemon {
+  readonly #components: NodeDaemonComponents
+  readonly #init: NodeDaemonInit
+  readonly #life = new NodeLife()
+  readonly #host: SessionHost
+  readonly #announcer: Announcer
+  readonly #shutdown = new AbortController()
+  #speed: MeasuredSpeed = { stepMs: 0, rowsPerSecond: 0 }
+  #unsubscribe: (() => void) | undefined
+  #stopped: Promise<void> | undefined
+
+  constructor(components: NodeDaemonComponents, init: NodeDaemonInit) {
+    this.#components = components
+    this.#init = init
+    const { clock, logger, network, runtime, verifier, storage, identity, directory } = components
+    this.#host = new SessionHost(
+      { clock, logger, network, runtime, verifier, state: () => this.state },
+      {
+        model: init.model,
+        maxSessions: init.maxSessions,
+        maxSessionsPerPeer: init.maxSessionsPerPeer ?? Math.max(1, init.maxSessions >> 1),
+        historyBytes: init.historyBytes,
+        acceptsRaw: init.acceptsRaw ?? false
+      }
+    )
+    const publish = (record: SignedAnnouncement): void => directory.publish(record)
+    this.#announcer = new Announcer({ clock, storage, identity, logger, publish }, init.announcer)
+    this.#life.subscribe((state) => logger.info('state changed', { state }))
+  }
+
+  get state(): NodeState {
+    return this.#life.state
+  }
+
+  /** Measures itself, takes sessions, and announces that it serves. */
+  async start(): Promise<void> {
+    const { network, runtime, directory, clock } = this.#components
+    this.#speed = await measureSpeed({ runtime, clock }, this.#init.acceptsRaw === true ? 'raw' : 'f32')
+    await this.#announcer.start()
+    if (this.#shutdown.signal.aborted) return
+    this.#host.start()
+    directory.start()
+    this.#life.transition('serving')
+    this.#announce()
+    this.#unsubscribe = network.subscribe((event) => {
+      if (event.type === 'addresses') this.#announce()
+    })
+    void this.#advertise()
+  }
+
+  /**
+   * Leaves the swarm: announces `draining`, lets open sessions go on for at most `drainMs`, then ends them, announces
+   * `offline` and stops everything that was handed over but the clock. Idempotent; a later call with a shorter time is not heard.
+   */
+  stop(drainMs: number): Promise<void> {
+    this.#stopped ??= this.#stop(drainMs)
+    return this.#stopped
+  }
+
+  status(): NodeStatusReport {
+    const { identity, network, runtime } = this.#components
+    const { span, numerics, kvTokens } = runtime.info
+    return {
+      peerId: identity.peerId,
+      state: this.state,
+      model: this.#init.model,
+      start: span.start,
+      end: span.end,
+      addresses: network.addresses(),
+      numerics,
+      kvTokens,
+      ...this.#speed,
+      load: this.#host.load()
+    }
+  }
+
+  async #stop(drainMs: number): Promise<void> {
+    const { network, runtime, directory } = this.#components
+    const wasServing = this.state === 'serving'
+    this.#shutdown.abort()
+    this.#unsubscribe?.()
+    if (wasServing) {
+      this.#life.transition('draining')
+      this.#announce()
+      await this.#host.drain(drainMs)
+    }
+    this.#life.transition('offline')
+    if (wasServing) this.#announce()
+    this.#announcer.stop()
+    this.#host.stop()
+    await directory.stop()
+    await network.stop()
+    await runtime.stop()
+  }
+
+  #announce(): void {
+    const { network, runtime } = this.#components
+    const { span, entryPoints, numerics, hiddenSize, kvTokens } = runtime.info
+    this.#announcer.announce({
+      model: this.#init.model,
+      blocks: this.#init.blocks,
+      hiddenSize,
+      span,
+      entryPoints,
+      numerics,
+      state: this.state,
+      addresses: network.addresses(),
+      stepMs: this.#speed.stepMs,
+      rowsPerSecond: this.#speed.rowsPerSecond,
+      kvTokens,
+      historyBytes: this.#init.historyBytes
+    })
+  }
+
+  /** Tells the DHT, now and from time to time. It is a hint for newcomers without a bootstrap peer of this swarm, no more. */
+  async #advertise(): Promise<void> {
+    const { clock, network, logger } = this.#components
+    const { signal } = this.#shutdown
+    while (!signal.aborted) {
+      const deadline = clock.deadline(advertiseTimeoutMs, 'advertising in the DHT', signal)
+      try {
+        await network.advertise(rendezvousTopic(this.#init.model), { signal: deadline.signal })
+      } catch (error) {
+        if (!signal.aborted) logger.debug('the DHT did not take the rendezvous record', { reason: describeError(error) })
+      } finally {
+        deadline.clear()
+      }
+      try {
+        await clock.sleep(readvertiseMs, { signal })
+      } catch {
+        return
+      }
+    }
+  }
+}
