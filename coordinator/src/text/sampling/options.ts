@@ -24,8 +24,8 @@ export interface SamplingOptions {
   /** Taken from a token's logit once for each time that it is in the answer so far. -2 to 2, as in OpenAI's API. @default 0 */
   frequencyPenalty?: number
   /**
-   * Added to the logits of these token ids, -Infinity forbids one (so does any value of -100 or less, as in OpenAI's API).
-   * At most 1024 entries.
+   * Added to the logits of these token ids, up to 100; a value of -100 or less forbids the token (as in OpenAI's API). At
+   * most 1024 entries.
    * @default {}
    */
   logitBias?: Readonly<Record<number, number>>
@@ -61,6 +61,7 @@ export const samplingLimits = {
   maxPenalty: 2,
   /** A bias this low forbids the token, as in OpenAI's API. */
   forbidBias: -100,
+  maxBias: 100,
   maxBiasEntries: 1024,
   /** The most alternatives that logprobs may ask for. */
   maxTopLogprobs: 20
@@ -112,9 +113,9 @@ function resolveBias(bias: Readonly<Record<number, number>>): Array<[number, num
     const token = Number(key)
     const value: unknown = bias[token]
     if (!/^\d{1,10}$/.test(key)) throw new InvalidArgumentError(`logitBias names ${JSON.stringify(key)}: expected a token id`)
-    if (typeof value !== 'number' || Number.isNaN(value) || value === Infinity) {
+    if (typeof value !== 'number' || !(value <= samplingLimits.maxBias)) {
       throw new InvalidArgumentError(
-        `logitBias of token ${key} is ${String(value)}: expected a finite number, or -Infinity to forbid the token`
+        `logitBias of token ${key} is ${String(value)}: expected a number up to ${samplingLimits.maxBias} (${samplingLimits.forbidBias} or less forbids the token)`
       )
     }
     return [token, value <= samplingLimits.forbidBias ? -Infinity : value]
