@@ -1,0 +1,124 @@
+import './promise-with-resolvers.ts'
+import { noise } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { circuitRelayServer, circuitRelayTransport } from '@libp2p/circuit-relay-v2'
+import { privateKeyFromRaw } from '@libp2p/crypto/keys'
+import { identify } from '@libp2p/identify'
+import type { ConnectionEncrypter, Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface'
+import { kadDHT, passthroughMapper, removePrivateAddressesMapper } from '@libp2p/kad-dht'
+import { ping } from '@libp2p/ping'
+import { tcp } from '@libp2p/tcp'
+import { createLibp2p, type Libp2pOptions } from 'libp2p'
+import { InvalidArgumentError } from '../errors.ts'
+import type { PeerId } from '../ids.ts'
+import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
+import type { AddressBook } from './address-book.node.ts'
+import { libp2pLimits } from './libp2p-limits.ts'
+
+/** What the libp2p host itself is made from. */
+export interface Libp2pHostInit {
+  readonly identity: KeyIdentity
+  /** Multiaddrs to listen on, such as `/ip4/0.0.0.0/tcp/4001`; none for a peer that only dials. */
+  readonly listen: readonly string[]
+  /** Multiaddrs to announce in place of those that libp2p finds out. */
+  readonly announce?: readonly string[]
+  /** `server` answers queries and needs an address that others can dial; `off` has no DHT: advertise and find do nothing. */
+  readonly dhtMode: 'client' | 'server' | 'off'
+  /** `client` dials and is reached through relays; `server` relays for others as well. @default 'off' */
+  readonly relay?: 'client' | 'server' | 'off'
+  /** For LAN and private swarms: addresses of private ranges from announcements and the DHT may be dialled. */
+  readonly allowPrivateAddresses: boolean
+}
+
+/** Starts libp2p: tcp, noise, yamux, identify, ping, and as asked the DHT and relays. */
+export async function startLibp2pHost(init: Libp2pHostInit, book: AddressBook, onOwnKey: () => void): Promise<Libp2p> {
+  const relay = init.relay ?? 'off'
+  try {
+    return await createLibp2p({
+      privateKey: privateKeyFromRaw(Uint8Array.from([...init.identity.exportSeed(), ...init.identity.publicKey])),
+      addresses: {
+        listen: relay === 'client' ? [...init.listen, '/p2p-circuit'] : [...init.listen],
+        announce: [...(init.announce ?? [])]
+      },
+      transports: relay === 'off' ? [tcp()] : [tcp(), circuitRelayTransport()],
+      connectionEncrypters: [watchedNoise(init.identity.peerId, onOwnKey)],
+      streamMuxers: [muxer()],
+      connectionManager: connectionManager(),
+      connectionGater: { denyDialMultiaddr: (address) => !book.mayDial(address) },
+      services: services(init, relay)
+    })
+  } catch (error) {
+    throw new InvalidArgumentError(`cannot listen on ${init.listen.join(', ')}: is the address right, and the port free?`, { cause: error })
+  }
+}
+
+function muxer(): ReturnType<typeof yamux> {
+  return yamux({
+    maxInboundStreams: libp2pLimits.maxStreamsPerConnection,
+    maxOutboundStreams: libp2pLimits.maxStreamsPerConnection,
+    streamOptions: {
+      initialStreamWindowSize: libp2pLimits.initialWindowBytes,
+      maxStreamWindowSize: libp2pLimits.maxWindowBytes,
+      maxReadBufferLength: libp2pLimits.maxReadBufferBytes
+    }
+  })
+}
+
+function connectionManager(): Libp2pOptions['connectionManager'] {
+  return {
+    maxConnections: libp2pLimits.maxConnections,
+    inboundConnectionThreshold: libp2pLimits.inboundConnectionThreshold,
+    maxIncomingPendingConnections: libp2pLimits.maxIncomingPendingConnections,
+    maxParallelDials: libp2pLimits.maxParallelDials,
+    maxPeerAddrsToDial: libp2pLimits.maxPeerAddrsToDial,
+    dialTimeout: libp2pLimits.dialTimeoutMs,
+    addressDialTimeout: libp2pLimits.addressDialTimeoutMs,
+    inboundUpgradeTimeout: libp2pLimits.inboundUpgradeTimeoutMs
+  }
+}
+
+function services(init: Libp2pHostInit, relay: 'client' | 'server' | 'off'): NonNullable<Libp2pOptions['services']> {
+  const factories = {
+    identify: identify({ runOnLimitedConnection: true }),
+    ping: ping({ runOnLimitedConnection: true, maxInboundStreams: 16, maxOutboundStreams: 16 }),
+    ...(init.dhtMode === 'off' ? {} : { dht: dht(init) }),
+    ...(relay === 'server' ? { relay: relayServer() } : {})
+  }
+  // The types want every service to start from the base components alone; the DHT asks for ping, which stands beside it.
+  return factories as unknown as NonNullable<Libp2pOptions['services']>
+}
+
+/** A DHT of skein's own, apart from that of IPFS. The mode is always said: libp2p would guess it from the addresses it sees. */
+function dht(init: Libp2pHostInit): ReturnType<typeof kadDHT> {
+  return kadDHT({
+    protocol: '/skein/kad/1.0.0',
+    clientMode: init.dhtMode === 'client',
+    peerInfoMapper: init.allowPrivateAddresses ? passthroughMapper : removePrivateAddressesMapper
+  })
+}
+
+function relayServer(): ReturnType<typeof circuitRelayServer> {
+  return circuitRelayServer({
+    reservations: {
+      maxReservations: libp2pLimits.relayReservations,
+      defaultDataLimit: BigInt(libp2pLimits.relayDataBytes),
+      defaultDurationLimit: libp2pLimits.relayDurationMs
+    }
+  })
+}
+
+/** Noise that notices another host with this host's own key: libp2p refuses the connection itself, but tells nobody. */
+function watchedNoise(self: PeerId, onOwnKey: () => void): NonNullable<Libp2pOptions['connectionEncrypters']>[number] {
+  return (components) => {
+    const encrypter = noise()(components) as ConnectionEncrypter
+    const watch = <R extends { remotePeer: Libp2pPeerId }>(secured: R): R => {
+      if (secured.remotePeer.toString() === self) onOwnKey()
+      return secured
+    }
+    const inbound = encrypter.secureInbound.bind(encrypter)
+    const outbound = encrypter.secureOutbound.bind(encrypter)
+    encrypter.secureInbound = async (connection, options) => watch(await inbound(connection, options))
+    encrypter.secureOutbound = async (connection, options) => watch(await outbound(connection, options))
+    return encrypter
+  }
+}

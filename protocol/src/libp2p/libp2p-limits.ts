@@ -1,0 +1,52 @@
+/**
+ * Every bound and time of the libp2p host, with its reason. Libp2p's own defaults are for other uses: 32 streams of a
+ * protocol, for example, would allow 32 sessions between two peers.
+ *
+ * @packageDocumentation
+ */
+const KiB = 1024
+const MiB = 1024 * KiB
+
+export const libp2pLimits = {
+  /** A session has a stream for its control and one for each link. Both per protocol, direction and connection. */
+  maxStreamsPerProtocol: 1024,
+  /** Of all protocols on one connection. */
+  maxStreamsPerConnection: 4096,
+  /** Yamux's smallest window, and what a stalled stream costs at first. */
+  initialWindowBytes: 256 * KiB,
+  /** Grows to this on streams that are read quickly: 160 Mbit/s at 200 ms of round trip. */
+  maxWindowBytes: 4 * MiB,
+  /** What a paused stream may buffer; it must hold the whole window, or libp2p resets streams whose reader is slow. */
+  maxReadBufferBytes: 4 * MiB + 64 * KiB,
+  /** Pieces that go to the muxer at once, so that channels of one connection take turns. Noise seals 64 KiB at most. */
+  pieceBytes: 64 * KiB,
+  /** Pieces of bulk channels: smaller turns. Yamux knows no priorities. */
+  bulkPieceBytes: 16 * KiB,
+  /** Decoded no further ahead than this; beyond it the stream is paused and the sender's window runs out. */
+  readAheadBytes: 64 * KiB,
+  /** Connections at once before libp2p prunes. */
+  maxConnections: 1024,
+  /** Per second and host. Several peers often share one address: a household, a test, a university. */
+  inboundConnectionThreshold: 256,
+  /** Connections whose handshake is under way. */
+  maxIncomingPendingConnections: 256,
+  maxParallelDials: 64,
+  maxPeerAddrsToDial: 16,
+  dialTimeoutMs: 15_000,
+  addressDialTimeoutMs: 6_000,
+  inboundUpgradeTimeoutMs: 10_000,
+  /** Addresses that `learn` keeps of one peer and source. */
+  maxLearnedAddresses: 16,
+  /** Peers whose addresses are kept; the ones learned longest ago are forgotten first, trusted ones never. */
+  maxLearnedPeers: 16_384,
+  /** Between tries to reach the bootstrap peers: doubling from the first to the second, with jitter. */
+  bootstrapRetryMinMs: 1_000,
+  bootstrapRetryMaxMs: 60_000,
+  /** What a relay lets through per connection: enough for sessions (libp2p's default is 128 KiB and 2 minutes). */
+  relayDataBytes: 1024 * MiB,
+  relayDurationMs: 60 * 60_000,
+  relayReservations: 128,
+  /** Bytes of a ping, and how fast its smoothed round trip follows: a new value counts for an eighth, as in TCP. */
+  pingBytes: 32,
+  roundTripWeight: 1 / 8
+} as const

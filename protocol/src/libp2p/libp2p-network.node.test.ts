@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict'
+import { createServer, type Server } from 'node:net'
+import { multiaddr } from '@multiformats/multiaddr'
+import type { PeerId } from '../ids.ts'
+import { silentLogger } from '../ports/logger.ts'
+import { type ChannelLimits } from '../ports/network.ts'
+import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
+import { systemClock } from '../ports/system/system-clock.node.ts'
+import { seededRandom } from '../ports/seeded-random.ts'
+import {
+  echo,
+  introduce,
+  networkCompliance,
+  type NetworkComplianceSetup,
+  numbered,
+  openPair,
+  protocol
+} from '../testing/network-compliance.ts'
+import { smallLimits } from '../testing/network-compliance.ts'
+import { testIdentity } from '../testing/test-identity.node.ts'
+import { libp2pLimits } from './libp2p-limits.ts'
+import { createLibp2pNetwork, Libp2pNetwork, type Libp2pNetworkInit } from './libp2p-network.node.ts'
+
+const clock = systemClock()
+
+function init(identity: KeyIdentity, more: Partial<Libp2pNetworkInit> = {}): Libp2pNetworkInit {
+  return {
+    identity,
+    listen: ['/ip4/127.0.0.1/tcp/0'],
+    bootstrap: [],
+    dhtMode: 'server',
+    allowPrivateAddresses: true,
+    clock,
+    random: seededRandom(identity.peerId),
+    logger: silentLogger,
+    ...more
+  }
+}
+
+describe('the network on libp2p', function () {
+  this.timeout(30_000)
+  let networks: Libp2pNetwork[] = []
+  let silentServer: Server | undefined
+
+  const start = async (name: string, more: Partial<Libp2pNetworkInit> = {}): Promise<Libp2pNetwork> => {
+    const network = await Libp2pNetwork.start(init(testIdentity(name), more))
+    networks.push(network)
+    return network
+  }
+
+  /** A listener that accepts connections and never says a word: a handshake that hangs. */
+  const silentAddress = async (): Promise<string> => {
+    const server = createServer(() => {})
+    silentServer = server
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    return `/ip4/127.0.0.1/tcp/${(server.address() as { port: number }).port}`
+  }
+
+  const setup = async (): Promise<NetworkComplianceSetup & { a: Libp2pNetwork; b: Libp2pNetwork }> => {
+    const [a, b] = [await start('a'), await start('b')]
+    return {
+      a,
+      b,
+      clock,
+      disconnect: async () => {
+        for (const connection of a.host.getConnections()) connection.abort(new Error('the cable was pulled'))
+        while (a.host.getConnections().length + b.host.getConnections().length > 0) await clock.sleep(5)
+      },
+      silent: { peer: testIdentity('silent').peerId, addresses: [await silentAddress()], source: 'trusted' },
+      transportBytes: libp2pLimits.maxWindowBytes + libp2pLimits.readAheadBytes,
+      rendezvous: true
+    }
+  }
+
+  const teardown = async (): Promise<void> => {
+    const stopped = networks
+    networks = []
+    await Promise.all(stopped.map((network) => network.stop()))
+    silentServer?.close()
+    silentServer = undefined
+  }
+
+  afterEach(teardown)
+  networkCompliance({ setup, teardown })
+
+  it('closes a channel whose bytes are no frame, and allocates nothing for what a header claims', async () => {
+    const common = await setup()
+    const { a, b } = common
+    introduce(common)
+    const limits: ChannelLimits = { ...smallLimits, maxBodyBytes: 1 << 30 }
+    const claims = [
+      [Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0), 'ERR_SKEIN_TOO_LARGE'],
+      [Uint8Array.of(0, 0, 0, 1, 0x40, 0, 0, 1), 'ERR_SKEIN_TOO_LARGE'],
+      [Uint8Array.of(0, 0, 0, 0, 0x40, 0, 0, 0, 1, 2, 3), 'ERR_SKEIN_MALFORMED'],
+      [Uint8Array.of(0, 0, 0), 'ERR_SKEIN_MALFORMED']
+    ] as const
+    for (const [bytes, code] of claims) {
+      const failed = new Promise<unknown>((resolve) => {
+        b.handle(protocol, limits, (channel) => {
+          channel.receive().catch(() => channel.closed.then(({ error }) => resolve(error)))
+        })
+      })
+      const before = process.memoryUsage().arrayBuffers
+      const connection = await a.host.dial(b.host.getMultiaddrs())
+      const stream = await connection.newStream(protocol)
+      stream.send(bytes)
+      await stream.close()
+      assert.equal(((await failed) as { code?: string }).code, code)
+      assert.ok(process.memoryUsage().arrayBuffers - before < 100 * 1024 * 1024)
+    }
+    b.handle(protocol, smallLimits, echo)
+    assert.ok((await a.ping(b.self)) > 0)
+  })
+
+  it('fails a dial at whose address another peer answers', async () => {
+    const { a, b, silent } = await setup()
+    a.learn({ peer: silent.peer, addresses: b.addresses().map((address) => address.replace(/\/p2p\/.*/, '')), source: 'trusted' })
+    await assert.rejects(a.ping(silent.peer), { code: 'ERR_SKEIN_DIAL_FAILED' })
+    a.learn({ peer: silent.peer, addresses: b.addresses(), source: 'trusted' })
+    await assert.rejects(a.ping(silent.peer), /no address/)
+  })
+
+  it('does not dial private addresses that others announce, but those that its person gave', async () => {
+    const a = await start('a', { allowPrivateAddresses: false })
+    const b = await start('b')
+    a.learn({ peer: b.self, addresses: [...b.addresses(), '/dns4/localhost/tcp/1', 'nonsense'], source: 'announcement' })
+    await assert.rejects(a.ping(b.self), /no address/)
+    a.learn({ peer: b.self, addresses: b.addresses(), source: 'trusted' })
+    assert.ok((await a.ping(b.self)) > 0)
+    assert.ok((a.path(b.self)?.roundTripMs ?? 0) > 0)
+  })
+
+  it('notices another host with its own key', async () => {
+    const warnings: string[] = []
+    const noticed: string[] = []
+    const logger = { ...silentLogger, warn: (message: string) => void warnings.push(message) }
+    const first = await start('twin', { logger, onDuplicateIdentity: () => noticed.push('first') })
+    const second = await start('twin', { logger, onDuplicateIdentity: () => noticed.push('second') })
+    const address = first.addresses()[0]!.replace(/\/p2p\/.*/, '')
+    await assert.rejects(second.host.dial(multiaddr(address)))
+    // The one that dials is sure to notice; the other may see the connection break before it knows whose it was.
+    assert.ok(noticed.includes('second'))
+    assert.match(warnings[0]!, /another host uses this peer's key/)
+    warnings.length = 0
+    first.learn({ peer: first.self, addresses: second.addresses(), source: 'announcement' })
+    assert.equal(warnings.length, 1)
+    first.learn({ peer: first.self, addresses: first.addresses(), source: 'announcement' })
+    assert.equal(warnings.length, 1)
+  })
+
+  it('connects to its bootstrap peers, and says what is wrong with an address', async () => {
+    const b = await start('b')
+    const connected = new Promise<PeerId>((resolve) => b.subscribe((event) => event.type === 'connected' && resolve(event.peer)))
+    const a = await start('a', { bootstrap: b.addresses(), dhtMode: 'client' })
+    assert.equal(await connected, a.self)
+    const failing = (more: Partial<Libp2pNetworkInit>) => createLibp2pNetwork(init(testIdentity('c'), more))
+    await assert.rejects(failing({ bootstrap: ['/ip4/127.0.0.1/tcp/1'] }), /must end in \/p2p\//)
+    await assert.rejects(failing({ bootstrap: ['localhost:4001'] }), /no multiaddr/)
+    await assert.rejects(failing({ listen: ['/ip4/127.0.0.1/tcp/' + b.addresses()[0]!.split('/')[4]] }), /cannot listen/)
+  })
+
+  it('reaches a peer through a relay, with more bytes than libp2p lets through by default', async () => {
+    const relay = await start('relay', { relay: 'server' })
+    const hidden = await start('hidden', { relay: 'client', listen: [], bootstrap: relay.addresses(), dhtMode: 'client' })
+    while (!hidden.addresses().some((address) => address.includes('p2p-circuit'))) await clock.sleep(20)
+    const a = await start('a', { relay: 'client', listen: [], dhtMode: 'client' })
+    a.learn({ peer: hidden.self, addresses: hidden.addresses(), source: 'trusted' })
+    hidden.handle(protocol, smallLimits, echo)
+    const channel = await a.open(hidden.self, protocol, { limits: smallLimits })
+    assert.equal(a.path(hidden.self)?.kind, 'relayed')
+    for (let index = 0; index < 8; index++) {
+      await channel.writable()
+      channel.send(numbered(index, 100_000))
+      assert.equal((await channel.receive())?.body?.byteLength, 100_000)
+    }
+  })
+
+  it('ends a channel whose frames all came in one chunk only when they were received', async () => {
+    const common = await setup()
+    const [near, far] = await openPair(common)
+    let closed = false
+    void far.closed.then(() => (closed = true))
+    for (let index = 0; index < 3; index++) near.send(numbered(index))
+    await Promise.all([near.end(), far.end()])
+    await clock.sleep(30)
+    for (let index = 0; index < 3; index++) {
+      assert.equal(closed, false)
+      assert.ok(await far.receive())
+    }
+    assert.deepEqual(await far.closed, { kind: 'ended' })
+  })
+})
