@@ -1,0 +1,7 @@
+/**
+ * What tests and benchmarks of other packages need of this one.
+ *
+ * @packageDocumentation
+ */
+export { llama1bShape, makeRandomCheckpoint, type RandomCheckpointOptions, type RandomConfig } from './random-checkpoint.ts'
+export { StockForward, stockHead, type ForwardEntry } from './stock-forward.ts'
