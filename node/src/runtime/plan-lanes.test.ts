@@ -105,7 +105,7 @@ describe('planLanes', () => {
     })
   })
 
-  it('gives an exact row and a remainder of a chunk a dummy second row, and none to others', () => {
+  it('makes lanes of exact entries even and remainders of chunks no single row, by one dummy row behind the others', () => {
     forEachPlan((plan, entries) => {
       for (const run of plan) {
         const entryOfRow = run.pieces.flatMap((piece) => new Array<number>(piece.rows).fill(piece.entry))
@@ -113,9 +113,10 @@ describe('planLanes', () => {
           const real = lane.rows.filter((row) => row !== run.rows)
           for (const row of real) {
             const entry = entries[entryOfRow[row] as number] as LaneEntry
+            if (entry.exact) assert.equal(lane.rowsPerSlot % 2, 0)
             assert.equal(lane.rowsPerSlot > 1, entry.exact || entry.rows > 1)
           }
-          if (lane.rowsPerSlot > 1) assert.deepEqual(lane.rows.slice(real.length), real.length === 1 ? [run.rows] : [])
+          if (lane.rowsPerSlot > 1) assert.deepEqual(lane.rows.slice(real.length), lane.rowsPerSlot > real.length ? [run.rows] : [])
         }
       }
     })

@@ -2,8 +2,11 @@
  * Maps the rows of a turn to runs of a group graph and to the lanes of each run. Pure: a snapshot in, a plan out.
  *
  * Attention on CPU takes a batch above 1 only with one new row each, and several new rows only with batch 1. So entries of
- * one row in neighbouring slots share a lane, and every chunk has a lane of its own. An entry in exact mode never takes the
- * kernel's one-row path, whose bits differ: its single row runs with a dummy second row.
+ * one row in neighbouring slots share a lane, and every chunk has a lane of its own.
+ *
+ * Attention goes through a chunk in blocks of an even number of rows, and one row alone takes another path through the
+ * matrix product, whose last bits differ. That happens to a single row, and to the last row of a chunk of 33 rows when a
+ * block has 32. So in exact mode every lane has an even number of rows, the last one a dummy where need be.
  *
  * @packageDocumentation
  */
@@ -85,7 +88,8 @@ interface Unit {
   readonly segment: number
   readonly firstSlot: number
   readonly slots: number
-  readonly paired: boolean
+  /** Whether a dummy row is added. */
+  readonly padded: boolean
 }
 
 /**
@@ -116,7 +120,8 @@ function split(entry: LaneEntry, index: number, maxRows: number): Unit[] {
     const left = entry.rows - from
     const rows = left <= maxRows ? left : left - maxRows === 1 && maxRows > 2 ? maxRows - 1 : maxRows
     const piece = { entry: index, from, rows }
-    units.push({ pieces: [piece], rows, segment: entry.segment, firstSlot: entry.slot, slots: 1, paired: rows === 1 })
+    const padded = rows % 2 === 1 && (entry.exact || rows === 1)
+    units.push({ pieces: [piece], rows, segment: entry.segment, firstSlot: entry.slot, slots: 1, padded })
     from += rows
   }
   return units
@@ -161,7 +166,7 @@ function mergeWindows(
       segment: first.segment,
       firstSlot: first.slot,
       slots: lastSlot - first.slot + 1,
-      paired: false
+      padded: false
     }
   })
 }
@@ -242,7 +247,7 @@ function layOut(
 function chunkLane(unit: Unit, entries: readonly LaneEntry[], firstRow: number, zeroRow: number): Lane {
   const piece = unit.pieces[0] as Piece
   const rows = Array.from({ length: unit.rows }, (_, i) => firstRow + i)
-  if (unit.paired) rows.push(zeroRow)
+  if (unit.padded) rows.push(zeroRow)
   const total = (entries[piece.entry] as LaneEntry).position + piece.from + rows.length
   return { segment: unit.segment, firstSlot: unit.firstSlot, slots: 1, rowsPerSlot: rows.length, rows, seqlens: [total - 1], total }
 }
