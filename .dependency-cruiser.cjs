@@ -3,7 +3,8 @@
  * Names of packages are resolved to their sources by .dependency-cruiser.tsconfig.json, so nothing has to be built.
  */
 const packages = ['protocol', 'node', 'coordinator', 'sim', 'test']
-const tests = '[.]test[.]ts$'
+/** Tests, and what helps them: `arbitraries.ts`, `x.test-helper.ts`, `testing.ts`. */
+const tests = '([.]test|/arbitraries|[.]test-helper|/testing([.]node)?)[.]ts$'
 
 /** A package may import only those before it in the list. */
 const directions = packages.slice(0, -1).map((name, index) => ({
@@ -120,8 +121,8 @@ module.exports = {
   options: {
     tsPreCompilationDeps: 'specify',
     tsConfig: { fileName: '.dependency-cruiser.tsconfig.json' },
-    doNotFollow: { path: ['node_modules', '/dist/'] },
-    exclude: { path: ['/dist/', '/generated/'] },
+    doNotFollow: { path: ['node_modules'] },
+    exclude: { path: ['^[^/]+/dist/', '/generated/'] },
     combinedDependencies: true,
     enhancedResolveOptions: {
       exportsFields: ['exports'],

@@ -7,6 +7,17 @@ import tseslint from 'typescript-eslint'
  * which is in .dependency-cruiser.cjs.
  */
 
+/** Tests, and what helps them. */
+const testFiles = [
+  '**/*.test.ts',
+  '**/arbitraries.ts',
+  '**/*.test-helper.ts',
+  '**/testing.ts',
+  '**/testing.node.ts',
+  '*/src/testing/**',
+  'test/src/**'
+]
+
 const useClock = 'Time comes from the Clock port: take `clock: Clock` in the constructor.'
 const useRandom = 'Randomness comes from the Random port: take `random: Random` in the constructor.'
 const useNetwork = 'Peers are reached through the Network port: take `network: Network` in the constructor.'
@@ -139,7 +150,7 @@ export default defineConfig([
   },
   {
     name: 'skein/tests',
-    files: ['**/*.test.ts', '*/src/testing/**', 'test/src/**'],
+    files: testFiles,
     rules: {
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/unbound-method': 'off',
@@ -154,7 +165,7 @@ export default defineConfig([
   {
     // Tests of real sockets and processes, and benchmarks, are on real time; a manual clock lets real turns of the loop pass.
     name: 'skein/real-time',
-    files: ['**/*.test.ts', '*/src/testing/**', 'test/src/**'],
+    files: testFiles,
     rules: {
       'no-restricted-globals': 'off',
       'no-restricted-properties': 'off',

@@ -42,6 +42,10 @@ const checks = [
   { name: 'unused', tool: ['knip'], args: ['--no-progress', '--no-config-hints'] }
 ]
 
+/** The tools' output passes through a pipe, so they cannot see where it goes. */
+const colorEnv = { ...process.env, ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' }) }
+if (!process.stdout.isTTY) delete colorEnv.FORCE_COLOR
+
 const options = readOptions()
 const started = performance.now()
 const totals = { passed: 0, failed: 0, skipped: 0 }
@@ -132,7 +136,7 @@ async function runChecks(wanted) {
   const queue = [...wanted]
   const worker = async () => {
     for (let check = queue.shift(); check !== undefined; check = queue.shift()) {
-      const { code, output, ms } = await runNode([toolPath(...check.tool), ...check.args], { capture: true })
+      const { code, output, ms } = await runNode([toolPath(...check.tool), ...check.args], { capture: true, env: colorEnv })
       console.log(`${code === 0 ? '✓' : '✗'} ${check.name} (${formatMs(ms)})`)
       if (code !== 0) console.log(output.trimEnd())
       count(check.name, code === 0)

@@ -23,7 +23,7 @@ export async function ensureInstalled(options = {}) {
   const log = options.log ?? ((line) => console.error(line))
   const wanted = fingerprint()
   if (stamped() === wanted) return { installed: false }
-  const work = async () => {
+  const work = async (share) => {
     // Another process may have finished while this one waited. A person may also have run npm by hand.
     if (stamped() === wanted) return { installed: false }
     if (modulesMatchLock()) {
@@ -31,7 +31,7 @@ export async function ensureInstalled(options = {}) {
       return { installed: false }
     }
     log('installing packages with npm ci (about a minute the first time)')
-    const { code, ms } = await npm(['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'])
+    const { code, ms } = await npm(['ci', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'], share)
     if (code !== 0) throw new Error(`npm ci failed with exit code ${code}: see its output above. Is the registry reachable?`)
     writeFileSync(stampPath, wanted)
     log(`installed in ${formatMs(ms)}`)
@@ -41,12 +41,12 @@ export async function ensureInstalled(options = {}) {
 }
 
 /** Runs npm: the one that runs this script if there is one, else the one on the path. Its output goes to standard error. */
-function npm(args) {
+function npm(args, onSpawn) {
   // Also said in .npmrc; onnxruntime-node's own install script would otherwise fetch CUDA libraries.
   const env = { ...process.env, npm_config_ignore_scripts: 'true', ONNXRUNTIME_NODE_INSTALL: 'skip' }
   const npmCli = process.env.npm_execpath
-  if (npmCli?.endsWith('.js') === true && existsSync(npmCli)) return runNode([npmCli, ...args], { env, toStderr: true })
-  return run(process.platform === 'win32' ? 'npm.cmd' : 'npm', args, { env, toStderr: true })
+  if (npmCli?.endsWith('.js') === true && existsSync(npmCli)) return runNode([npmCli, ...args], { env, toStderr: true, onSpawn })
+  return run(process.platform === 'win32' ? 'npm.cmd' : 'npm', args, { env, toStderr: true, onSpawn })
 }
 
 function stamped() {

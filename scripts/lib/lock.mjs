@@ -1,5 +1,5 @@
-/** A lock between processes that a killed holder does not keep: the file names its process, and the living are asked. */
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+/** A lock between processes that a killed holder does not keep: the file names its processes, and the living are asked. */
+import { appendFileSync, closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -12,7 +12,8 @@ const EMPTY_FILE_GRACE_MS = 5_000
  *
  * @template T
  * @param {string} path
- * @param {() => Promise<T>} work
+ * @param {(share: (pid: number) => void) => Promise<T>} work gets a function by which a child process holds the lock too: if
+ *   this process is killed, the child goes on, and nobody may start before it has ended
  * @param {(holder: number) => void} onWait called once when another process has the lock
  * @returns {Promise<T>}
  */
@@ -34,7 +35,7 @@ export async function withLock(path, work, onWait) {
   const release = () => rmSync(path, { force: true })
   process.once('exit', release)
   try {
-    return await work()
+    return await work((pid) => appendFileSync(path, ` ${pid}`))
   } finally {
     process.off('exit', release)
     release()
@@ -44,7 +45,7 @@ export async function withLock(path, work, onWait) {
 function tryTake(path) {
   try {
     const file = openSync(path, 'wx')
-    writeSync(file, String(process.pid))
+    writeSync(file, `${process.pid}`)
     closeSync(file)
     return true
   } catch (error) {
@@ -53,16 +54,23 @@ function tryTake(path) {
   }
 }
 
-/** The holder's process id, `gone` when it no longer lives, or `unknown` while the file is being written or removed. */
+/** The process id of a holder that lives, `gone` when none does, or `unknown` while the file is being written or removed. */
 function holderOf(path) {
   try {
-    const pid = Number(readFileSync(path, 'utf8'))
-    if (pid > 0) return isAlive(pid) ? pid : 'gone'
+    const pids = readPids(path)
+    if (pids.length > 0) return pids.find(isAlive) ?? 'gone'
     return Date.now() - statSync(path).mtimeMs > EMPTY_FILE_GRACE_MS ? 'gone' : 'unknown'
   } catch (error) {
     if (error.code === 'ENOENT') return 'unknown'
     throw error
   }
+}
+
+function readPids(path) {
+  return readFileSync(path, 'utf8')
+    .split(' ')
+    .map(Number)
+    .filter((pid) => pid > 0)
 }
 
 function isAlive(pid) {
@@ -83,7 +91,6 @@ function breakLock(path) {
     if (error.code === 'ENOENT') return
     throw error
   }
-  const pid = Number(readFileSync(aside, 'utf8'))
-  if (pid > 0 && isAlive(pid)) renameSync(aside, path)
+  if (readPids(aside).some(isAlive)) renameSync(aside, path)
   else rmSync(aside, { force: true })
 }

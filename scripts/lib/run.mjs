@@ -26,7 +26,7 @@ function watchSignals() {
  *
  * @param {string} command
  * @param {string[]} args
- * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, capture?: boolean, toStderr?: boolean }} [options]
+ * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, capture?: boolean, toStderr?: boolean, onSpawn?: (pid: number) => void }} [options]
  * @returns {Promise<{ code: number, output: string, ms: number }>} the exit code, 128 + n after signal n
  */
 export function run(command, args, options = {}) {
@@ -42,6 +42,7 @@ export function run(command, args, options = {}) {
       stdio: ['ignore', out, options.capture ? 'pipe' : 'inherit']
     })
     running.add(child)
+    if (child.pid !== undefined) options.onSpawn?.(child.pid)
     let output = ''
     child.stdout?.setEncoding('utf8').on('data', (text) => (output += text))
     child.stderr?.setEncoding('utf8').on('data', (text) => (output += text))
