@@ -1,0 +1,756 @@
+import type { ControlResponse, LinkMessage, PeerId, Problem, RefusedResponse, StepMessage } from '@skein/protocol'
+import { InvalidArgumentError, rowBytes, StepLog, WireErrorCode } from '@skein/protocol'
+import type {
+  ChainEffect,
+  ChainEvent,
+  ChainFailureCode,
+  ChainReplacementEvent,
+  ChainStage,
+  ChainSubmitEvent,
+  ChosenStage
+} from './chain-events.ts'
+import type { ChainMachineInit, ChainMachineOptions } from './chain-options.ts'
+import { chainDefaults } from './chain-options.ts'
+import { findCulprit, progressOf } from './checkup.ts'
+import type { LinkEndContext } from './link-ends.ts'
+import { least, ReceivingEnd, SendingEnd } from './link-ends.ts'
+import type { Gap, Link, StageRecord } from './roster.ts'
+import { Roster } from './roster.ts'
+import { Relay, StepResults } from './step-results.ts'
+
+export type { ChainMachineInit, ChainMachineOptions } from './chain-options.ts'
+
+/** A request that a stage must answer by a time. */
+interface Asked {
+  readonly stage: number
+  readonly kind: 'open' | 'predecessor' | 'successor' | 'probe'
+  readonly term: number
+  readonly byMs: number
+}
+
+/** A stage that is no part of the chain any more and is being closed. */
+interface Dying {
+  readonly peer: PeerId
+  readonly stage: number
+  closeSent: boolean
+  connected: boolean
+  byMs: number
+}
+
+export interface ChainSnapshot {
+  readonly status: 'new' | 'opening' | 'open' | 'recovering' | 'closing' | 'closed'
+  readonly submittedSeq: number
+  readonly resultSeq: number
+  readonly pending: number
+  readonly rows: number
+  readonly chain: readonly ChainStage[]
+  readonly gaps: number
+  readonly dying: number
+  readonly losses: number
+}
+
+/**
+ * The coordinator's side of one session, as a pure state machine. DESIGN.md section 4 says what it must do;
+ * docs/internals/session.md explains recovery with a diagram.
+ *
+ * Everything about the shape of the chain is one loop, `#reconcile`: the roster says which links there should be, and the
+ * loop brings the stages there in the order fence, open, reroute. Opening, recovery from any number of losses, and making
+ * a link anew are the same to it, and a loss in the middle of it just changes what it works towards.
+ */
+export class ChainMachine {
+  readonly #options: ChainMachineOptions
+  readonly #bytesPerRow: number
+  readonly #log = new StepLog<Uint8Array | undefined>(true)
+  readonly #results: StepResults
+  readonly #relays = new Map<number, Relay>()
+  readonly #roster: Roster
+  readonly #asked = new Map<number, Asked>()
+  readonly #excluded = new Set<PeerId>()
+  readonly #strikes = new Map<PeerId, number>()
+  /** Links that were made anew, or complained about, since the last progress: `from>to`. */
+  readonly #renewed = new Set<string>()
+  readonly #complaints = new Map<number, number>()
+  #dying: Dying[] = []
+  #senders: SendingEnd[] = []
+  #receivers: ReceivingEnd[] = []
+  #status: ChainSnapshot['status'] = 'new'
+  #out: ChainEffect[] = []
+  #nowMs = 0
+  #nextId = 1
+  #nextChannel = 1
+  #losses = 0
+  #openByMs: number | undefined
+  #wholeByMs: number | undefined
+  #renewLeasesAtMs: number | undefined
+  #checkAtMs: number | undefined
+  #checking = false
+  #lastProgress = ''
+  #lastProgressMs = 0
+
+  constructor(private readonly init: ChainMachineInit) {
+    this.#options = { ...chainDefaults, ...init.options }
+    this.#bytesPerRow = rowBytes(init.encoding, init.hiddenSize)
+    this.#results = new StepResults(this.#bytesPerRow)
+    this.#roster = new Roster(init.transport === 'star')
+  }
+
+  /** The seq that the next `submit` will get. */
+  get nextSeq(): number {
+    return this.#log.lastSeq + 1
+  }
+
+  /** How many steps may be submitted now. */
+  get freeSlots(): number {
+    const mayRun = this.#status === 'open' || this.#status === 'recovering'
+    return mayRun ? Math.max(0, this.#options.window - this.#results.pending) : 0
+  }
+
+  /** When to feed `tick`; undefined when nothing waits for time. */
+  get wakeAtMs(): number | undefined {
+    const times = [this.#openByMs, this.#wholeByMs, this.#renewLeasesAtMs, this.#checkAtMs]
+    for (const asked of this.#asked.values()) times.push(asked.byMs)
+    for (const dying of this.#dying) times.push(dying.byMs)
+    for (const record of this.#roster.stages) if (record.phase !== 'open') times.push(record.openByMs)
+    for (const gap of this.#roster.gaps) if (gap.request === undefined) times.push(gap.searchAtMs)
+    for (const end of [...this.#senders, ...this.#receivers]) times.push(end.wakeAtMs)
+    return least(...times)
+  }
+
+  snapshot(): ChainSnapshot {
+    return {
+      status: this.#status,
+      submittedSeq: this.#log.lastSeq,
+      resultSeq: this.#results.lastSeq,
+      pending: this.#results.pending,
+      rows: this.#log.map.rows,
+      chain: this.#chain(),
+      gaps: this.#roster.gaps.length,
+      dying: this.#dying.length,
+      losses: this.#losses
+    }
+  }
+
+  /**
+   * Takes one event and says what is to be done about it, in order. After `closed` it says nothing any more.
+   *
+   * @throws InvalidArgumentError when `start`, `submit` or `skip` break their contract, a mistake of the caller
+   */
+  handle(event: ChainEvent): ChainEffect[] {
+    this.#out = []
+    this.#nowMs = event.nowMs
+    if (this.#status === 'closed') return []
+    this.#dispatch(event)
+    this.#advance()
+    return this.#out
+  }
+
+  #dispatch(event: ChainEvent): void {
+    switch (event.type) {
+      case 'start':
+        return this.#start(event.stages)
+      case 'submit':
+        return this.#submit(event)
+      case 'skip':
+        return this.#skip(event.from)
+      case 'close':
+        return this.#close()
+      case 'connected':
+        return this.#onConnected(event.stage)
+      case 'controlClosed':
+        return this.#onControlClosed(event.stage, event.message)
+      case 'control':
+        return this.#onControl(event.stage, event.response)
+      case 'replacement':
+        return this.#onReplacement(event)
+      case 'noReplacement': {
+        const gap = this.#roster.gaps.find((candidate) => candidate.request === event.request)
+        if (gap === undefined) return
+        if (this.#status === 'opening') return this.#fail('ERR_SKEIN_NO_COVERAGE', noCoverage(gap), { ...gap.span })
+        gap.request = undefined
+        gap.uncovered = event.uncovered
+        gap.searchAtMs = this.#nowMs + this.#options.searchAgainMs
+        // Somebody who refused or was lost may be the only one left, and better by then.
+        this.#excluded.clear()
+        return
+      }
+      case 'dialed':
+        return this.#end(event.channel)?.dialed(event.nowMs)
+      case 'link': {
+        const end = this.#end(event.channel)
+        end?.receive(event)
+        if (end instanceof SendingEnd && event.message.type === 'ack') this.#ackRelay(end)
+        return
+      }
+      case 'linkClosed':
+        return this.#end(event.channel)?.closed(event.nowMs, event.message)
+      case 'tick':
+        return this.#onTick()
+    }
+  }
+
+  // What the caller wants
+
+  #start(stages: readonly ChosenStage[]): void {
+    if (this.#status !== 'new') throw new InvalidArgumentError('the session was started before')
+    requireCover(stages, { start: 0, end: this.init.totalBlocks })
+    this.#status = 'opening'
+    this.#openByMs = this.#nowMs + this.#options.openMs
+    this.#roster.slots = stages.map((stage) => this.#connect(stage))
+    this.#roster.relink()
+  }
+
+  #connect(chosen: ChosenStage): StageRecord {
+    const record = this.#roster.create(chosen, this.#nowMs + this.#options.openStageMs)
+    this.#emit({ type: 'connect', stage: record.stage, peer: record.peer })
+    return record
+  }
+
+  #submit({ position, rows, want }: ChainSubmitEvent): void {
+    // Between the caller's look at `freeSlots` and its event the session may have ended.
+    if (this.#status === 'closing') return
+    const { maxStepRows } = this.#options
+    if (this.freeSlots === 0) throw new InvalidArgumentError('a step was submitted without a free slot: wait for a result')
+    if (!(rows >= 1 && rows <= maxStepRows)) throw new InvalidArgumentError(`a step has ${rows} rows: 1 to ${maxStepRows} can be sent`)
+    if (!(position >= 0 && position <= this.#log.map.rows)) {
+      throw new InvalidArgumentError(`a step is for row ${position}, and the session has ${this.#log.map.rows}`)
+    }
+    if (position + rows > this.init.kvTokens) {
+      throw new InvalidArgumentError(`a step ends at row ${position + rows}, and ${this.init.kvTokens} are reserved`)
+    }
+    const seq = this.nextSeq
+    if (this.#results.pending === 0) this.#checkAtMs = this.#nowMs + this.#options.checkAfterMs
+    this.#results.submit(seq, position, rows, want)
+    const bytesPerRow = this.#bytesPerRow
+    this.#log.record({ seq, position, rows, want, frame: seq, computeUs: 0, bytesPerRow, data: undefined })
+  }
+
+  #skip(from: number): void {
+    const position = this.#results.skip(from)
+    if (position === undefined) return
+    const to = this.#log.lastSeq
+    this.#log.cut(position)
+    for (const record of this.#roster.stages) {
+      if (record.phase === 'open') this.#emit({ type: 'control', stage: record.stage, request: { type: 'skip', from, to } })
+    }
+  }
+
+  #close(): void {
+    if (this.#status === 'closing') return
+    this.#status = 'closing'
+    this.#openByMs = this.#wholeByMs = this.#renewLeasesAtMs = this.#checkAtMs = undefined
+    for (const end of [...this.#senders, ...this.#receivers]) end.stop()
+    this.#senders = []
+    this.#receivers = []
+    this.#asked.clear()
+    for (const record of this.#roster.stages) this.#bury(record)
+    this.#roster.slots = []
+    this.#roster.relink()
+    this.#closeDying()
+  }
+
+  #fail(code: ChainFailureCode, message: string, detail = {}): void {
+    if (this.#status === 'closing') return
+    this.#emit({ type: 'failed', code, message, detail })
+    this.#close()
+  }
+
+  // Stages come and go
+
+  #onConnected(stage: number): void {
+    const record = this.#roster.stage(stage)
+    if (record !== undefined) record.control = 'open'
+  }
+
+  #onControlClosed(stage: number, message: string): void {
+    this.#dying = this.#dying.filter((dying) => dying.stage !== stage)
+    const record = this.#roster.stage(stage)
+    if (record !== undefined) this.#lose([record], `the control channel of ${record.peer} is closed: ${message}`, { gone: true })
+  }
+
+  /** Stages are of no use any more: their blocks become gaps. */
+  #lose(lost: readonly StageRecord[], reason: string, how: { gone?: boolean; again?: boolean } = {}): void {
+    if (lost.length === 0 || this.#status === 'closing') return
+    this.#losses++
+    if (this.#losses > this.#options.maxLosses) {
+      return this.#fail('ERR_SKEIN_RECOVERY_FAILED', `stages were lost ${this.#losses} times without progress, at last since ${reason}`)
+    }
+    for (const record of lost) {
+      if (how.again !== true) this.#excluded.add(record.peer)
+      if (how.gone !== true) this.#bury(record)
+      for (const [id, asked] of this.#asked) if (asked.stage === record.stage) this.#asked.delete(id)
+    }
+    this.#roster.remove(lost, this.#nowMs)
+    this.#dropEnds()
+    this.#beginRecovery(lost, reason)
+  }
+
+  #beginRecovery(lost: readonly StageRecord[], reason: string): void {
+    if (this.#status === 'open') {
+      this.#status = 'recovering'
+      this.#wholeByMs = this.#nowMs + this.#options.coverageWaitMs
+    }
+    if (this.#status === 'recovering') this.#emit({ type: 'recovering', lost: lost.map(publicStage), reason })
+  }
+
+  #bury(record: StageRecord): void {
+    const connected = record.control === 'open'
+    if (!connected || record.phase === 'new') this.#emit({ type: 'disconnect', stage: record.stage })
+    else this.#dying.push({ peer: record.peer, stage: record.stage, closeSent: false, connected, byMs: Number.POSITIVE_INFINITY })
+  }
+
+  /** Asks lost stages to close, as best they can. */
+  #closeDying(): void {
+    for (const dying of this.#dying) {
+      if (dying.closeSent) continue
+      dying.closeSent = true
+      dying.byMs = this.#nowMs + this.#options.answerMs
+      this.#emit({ type: 'control', stage: dying.stage, request: { type: 'close', id: this.#nextId++ } })
+    }
+  }
+
+  #onReplacement({ request, stages }: ChainReplacementEvent): void {
+    const gap = this.#roster.gaps.find((candidate) => candidate.request === request)
+    if (gap === undefined) return
+    requireCover(stages, gap.span)
+    // Searches for several gaps run at the same time and may have come to the same node.
+    if (stages.some((stage) => this.#roster.peers().includes(stage.peer))) {
+      gap.request = undefined
+      return
+    }
+    this.#roster.fill(
+      gap,
+      stages.map((stage) => this.#connect(stage))
+    )
+  }
+
+  // Control
+
+  #onControl(stage: number, response: ControlResponse): void {
+    const dying = this.#dying.find((candidate) => candidate.stage === stage)
+    if (dying !== undefined) {
+      if (response.type === 'closed' || (response.type === 'refused' && response.id === 0)) this.#forget(dying)
+      return
+    }
+    const record = this.#roster.stage(stage)
+    if (record === undefined) return
+    switch (response.type) {
+      case 'opened':
+        return this.#onOpened(record, response.id)
+      case 'rerouted':
+        return this.#onRerouted(record, response.id)
+      case 'state':
+        if (this.#answered(response.id, record, 'probe') === undefined) return
+        record.state = response
+        record.probeAsked = false
+        return this.#onState(record)
+      case 'closed':
+        return this.#lose([record], `${record.peer} closed the session by itself`)
+      case 'refused':
+        return this.#onRefused(record, response)
+      case 'accuse':
+        return this.#onAccuse(record, response.side, response.term, response)
+      case 'drain':
+        // Hand-over before a node goes is a later chapter: until then its going is a loss like any other.
+        return
+    }
+  }
+
+  #forget(dying: Dying): void {
+    this.#dying = this.#dying.filter((other) => other !== dying)
+    this.#emit({ type: 'disconnect', stage: dying.stage })
+  }
+
+  #ask(record: StageRecord, kind: Asked['kind'], term: number, byMs = this.#nowMs + this.#options.answerMs): number {
+    const id = this.#nextId++
+    this.#asked.set(id, { stage: record.stage, kind, term, byMs })
+    return id
+  }
+
+  #answered(id: number, record: StageRecord, ...kinds: Array<Asked['kind']>): Asked | undefined {
+    const asked = this.#asked.get(id)
+    if (asked === undefined || asked.stage !== record.stage || !kinds.includes(asked.kind)) return undefined
+    this.#asked.delete(id)
+    return asked
+  }
+
+  #onOpened(record: StageRecord, id: number): void {
+    if (this.#answered(id, record, 'open') === undefined) return
+    record.phase = 'open'
+    record.inTerm = record.inAsked
+    record.outTerm = record.outAsked
+  }
+
+  #onRerouted(record: StageRecord, id: number): void {
+    const asked = this.#answered(id, record, 'predecessor', 'successor')
+    if (asked?.kind === 'predecessor') record.inTerm = asked.term
+    else if (asked !== undefined) record.outTerm = asked.term
+  }
+
+  #onRefused(record: StageRecord, refused: RefusedResponse): void {
+    const asked = this.#asked.get(refused.id)
+    if (refused.id !== 0 && (asked === undefined || asked.stage !== record.stage)) return
+    this.#lose([record], `${record.peer} refused (${refused.code}): ${refused.message}`)
+  }
+
+  #onAccuse(record: StageRecord, side: 'predecessor' | 'successor', term: number, problem: Problem): void {
+    const link = side === 'successor' ? this.#roster.outLink(record) : this.#roster.inLink(record)
+    if (link === undefined || link.term !== term) return
+    switch (problem.code) {
+      case WireErrorCode.HistoryLost:
+        // It can serve as well as before once it has its rows again, so it may be chosen again.
+        if (side === 'successor') this.#lose([record], `${record.peer} has no history left to rebuild its successor`, { again: true })
+        return
+      case WireErrorCode.NotFinite: {
+        const culprit = side === 'predecessor' ? this.#roster.stage(link.from) : undefined
+        if (culprit !== undefined) this.#lose([culprit], `${culprit.peer} sent activations that are not finite`)
+        else if (side === 'predecessor') this.#fail(WireErrorCode.NotFinite, 'the embeddings are not finite', { peer: record.peer })
+        return
+      }
+      default:
+        this.#onTrouble(link, problem)
+    }
+  }
+
+  /** Something is wrong with a link. That alone proves nothing: it asks for a look, and often enough for a new link. */
+  #onTrouble(link: Link, problem: Problem): void {
+    if (!this.#roster.links.includes(link)) return
+    if (problem.code === WireErrorCode.StaleTerm) return this.#checkSoon()
+    const count = (this.#complaints.get(link.term) ?? 0) + 1
+    this.#complaints.set(link.term, count)
+    const broken = problem.code === WireErrorCode.PeerUnreachable || problem.code === WireErrorCode.UnknownSession
+    if (!broken || count > this.#options.redials) this.#mendLink(link, problem.message)
+    else this.#checkSoon()
+  }
+
+  /** A link is at fault: it is made anew once, and then one of its ends is replaced. */
+  #mendLink(link: Link, reason: string): void {
+    const pair = `${link.from}>${link.to}`
+    this.#complaints.delete(link.term)
+    if (!this.#renewed.has(pair)) {
+      this.#renewed.add(pair)
+      this.#roster.renew(link)
+      this.#dropEnds()
+      return this.#beginRecovery([], reason)
+    }
+    const from = this.#roster.stage(link.from)
+    const to = this.#roster.stage(link.to)
+    for (const end of [from, to]) if (end !== undefined) this.#strikes.set(end.peer, (this.#strikes.get(end.peer) ?? 0) + 1)
+    // Who has had trouble with more neighbours is more likely to be its cause; of equals it is the one that is spoken of.
+    const strikes = (end: StageRecord | undefined): number => (end === undefined ? -1 : (this.#strikes.get(end.peer) ?? 0))
+    const culprit = strikes(from) > strikes(to) ? from : to
+    if (culprit !== undefined) this.#lose([culprit], `the link between ${from?.peer ?? 'here'} and ${to?.peer ?? 'here'} fails: ${reason}`)
+  }
+
+  // Checkups
+
+  #checkSoon(): void {
+    if (this.#status === 'open') this.#checkAtMs = this.#nowMs
+  }
+
+  #probe(record: StageRecord): void {
+    if (record.phase !== 'open' || record.probeAsked) return
+    record.probeAsked = true
+    this.#emit({ type: 'control', stage: record.stage, request: { type: 'probe', id: this.#ask(record, 'probe', 0) } })
+  }
+
+  #onState(record: StageRecord): void {
+    if ((record.state?.turnMs ?? 0) > this.#options.maxTurnMs) return this.#lose([record], `the runtime of ${record.peer} hangs`)
+    if (!this.#checking || this.#roster.stages.some((other) => other.probeAsked)) return
+    this.#checking = false
+    if (this.#status !== 'open') return
+    this.#diagnose()
+  }
+
+  /** Every stage has answered. Who answers is not dead; but does anything move? */
+  #diagnose(): void {
+    const received = (boundary: number): number => this.#receivedSeq(boundary)
+    const progress = progressOf(this.#roster, this.#log.lastSeq, received)
+    if (progress !== this.#lastProgress || this.#results.pending === 0) {
+      this.#lastProgress = progress
+      this.#lastProgressMs = this.#nowMs
+      return
+    }
+    if (this.#nowMs - this.#lastProgressMs < this.#options.stuckAfterMs) return
+    this.#lastProgressMs = this.#nowMs
+    const culprit = findCulprit(this.#roster, this.#log.lastSeq, received)
+    if (culprit?.kind === 'stage') this.#lose([culprit.stage], `${culprit.stage.peer} does not compute what it has taken`)
+    else if (culprit !== undefined) this.#mendLink(culprit.link, 'nothing passes it')
+  }
+
+  #receivedSeq(boundary: number): number {
+    return boundary === this.init.totalBlocks ? this.#results.lastSeq : (this.#relays.get(boundary)?.log.lastSeq ?? 0)
+  }
+
+  // The shape of the chain
+
+  /** Does all that can be done now. */
+  #advance(): void {
+    if (this.#status === 'opening' || this.#status === 'open' || this.#status === 'recovering') this.#reconcile()
+    for (const sender of [...this.#senders]) sender.flush(this.#nowMs)
+    // What was sent may have shown a link to be of no use.
+    if (this.#status === 'recovering') this.#reconcile()
+    if (this.#status === 'closing' && this.#dying.length === 0) {
+      this.#status = 'closed'
+      this.#emit({ type: 'closed' })
+    }
+  }
+
+  /** A relay has room again: its source may send on. */
+  #ackRelay(sender: SendingEnd): void {
+    this.#receivers.find((receiver) => receiver.link.boundary === sender.link.boundary)?.ack()
+  }
+
+  #reconcile(): void {
+    if (this.#search()) return
+    const { stages } = this.#roster
+    if (this.#fence(stages)) return
+    this.#closeDying()
+    if (this.#openNext(stages)) return
+    if (this.#reroute(stages)) return
+    this.#dialEnds()
+    if (this.#status === 'open') return
+    const opened = this.#status === 'opening'
+    this.#status = 'open'
+    this.#openByMs = this.#wholeByMs = undefined
+    this.#lastProgressMs = this.#nowMs
+    this.#renewLeasesAtMs ??= this.#nowMs + this.#options.leaseMs / 3
+    if (this.#results.pending > 0) this.#checkAtMs = this.#nowMs + this.#options.checkAfterMs
+    this.#emit({ type: opened ? 'opened' : 'recovered', chain: this.#chain() })
+  }
+
+  /** Looks for nodes where there is a gap. Returns whether there is one. */
+  #search(): boolean {
+    const { gaps } = this.#roster
+    for (const gap of gaps) {
+      if (gap.request !== undefined || this.#nowMs < gap.searchAtMs) continue
+      gap.request = this.#nextId++
+      const exclude = [...new Set([...this.#excluded, ...this.#roster.peers()])]
+      this.#emit({ type: 'findReplacement', request: gap.request, span: gap.span, exclude })
+    }
+    return gaps.length > 0
+  }
+
+  /** First: whoever follows a change hears of it, and takes nothing from its old predecessor any more. */
+  #fence(stages: readonly StageRecord[]): boolean {
+    let waiting = false
+    for (const record of stages) {
+      const link = this.#roster.inLink(record)
+      if (record.phase !== 'open' || link === undefined || record.inTerm === link.term) continue
+      waiting = true
+      if (record.inAsked === link.term) continue
+      record.inAsked = link.term
+      const id = this.#ask(record, 'predecessor', link.term)
+      const end = { term: link.term, to: this.#roster.peerOf(link.from) }
+      this.#emit({ type: 'control', stage: record.stage, request: { type: 'reroute', id, side: 'predecessor', link: end } })
+    }
+    return waiting
+  }
+
+  /** Second: new stages open, the one nearest to the tail first, so that each finds its successor ready. */
+  #openNext(stages: readonly StageRecord[]): boolean {
+    const record = stages.findLast((candidate) => candidate.phase !== 'open')
+    if (record === undefined) return false
+    if (record.control !== 'open' || record.phase === 'opening' || this.#dying.some((dying) => dying.peer === record.peer)) return true
+    const inLink = this.#roster.inLink(record) as Link
+    const outLink = this.#roster.outLink(record) as Link
+    record.phase = 'opening'
+    record.inAsked = inLink.term
+    record.outAsked = outLink.term
+    const { session, model, numerics, exact, kvTokens, encoding } = this.init
+    const historyBytes = outLink.to === 0 ? 0 : (this.init.historyBytes ?? kvTokens * this.#bytesPerRow)
+    this.#emit({
+      type: 'control',
+      stage: record.stage,
+      request: {
+        type: 'open',
+        id: this.#ask(record, 'open', 0, record.openByMs),
+        session,
+        model,
+        span: record.span,
+        numerics,
+        exact,
+        kvTokens,
+        historyBytes,
+        encoding,
+        predecessor: { term: inLink.term, to: this.#roster.peerOf(inLink.from) },
+        successor: { term: outLink.term, to: this.#roster.peerOf(outLink.to) },
+        leaseMs: this.#options.leaseMs
+      }
+    })
+    return true
+  }
+
+  /** Third: whoever precedes a change turns to its new successor, and replays what that lacks. */
+  #reroute(stages: readonly StageRecord[]): boolean {
+    let waiting = false
+    for (const record of stages) {
+      const link = this.#roster.outLink(record)
+      if (link === undefined || record.outTerm === link.term) continue
+      waiting = true
+      if (record.outAsked === link.term) continue
+      record.outAsked = link.term
+      const id = this.#ask(record, 'successor', link.term)
+      const end = { term: link.term, to: this.#roster.peerOf(link.to) }
+      this.#emit({ type: 'control', stage: record.stage, request: { type: 'reroute', id, side: 'successor', link: end } })
+    }
+    return waiting
+  }
+
+  // The coordinator's own links
+
+  /** Hangs up the links that are none any more, and forgets relays at boundaries that are gone. */
+  #dropEnds(): void {
+    const stale = (end: { link: Link }): boolean => !this.#roster.links.includes(end.link)
+    for (const end of [...this.#senders, ...this.#receivers]) if (stale(end)) end.stop()
+    this.#senders = this.#senders.filter((end) => !stale(end))
+    this.#receivers = this.#receivers.filter((end) => !stale(end))
+    const starts = new Set(this.#roster.slots.map((slot) => slot.span.start))
+    for (const boundary of this.#relays.keys()) if (!starts.has(boundary)) this.#relays.delete(boundary)
+  }
+
+  #dialEnds(): void {
+    const context: LinkEndContext = {
+      options: this.#options,
+      emit: (effect) => this.#emit(effect),
+      allocateChannel: () => this.#nextChannel++,
+      hello: (term) => this.#hello(term),
+      onTrouble: (link, problem) => this.#onTrouble(link, problem)
+    }
+    for (const link of this.#roster.links) {
+      if (link.from !== 0 && link.to !== 0) continue
+      if ([...this.#senders, ...this.#receivers].some((end) => end.link === link)) continue
+      const record = this.#roster.stage(link.from === 0 ? link.to : link.from) as StageRecord
+      const end = link.from === 0 ? this.#sendingEnd(link, record, context) : this.#receivingEnd(link, record.peer, context)
+      end.dial(this.#nowMs)
+    }
+  }
+
+  #sendingEnd(link: Link, record: StageRecord, context: LinkEndContext): SendingEnd {
+    const log = link.boundary === 0 ? this.#log : this.#relay(link.boundary).log
+    const isTail = record.span.end === this.init.totalBlocks
+    const want = this.init.transport === 'star' && !isTail ? 'all' : undefined
+    const end = new SendingEnd(link, record.peer, log, want, context)
+    this.#senders.push(end)
+    return end
+  }
+
+  #receivingEnd(link: Link, peer: PeerId, context: LinkEndContext): ReceivingEnd {
+    const { boundary } = link
+    const { creditSteps: steps, creditBytes: bytes } = this.#options
+    const take = (step: StepMessage, body: Uint8Array): Problem | undefined => {
+      if (boundary === this.init.totalBlocks) return this.#onResult(step, body)
+      return this.#relay(boundary).take(step, body)
+    }
+    const room = (): { steps: number; bytes: number } => {
+      // Results have had their slots since their steps were submitted. A relay is held up by the stage that it feeds.
+      if (boundary === this.init.totalBlocks) return { steps, bytes }
+      const acked = this.#senders.find((sender) => sender.link.boundary === boundary)?.ackedSeq ?? 0
+      return { steps: Math.max(0, steps - this.#relay(boundary).log.above(acked).segments), bytes }
+    }
+    const end = new ReceivingEnd(link, peer, { lastSeq: () => this.#receivedSeq(boundary), take, room }, context)
+    this.#receivers.push(end)
+    return end
+  }
+
+  #relay(boundary: number): Relay {
+    const relay = this.#relays.get(boundary) ?? new Relay(this.#bytesPerRow, this.#results)
+    this.#relays.set(boundary, relay)
+    return relay
+  }
+
+  #end(channel: number): SendingEnd | ReceivingEnd | undefined {
+    return [...this.#senders, ...this.#receivers].find((end) => end.channel === channel)
+  }
+
+  #hello(term: number): LinkMessage {
+    return { type: 'hello', coordinator: this.init.coordinator, session: this.init.session, term }
+  }
+
+  #onResult(step: StepMessage, body: Uint8Array): Problem | undefined {
+    const results = this.#results.take(step, body)
+    if (!Array.isArray(results)) return results
+    for (const result of results) this.#emit(result)
+    // Something came out at the end, so everything works.
+    this.#losses = 0
+    this.#excluded.clear()
+    this.#strikes.clear()
+    this.#renewed.clear()
+    this.#complaints.clear()
+    this.#checkAtMs = this.#results.pending > 0 ? this.#nowMs + this.#options.checkAfterMs : undefined
+    return undefined
+  }
+
+  // Time
+
+  #onTick(): void {
+    const now = this.#nowMs
+    for (const dying of this.#dying) if (now >= dying.byMs) this.#forget(dying)
+    if (this.#status === 'closing') return
+    if (this.#openByMs !== undefined && now >= this.#openByMs) {
+      return this.#fail('ERR_SKEIN_TIMEOUT', `the chain was not open within ${this.#options.openMs} ms`, {
+        timeoutMs: this.#options.openMs
+      })
+    }
+    if (this.#wholeByMs !== undefined && now >= this.#wholeByMs) return this.#giveUp()
+    this.#expire(now)
+    for (const end of [...this.#senders, ...this.#receivers]) end.tick(now)
+    if (this.#renewLeasesAtMs !== undefined && now >= this.#renewLeasesAtMs) {
+      this.#renewLeasesAtMs = now + this.#options.leaseMs / 3
+      for (const record of this.#roster.stages) this.#probe(record)
+    }
+    if (this.#checkAtMs !== undefined && now >= this.#checkAtMs) this.#check()
+  }
+
+  #check(): void {
+    this.#checkAtMs = this.#results.pending > 0 ? this.#nowMs + this.#options.checkAfterMs : undefined
+    if (this.#status !== 'open') return
+    this.#checking = true
+    for (const record of this.#roster.stages) this.#probe(record)
+  }
+
+  #expire(now: number): void {
+    const late = new Set<StageRecord>()
+    for (const asked of this.#asked.values()) {
+      const record = now >= asked.byMs ? this.#roster.stage(asked.stage) : undefined
+      if (record !== undefined) late.add(record)
+    }
+    for (const record of this.#roster.stages) if (record.phase !== 'open' && now >= record.openByMs) late.add(record)
+    const names = [...late].map((record) => record.peer).join(', ')
+    this.#lose([...late], `no answer in time from ${names}`)
+  }
+
+  #giveUp(): void {
+    const gap = this.#roster.gaps[0]
+    const seconds = this.#options.coverageWaitMs / 1000
+    if (gap === undefined) return this.#fail('ERR_SKEIN_RECOVERY_FAILED', `the chain could not be mended within ${seconds} s`)
+    this.#fail('ERR_SKEIN_NO_COVERAGE', `${noCoverage(gap)}, waited ${seconds} s`, { ...(gap.uncovered?.[0] ?? gap.span) })
+  }
+
+  #chain(): ChainStage[] {
+    return this.#roster.stages.map(publicStage)
+  }
+
+  #emit(effect: ChainEffect): void {
+    this.#out.push(effect)
+  }
+}
+
+function publicStage({ stage, peer, span, record }: StageRecord): ChainStage {
+  return { stage, peer, span, ...(record === undefined ? {} : { record }) }
+}
+
+function noCoverage(gap: Gap): string {
+  const blocks = (gap.uncovered ?? [gap.span]).map((range) => `${range.start}:${range.end}`).join(', ')
+  return `nobody serves blocks ${blocks}`
+}
+
+function requireCover(stages: readonly ChosenStage[], span: { start: number; end: number }): void {
+  let block = span.start
+  for (const stage of stages) {
+    if (stage.span.start !== block || stage.span.end <= block) break
+    block = stage.span.end
+  }
+  const peers = new Set(stages.map((stage) => stage.peer))
+  if (block === span.end && peers.size === stages.length) return
+  throw new InvalidArgumentError(`the chosen stages do not cover blocks ${span.start}:${span.end} in order, once, by different peers`)
+}

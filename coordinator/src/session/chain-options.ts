@@ -1,0 +1,74 @@
+import type { LinkDialerOptions, LinkSenderOptions, ModelId, Numerics, PeerId, SessionId, TensorEncoding } from '@skein/protocol'
+import { limits } from '@skein/protocol'
+
+/** What a session is, for its whole life. */
+export interface ChainMachineInit {
+  /** This peer. */
+  readonly coordinator: PeerId
+  readonly session: SessionId
+  readonly model: ModelId
+  /** Blocks of the model: a chain covers `[0, totalBlocks)`. */
+  readonly totalBlocks: number
+  readonly hiddenSize: number
+  readonly numerics: Numerics
+  readonly exact: boolean
+  readonly encoding: TensorEncoding
+  /** Rows of KV cache that every stage reserves. */
+  readonly kvTokens: number
+  /** History that every stage but the tail reserves. @default room for `kvTokens` rows */
+  readonly historyBytes?: number
+  /** `ring`: activations go from stage to stage. `star`: they all come back here in between. @default 'ring' */
+  readonly transport?: 'ring' | 'star'
+  readonly options?: Partial<ChainMachineOptions>
+}
+
+export interface ChainMachineOptions extends LinkSenderOptions, LinkDialerOptions {
+  /** Steps submitted whose results have not come yet. */
+  readonly window: number
+  readonly maxStepRows: number
+  /** Credits towards a stage that sends results. */
+  readonly creditSteps: number
+  readonly creditBytes: number
+  readonly leaseMs: number
+  /** From `start` to `opened`. */
+  readonly openMs: number
+  /** The dial of a control channel together with the answer to `open`. */
+  readonly openStageMs: number
+  /** The answer to a reroute, a probe or a close. */
+  readonly answerMs: number
+  /** How long a recovery may wait until every block is covered again. */
+  readonly coverageWaitMs: number
+  /** The wait before the swarm is asked again for blocks that nobody could take. */
+  readonly searchAgainMs: number
+  /** Without any result for so long, all stages are probed, and then again and again. */
+  readonly checkAfterMs: number
+  /** Without any progress between probes for so long, what holds the chain up is replaced. */
+  readonly stuckAfterMs: number
+  /** A runtime's turn that takes longer than this hangs. */
+  readonly maxTurnMs: number
+  /** Losses in a row, without any new result, before the session is given up. */
+  readonly maxLosses: number
+}
+
+export const chainDefaults: ChainMachineOptions = {
+  window: 2 * limits.linkCreditSteps,
+  maxStepRows: limits.maxStepRows,
+  creditSteps: 2 * limits.linkCreditSteps,
+  creditBytes: limits.linkCreditBytes,
+  leaseMs: 30_000,
+  openMs: 30_000,
+  openStageMs: 10_000,
+  answerMs: 5_000,
+  coverageWaitMs: 60_000,
+  searchAgainMs: 1_000,
+  checkAfterMs: 3_000,
+  stuckAfterMs: 15_000,
+  maxTurnMs: 60_000,
+  maxLosses: 24,
+  replayChunkRows: 256,
+  ackFloorMs: 5_000,
+  ackFactor: 8,
+  greetMs: 10_000,
+  redials: 3,
+  redialMs: 200
+}
