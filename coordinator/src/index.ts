@@ -32,3 +32,6 @@ export { ChatTemplateError, ModelFileError, SamplingError } from './text/errors.
 export type { ChatTemplateReason } from './text/errors.ts'
 export { Tokenizer } from './text/tokenizer.ts'
 export type { DecodeOptions, EncodeOptions, SpecialTokenIds, TokenizerFiles } from './text/tokenizer.ts'
+export { chooseChain, chooseChainDefaults } from './routing/choose-chain.ts'
+export type { ChainDecision, ChooseChainOptions, StageChoice, UncoveredReason } from './routing/choose-chain.ts'
+export type { NodeView, SwarmView } from './routing/swarm-view.ts'

@@ -1,0 +1,191 @@
+import {
+  blockCount,
+  containsRange,
+  InvalidArgumentError,
+  isBlockRange,
+  sameNumerics,
+  uncoveredRanges,
+  type BlockRange,
+  type Numerics,
+  type PeerId
+} from '@skein/protocol'
+import { compareCosts } from './cost.ts'
+import { shortestChain, type ChainCosts, type ShortestChain } from './shortest-chain.ts'
+import type { NodeView, SwarmView } from './swarm-view.ts'
+
+export interface ChooseChainOptions {
+  /** `hops`: fewest stages, and of those the least latency. `latency`: the least expected time of a step. @default 'hops' */
+  readonly prefer?: 'hops' | 'latency'
+  /** Only nodes with this many free rows of KV cache. @default 0 */
+  readonly kvTokens?: number
+  /** Only nodes of these numerics: what a replacement in a running session must have. @default any, the same for all stages */
+  readonly numerics?: Numerics
+  /** Peers that are not used, whatever else there is. @default none */
+  readonly exclude?: ReadonlySet<PeerId>
+  /**
+   * The stages before and after the blocks, when a part of a chain is replaced: their links count, and they are not used
+   * again.
+   * @default the coordinator
+   */
+  readonly predecessor?: PeerId
+  readonly successor?: PeerId
+  /** The round trip to a node that was never measured, in milliseconds. @default 50 */
+  readonly unknownRoundTripMs?: number
+}
+
+export const chooseChainDefaults = {
+  prefer: 'hops',
+  kvTokens: 0,
+  /** Between two homes on one continent. */
+  unknownRoundTripMs: 50
+} as const satisfies Partial<ChooseChainOptions>
+
+export interface StageChoice {
+  readonly peer: PeerId
+  readonly span: BlockRange
+}
+
+/**
+ * Why no chain can be made. `no-node`: nobody hosts these blocks. `no-room`: their nodes have not enough free KV cache.
+ * `no-match`: every block is hosted, but the nodes' numerics differ, or their entry points do not meet.
+ */
+export type UncoveredReason = 'no-node' | 'no-room' | 'no-match'
+
+export type ChainDecision =
+  | { readonly kind: 'chain'; readonly stages: readonly StageChoice[]; readonly expectedStepMs: number; readonly numerics: Numerics }
+  | { readonly kind: 'uncovered'; readonly blocks: readonly BlockRange[]; readonly reason: UncoveredReason }
+
+/**
+ * Chooses the stages that compute `wanted`: pure, the same on every machine for the same snapshot, ties broken by peer id.
+ *
+ * All stages have the same numerics; of several that make a whole chain the cheapest is taken. A node is used once at most.
+ * Nodes that fail, drain or are still joining are taken only where there is nothing else; those that are offline, never.
+ *
+ * @throws InvalidArgumentError when `wanted` is no range of blocks
+ */
+export function chooseChain(swarm: SwarmView, wanted: BlockRange, options: ChooseChainOptions = {}): ChainDecision {
+  if (!isBlockRange(wanted)) throw new InvalidArgumentError(`${JSON.stringify(wanted)} is not a range of blocks`)
+  const hosts = usableNodes(swarm, wanted, options)
+  const kvTokens = options.kvTokens ?? chooseChainDefaults.kvTokens
+  const roomy = hosts.filter((node) => node.freeKvTokens >= kvTokens)
+  const costs = chainCosts(swarm, options)
+  const groups = groupByNumerics(roomy)
+  let best: { chain: ShortestChain; numerics: Numerics } | undefined
+  for (const { numerics, nodes } of groups) {
+    const chain = shortestChain(nodes, wanted, costs)
+    if (chain !== undefined && (best === undefined || compareCosts(chain.cost, best.chain.cost) < 0)) best = { chain, numerics }
+  }
+  if (best === undefined) return uncovered(hosts, roomy, groups, wanted)
+  const { stages, cost } = best.chain
+  return {
+    kind: 'chain',
+    stages: stages.map(({ node, span }) => ({ peer: node.peer, span })),
+    expectedStepMs: cost.ms,
+    numerics: best.numerics
+  }
+}
+
+/** By peer id, each peer once; compared by code units, because a locale's order differs between machines. */
+function usableNodes(swarm: SwarmView, wanted: BlockRange, options: ChooseChainOptions): NodeView[] {
+  const byPeer = new Map<PeerId, NodeView>()
+  for (const node of swarm.nodes) {
+    if (node.state === 'offline' || options.exclude?.has(node.peer) === true) continue
+    if (node.peer === options.predecessor || node.peer === options.successor) continue
+    if (options.numerics !== undefined && !sameNumerics(node.numerics, options.numerics)) continue
+    if (node.span.start >= wanted.end || node.span.end <= wanted.start) continue
+    byPeer.set(node.peer, node)
+  }
+  return [...byPeer.values()].sort((a, b) => compareText(a.peer, b.peer))
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+interface NumericsGroup {
+  readonly numerics: Numerics
+  readonly nodes: readonly NodeView[]
+}
+
+/** By weights, then kernels: a tie between groups falls to the first. */
+function groupByNumerics(nodes: readonly NodeView[]): NumericsGroup[] {
+  const groups: Array<{ numerics: Numerics; nodes: NodeView[] }> = []
+  for (const node of nodes) {
+    const group = groups.find(({ numerics }) => sameNumerics(numerics, node.numerics))
+    if (group === undefined) groups.push({ numerics: node.numerics, nodes: [node] })
+    else group.nodes.push(node)
+  }
+  return groups.sort((a, b) => compareText(a.numerics.weights, b.numerics.weights) || compareText(a.numerics.kernels, b.numerics.kernels))
+}
+
+/** More than any sum of failures: one node that does not serve weighs more than all failures. */
+const notServing = 1_000_000
+
+function chainCosts(swarm: SwarmView, options: ChooseChainOptions): ChainCosts {
+  const hop = (options.prefer ?? chooseChainDefaults.prefer) === 'hops' ? 1 : 0
+  const unknownMs = options.unknownRoundTripMs ?? chooseChainDefaults.unknownRoundTripMs
+  const find = (peer: PeerId | undefined): NodeView | undefined => swarm.nodes.find((node) => node.peer === peer)
+  const [predecessor, successor] = [find(options.predecessor), find(options.successor)]
+  const toCoordinatorMs = (node: NodeView | undefined): number => (node === undefined ? 0 : (node.roundTripMs ?? unknownMs) / 2)
+  return {
+    stage: (node, span) => ({
+      reluctance: node.failures + (node.state === 'serving' ? 0 : notServing),
+      hops: hop,
+      ms: queueMs(node) + (node.stepMs * blockCount(span)) / blockCount(node.span)
+    }),
+    // The way between two nodes has not been measured: the one by way of the coordinator is an upper bound that orders them.
+    linkMs: (from, to) => toCoordinatorMs(from ?? predecessor) + toCoordinatorMs(to ?? successor)
+  }
+}
+
+/** How long the rows that wait now will take. */
+function queueMs(node: NodeView): number {
+  return node.queuedRows > 0 && node.rowsPerSecond > 0 ? (1000 * node.queuedRows) / node.rowsPerSecond : 0
+}
+
+function uncovered(
+  hosts: readonly NodeView[],
+  roomy: readonly NodeView[],
+  groups: readonly NumericsGroup[],
+  wanted: BlockRange
+): ChainDecision {
+  const notHosted = gaps(hosts, wanted)
+  if (notHosted.length > 0) return { kind: 'uncovered', blocks: notHosted, reason: 'no-node' }
+  const noRoom = gaps(roomy, wanted)
+  if (noRoom.length > 0) return { kind: 'uncovered', blocks: noRoom, reason: 'no-room' }
+  // The group that lacks the least tells best what is missing.
+  let blocks: BlockRange[] = [wanted]
+  for (const { nodes } of groups) {
+    const missing = gaps(nodes, wanted)
+    const unmet = missing.length > 0 ? missing : [unmetRange(nodes, wanted)]
+    if (total(unmet) < total(blocks)) blocks = unmet
+  }
+  return { kind: 'uncovered', blocks, reason: 'no-match' }
+}
+
+function total(ranges: readonly BlockRange[]): number {
+  return ranges.reduce((sum, range) => sum + blockCount(range), 0)
+}
+
+/** What no span covers. */
+function gaps(nodes: readonly NodeView[], wanted: BlockRange): BlockRange[] {
+  return uncoveredRanges([{ start: 0, end: wanted.start }, ...nodes.map((node) => node.span)].filter(isBlockRange), wanted.end)
+}
+
+/** Where the stages that can be strung together from the front and those from the back fail to meet. */
+function unmetRange(nodes: readonly NodeView[], wanted: BlockRange): BlockRange {
+  const front = furthest(nodes, wanted.start, (node, from) => node.entryPoints.filter((point) => point > from && point <= wanted.end))
+  const back = furthest(nodes, wanted.end, (node, from) => node.entryPoints.filter((point) => point < from && point >= wanted.start))
+  const [start, end] = [Math.max(...front), Math.min(...back)]
+  const range = { start: Math.min(start, end), end: Math.max(start, end) }
+  return isBlockRange(range) && containsRange(wanted, range) ? range : wanted
+}
+
+function furthest(nodes: readonly NodeView[], origin: number, next: (node: NodeView, from: number) => number[]): Set<number> {
+  const reached = new Set([origin])
+  // A set hands out what is added while it is walked.
+  for (const point of reached) {
+    for (const node of nodes) if (node.entryPoints.includes(point)) for (const further of next(node, point)) reached.add(further)
+  }
+  return reached
+}
