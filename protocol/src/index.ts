@@ -10,6 +10,18 @@ export * from './block-range.ts'
 export { ChannelWriter } from './channels/channel-writer.ts'
 export { copyParts, drain, LinkChannels } from './channels/link-channels.ts'
 export type { LinkChannelsInit, LinkKind, LinkReply } from './channels/link-channels.ts'
+export { AnnouncementStore, announcementStoreDefaults } from './directory/announcement-store.ts'
+export type {
+  AnnouncementStoreInit,
+  DirectoryEvent,
+  ListOptions,
+  PutResult,
+  StoredAnnouncement
+} from './directory/announcement-store.ts'
+export { directoryDefaults } from './directory/directory-init.ts'
+export type { DirectoryComponents, DirectoryInit } from './directory/directory-init.ts'
+export { DirectoryService, directoryTopic } from './directory/directory-service.ts'
+export type { RefreshResult } from './directory/directory-service.ts'
 export * from './errors.ts'
 export * from './ids.ts'
 export * from './limits.ts'
@@ -23,6 +35,20 @@ export {
   stepRows
 } from './messages/codec.ts'
 export * from './messages/control.ts'
+export { decodeDirectoryRequest, decodeDirectoryResponse, encodeDirectory } from './messages/directory.ts'
+export type {
+  AskRequest,
+  DeltaResponse,
+  DirectoryEntry,
+  DirectoryRecord,
+  DirectoryRefused,
+  DirectoryRequest,
+  DirectoryResponse,
+  ExchangeRequest,
+  FetchRequest,
+  PushRequest,
+  RecordsResponse
+} from './messages/directory.ts'
 export * from './messages/link.ts'
 export { errorFromRefusal, toRefusal, wireErrorOf } from './messages/refusal.ts'
 export * from './numerics.ts'

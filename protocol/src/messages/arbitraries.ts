@@ -11,6 +11,7 @@ import { parseModelId, parsePeerId, parseSessionId } from '../ids.ts'
 import { limits } from '../limits.ts'
 import type { Numerics } from '../numerics.ts'
 import type { ControlRequest, ControlResponse, Held, LinkEnd, LinkPeer, NodeLoad } from './control.ts'
+import type { DirectoryRecord, DirectoryRequest, DirectoryResponse } from './directory.ts'
 import type { LinkMessage, StepMessage, StepRun } from './link.ts'
 
 const base58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
@@ -164,3 +165,43 @@ export function arbLinkMessage(kind: 'link' | 'results' = 'link'): fc.Arbitrary<
     refusal.map((facts) => ({ type: 'refused' as const, ...facts }))
   )
 }
+
+const directoryRecord: fc.Arbitrary<DirectoryRecord> = fc.tuple(fc.nat(limits.maxAnnouncementLifeMs), fc.uint8Array({ maxLength: 100 }))
+const directoryRecords = fc.array(directoryRecord, { maxLength: 5 })
+
+export const arbDirectoryRequest: fc.Arbitrary<DirectoryRequest> = fc.oneof(
+  fc.record(
+    {
+      type: fc.constant('ask' as const),
+      id: requestId,
+      model: arbModelId,
+      limit: fc.integer({ min: 1, max: limits.maxDirectoryRecords }),
+      blocks: arbBlockRange,
+      after: arbPeerId
+    },
+    { requiredKeys: ['type', 'id', 'model', 'limit'], noNullPrototype: true }
+  ),
+  record({
+    type: fc.constant('exchange' as const),
+    id: requestId,
+    model: arbModelId,
+    salt: fc.nat(2 ** 31 - 1),
+    buckets: fc.constantFrom(1, 2, 8, 64).chain((words) => fc.uint8Array({ minLength: 4 * words, maxLength: 4 * words }))
+  }),
+  record({ type: fc.constant('fetch' as const), id: requestId, model: arbModelId, peers: fc.array(arbPeerId, { maxLength: 6 }) }),
+  record({ type: fc.constant('push' as const), model: arbModelId, records: directoryRecords })
+)
+
+export const arbDirectoryResponse: fc.Arbitrary<DirectoryResponse> = fc.oneof(
+  fc.record(
+    { type: fc.constant('records' as const), id: requestId, records: directoryRecords, next: arbPeerId },
+    { requiredKeys: ['type', 'id', 'records'], noNullPrototype: true }
+  ),
+  record({
+    type: fc.constant('delta' as const),
+    id: requestId,
+    buckets: fc.array(fc.nat(limits.maxDigestBuckets - 1), { maxLength: 9 }),
+    entries: fc.array(fc.tuple(arbPeerId, positive), { maxLength: 6 })
+  }),
+  fc.tuple(fc.nat(9), refusal).map(([id, facts]) => ({ type: 'refused' as const, id, ...facts }))
+)

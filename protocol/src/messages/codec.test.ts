@@ -3,9 +3,10 @@ import fc from 'fast-check'
 import { pack } from 'msgpackr'
 import { InvalidArgumentError, MalformedError, TimeoutError, WireError, WireErrorCode } from '../errors.ts'
 import { limits } from '../limits.ts'
-import { arbControlRequest, arbControlResponse, arbLinkMessage, arbStep } from './arbitraries.ts'
+import { arbControlRequest, arbControlResponse, arbDirectoryRequest, arbDirectoryResponse, arbLinkMessage, arbStep } from './arbitraries.ts'
 import { checkStepBody, decodeControlRequest, decodeControlResponse, decodeLink, encodeControl, encodeLink, stepRows } from './codec.ts'
 import type { RefusedResponse } from './control.ts'
+import { decodeDirectoryRequest, decodeDirectoryResponse, encodeDirectory } from './directory.ts'
 import type { StepMessage } from './link.ts'
 import { unpackMessage } from './msgpack.ts'
 import { errorFromRefusal, toRefusal, wireErrorOf } from './refusal.ts'
@@ -13,6 +14,8 @@ import { errorFromRefusal, toRefusal, wireErrorOf } from './refusal.ts'
 const decoders: ReadonlyArray<(bytes: Uint8Array) => unknown> = [
   decodeControlRequest,
   decodeControlResponse,
+  decodeDirectoryRequest,
+  decodeDirectoryResponse,
   (bytes) => decodeLink(bytes),
   (bytes) => decodeLink(bytes, 'results')
 ]
@@ -44,6 +47,8 @@ describe('message codec', () => {
   it('brings every message back as it was', () => {
     fc.assert(fc.property(arbControlRequest, (message) => assert.deepEqual(decodeControlRequest(encodeControl(message)), message)))
     fc.assert(fc.property(arbControlResponse, (message) => assert.deepEqual(decodeControlResponse(encodeControl(message)), message)))
+    fc.assert(fc.property(arbDirectoryRequest, (message) => assert.deepEqual(decodeDirectoryRequest(encodeDirectory(message)), message)))
+    fc.assert(fc.property(arbDirectoryResponse, (message) => assert.deepEqual(decodeDirectoryResponse(encodeDirectory(message)), message)))
     fc.assert(fc.property(arbLinkMessage(), (message) => assert.deepEqual(decodeLink(encodeLink(message)), message)))
     fc.assert(fc.property(arbLinkMessage('results'), (message) => assert.deepEqual(decodeLink(encodeLink(message), 'results'), message)))
   })
@@ -58,7 +63,13 @@ describe('message codec', () => {
   })
 
   it('survives changed, cut and lengthened messages', () => {
-    const valid = fc.oneof(arbControlRequest.map(encodeControl), arbControlResponse.map(encodeControl), arbLinkMessage().map(encodeLink))
+    const valid = fc.oneof(
+      arbControlRequest.map(encodeControl),
+      arbControlResponse.map(encodeControl),
+      arbLinkMessage().map(encodeLink),
+      arbDirectoryRequest.map(encodeDirectory),
+      arbDirectoryResponse.map(encodeDirectory)
+    )
     const changes = fc.array(fc.tuple(fc.nat(), fc.nat(255)), { minLength: 1, maxLength: 4 })
     fc.assert(
       fc.property(valid, changes, fc.nat(), fc.constantFrom(...decoders), (bytes, edits, end, decode) => {
@@ -201,6 +212,13 @@ describe('message codec', () => {
       ])
     ]) {
       assert.throws(() => decodeLink(bad), MalformedError)
+    }
+  })
+
+  it('refuses a digest that is no power of two of words', () => {
+    for (const bytes of [0, 3, 12]) {
+      const request = { type: 'exchange' as const, id: 1, model: `m@${'0'.repeat(32)}` as never, salt: 1, buckets: new Uint8Array(bytes) }
+      assert.throws(() => decodeDirectoryRequest(encodeDirectory(request)), MalformedError)
     }
   })
 

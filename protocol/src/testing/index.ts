@@ -19,6 +19,8 @@ export {
   arbBlockRange,
   arbControlRequest,
   arbControlResponse,
+  arbDirectoryRequest,
+  arbDirectoryResponse,
   arbEncoding,
   arbErrorCode,
   arbErrorDetail,

@@ -1,0 +1,276 @@
+import type { SignedAnnouncement } from '../announcement/announcement.ts'
+import type { BlockRange } from '../block-range.ts'
+import type { ModelId, PeerId } from '../ids.ts'
+
+/** An announcement as this peer holds it. All times are on the holder's monotonic clock, in milliseconds. */
+export interface StoredAnnouncement extends SignedAnnouncement {
+  /** Who handed it over; the announced peer itself when it came first hand. */
+  readonly source: PeerId
+  /** When its life began, as far as those who handed it on have said. */
+  readonly bornMs: number
+  readonly expiresMs: number
+}
+
+/**
+ * What became of an announcement: `added` for a peer that was not known, `changed` for a newer one of a known peer. `held`:
+ * nothing new, this one or a later one is known. `expired`: its life is over. `full`: there is no room for it.
+ */
+export type PutResult = 'added' | 'changed' | 'held' | 'expired' | 'full'
+
+export type DirectoryEvent =
+  | { readonly type: 'added'; readonly record: StoredAnnouncement }
+  | { readonly type: 'changed'; readonly record: StoredAnnouncement; readonly previous: StoredAnnouncement }
+  | { readonly type: 'removed'; readonly record: StoredAnnouncement; readonly reason: 'expired' | 'evicted' }
+
+export interface AnnouncementStoreInit {
+  /** Records of all models. @default 8192: about 4 MB */
+  readonly maxRecords: number
+  /** Models under which one peer may announce itself. @default 4 */
+  readonly maxModelsPerPeer: number
+  /** How long the sequence of an expired record is remembered, so that it does not come back by way of a slow peer. @default 600_000 */
+  readonly rememberMs: number
+  /** Sequences remembered at the most; the oldest go first. @default 8192 */
+  readonly maxRemembered: number
+  /** Whose record is never evicted: this peer itself. */
+  readonly self?: PeerId
+}
+
+export const announcementStoreDefaults: AnnouncementStoreInit = {
+  maxRecords: 8192,
+  maxModelsPerPeer: 4,
+  rememberMs: 600_000,
+  maxRemembered: 8192
+}
+
+export interface ListOptions {
+  /** Only spans that share a block with this range. */
+  readonly blocks?: BlockRange
+  /** Only peers behind this one. */
+  readonly after?: PeerId
+  /** @default no limit */
+  readonly limit?: number
+}
+
+/**
+ * The newest announcement of each peer and model, for as long as it lives. It does no I/O and reads no clock: the present
+ * comes as an argument. Signatures are verified before an announcement gets here.
+ *
+ * When it is full, whoever handed over the most records loses the one of them that would expire first, so that a peer
+ * which invents others displaces its own inventions.
+ */
+export class AnnouncementStore {
+  readonly #init: AnnouncementStoreInit
+  readonly #models = new Map<ModelId, ModelRecords>()
+  readonly #modelsOfPeer = new Map<PeerId, number>()
+  readonly #recordsBySource = new Map<PeerId, number>()
+  readonly #remembered = new Map<string, { readonly sequence: number; readonly untilMs: number }>()
+  readonly #listeners = new Set<(event: DirectoryEvent) => void>()
+  #size = 0
+
+  constructor(init: Partial<AnnouncementStoreInit> = {}) {
+    this.#init = { ...announcementStoreDefaults, ...init }
+  }
+
+  /** Records held, expired ones included until {@link expire}. */
+  get size(): number {
+    return this.#size
+  }
+
+  /**
+   * Whether an announcement with this sequence would be news. The cheap question before a signature is verified.
+   *
+   * @param firstHand - whether it comes from the announced peer itself
+   */
+  wants(model: ModelId, peer: PeerId, sequence: number, nowMs: number, firstHand = false): boolean {
+    const held = this.#models.get(model)?.get(peer)
+    if (held !== undefined) return sequence > held.announcement.sequence
+    const remembered = this.#remembered.get(keyOf(model, peer))
+    if (remembered !== undefined && remembered.untilMs > nowMs) {
+      // A relay may have overstated the age, but the peer itself would not speak if it were gone.
+      if (firstHand ? sequence < remembered.sequence : sequence <= remembered.sequence) return false
+    }
+    return (this.#modelsOfPeer.get(peer) ?? 0) < this.#init.maxModelsPerPeer
+  }
+
+  /**
+   * Takes a verified announcement.
+   *
+   * @param source - the peer that handed it over
+   * @param ageMs - how much of its life has passed already
+   */
+  put(signed: SignedAnnouncement, source: PeerId, ageMs: number, nowMs: number): PutResult {
+    const { model, peer, sequence, lifeMs } = signed.announcement
+    if (ageMs >= lifeMs) return 'expired'
+    const firstHand = source === peer
+    const records = this.#models.get(model)
+    const previous = records?.get(peer)
+    const record: StoredAnnouncement = { ...signed, source, bornMs: nowMs - ageMs, expiresMs: nowMs - ageMs + lifeMs }
+    if (previous !== undefined && previous.announcement.sequence === sequence && firstHand) {
+      this.#replace(previous, { ...previous, source, bornMs: record.bornMs, expiresMs: record.expiresMs })
+      return 'held'
+    }
+    if (!this.wants(model, peer, sequence, nowMs, firstHand)) {
+      return previous === undefined && !this.#isRemembered(model, peer, sequence) ? 'full' : 'held'
+    }
+    if (previous !== undefined) {
+      this.#replace(previous, record)
+      this.#emit({ type: 'changed', record, previous })
+      return 'changed'
+    }
+    this.#insert(record)
+    if (this.#size > this.#init.maxRecords) {
+      const victim = this.#victim()
+      this.#remove(victim)
+      if (victim === record) return 'full'
+      this.#emit({ type: 'removed', record: victim, reason: 'evicted' })
+    }
+    this.#remembered.delete(keyOf(model, peer))
+    this.#emit({ type: 'added', record })
+    return 'added'
+  }
+
+  get(model: ModelId, peer: PeerId, nowMs: number): StoredAnnouncement | undefined {
+    const record = this.#models.get(model)?.get(peer)
+    return record !== undefined && record.expiresMs > nowMs ? record : undefined
+  }
+
+  /** Living records, `draining` and `offline` ones included, in the order of their peer ids. */
+  list(model: ModelId, nowMs: number, options: ListOptions = {}): StoredAnnouncement[] {
+    const { blocks, after, limit = Infinity } = options
+    const found: StoredAnnouncement[] = []
+    for (const record of this.#models.get(model)?.sorted() ?? []) {
+      if (found.length >= limit) break
+      const { peer, span } = record.announcement
+      const wanted = (after === undefined || peer > after) && (blocks === undefined || (span.start < blocks.end && blocks.start < span.end))
+      if (wanted && record.expiresMs > nowMs) found.push(record)
+    }
+    return found
+  }
+
+  /** Drops what has expired, and returns it. */
+  expire(nowMs: number): StoredAnnouncement[] {
+    const expired: StoredAnnouncement[] = []
+    for (const records of this.#models.values()) expired.push(...records.sorted().filter((record) => record.expiresMs <= nowMs))
+    for (const record of expired) {
+      this.#remove(record)
+      this.#remember(record, nowMs)
+      this.#emit({ type: 'removed', record, reason: 'expired' })
+    }
+    return expired
+  }
+
+  /** Calls the listener after each change. It must not throw. Returns the function that ends the subscription. */
+  subscribe(listener: (event: DirectoryEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  #insert(record: StoredAnnouncement): void {
+    const { model, peer } = record.announcement
+    let records = this.#models.get(model)
+    if (records === undefined) this.#models.set(model, (records = new ModelRecords()))
+    records.set(record)
+    this.#size++
+    count(this.#modelsOfPeer, peer, 1)
+    count(this.#recordsBySource, record.source, 1)
+  }
+
+  #replace(previous: StoredAnnouncement, record: StoredAnnouncement): void {
+    this.#models.get(record.announcement.model)?.set(record)
+    count(this.#recordsBySource, previous.source, -1)
+    count(this.#recordsBySource, record.source, 1)
+  }
+
+  #remove(record: StoredAnnouncement): void {
+    const { model, peer } = record.announcement
+    const records = this.#models.get(model)
+    if (records === undefined || !records.delete(peer)) return
+    if (records.size === 0) this.#models.delete(model)
+    this.#size--
+    count(this.#modelsOfPeer, peer, -1)
+    count(this.#recordsBySource, record.source, -1)
+  }
+
+  /** A scan, since it happens only when the store is full; ties go by source and peer id, so that every run decides alike. */
+  #victim(): StoredAnnouncement {
+    let worst: StoredAnnouncement | undefined
+    let worstCount = 0
+    for (const records of this.#models.values()) {
+      for (const record of records.values()) {
+        if (record.announcement.peer === this.#init.self) continue
+        const fromSource = this.#recordsBySource.get(record.source) ?? 0
+        if (worst === undefined || fromSource > worstCount || (fromSource === worstCount && goesBefore(record, worst))) {
+          worst = record
+          worstCount = fromSource
+        }
+      }
+    }
+    return worst as StoredAnnouncement
+  }
+
+  #isRemembered(model: ModelId, peer: PeerId, sequence: number): boolean {
+    const remembered = this.#remembered.get(keyOf(model, peer))
+    return remembered !== undefined && sequence <= remembered.sequence
+  }
+
+  #remember(record: StoredAnnouncement, nowMs: number): void {
+    const { model, peer, sequence } = record.announcement
+    const key = keyOf(model, peer)
+    this.#remembered.delete(key)
+    this.#remembered.set(key, { sequence, untilMs: nowMs + this.#init.rememberMs })
+    if (this.#remembered.size > this.#init.maxRemembered) this.#remembered.delete(this.#remembered.keys().next().value as string)
+  }
+
+  #emit(event: DirectoryEvent): void {
+    for (const listener of [...this.#listeners]) listener(event)
+  }
+}
+
+/** The records of one model, with their order kept between changes of who is in it. */
+class ModelRecords {
+  readonly #byPeer = new Map<PeerId, StoredAnnouncement>()
+  #sorted: StoredAnnouncement[] | undefined
+
+  get size(): number {
+    return this.#byPeer.size
+  }
+
+  get(peer: PeerId): StoredAnnouncement | undefined {
+    return this.#byPeer.get(peer)
+  }
+
+  values(): Iterable<StoredAnnouncement> {
+    return this.#byPeer.values()
+  }
+
+  set(record: StoredAnnouncement): void {
+    this.#byPeer.set(record.announcement.peer, record)
+    this.#sorted = undefined
+  }
+
+  delete(peer: PeerId): boolean {
+    this.#sorted = undefined
+    return this.#byPeer.delete(peer)
+  }
+
+  sorted(): readonly StoredAnnouncement[] {
+    return (this.#sorted ??= [...this.#byPeer.values()].sort((a, b) => (a.announcement.peer < b.announcement.peer ? -1 : 1)))
+  }
+}
+
+/** Which of two records with equally greedy sources is evicted first. */
+function goesBefore(a: StoredAnnouncement, b: StoredAnnouncement): boolean {
+  if (a.source !== b.source) return a.source < b.source
+  if (a.expiresMs !== b.expiresMs) return a.expiresMs < b.expiresMs
+  return a.announcement.peer < b.announcement.peer
+}
+
+function keyOf(model: ModelId, peer: PeerId): string {
+  return `${model} ${peer}`
+}
+
+function count(map: Map<PeerId, number>, peer: PeerId, by: number): void {
+  const next = (map.get(peer) ?? 0) + by
+  if (next > 0) map.set(peer, next)
+  else map.delete(peer)
+}

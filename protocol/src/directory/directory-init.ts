@@ -1,0 +1,81 @@
+import type { PeerId, ModelId } from '../ids.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { Verifier } from '../ports/identity.ts'
+import type { Logger } from '../ports/logger.ts'
+import type { Network } from '../ports/network.ts'
+import type { Random } from '../ports/random.ts'
+import type { AnnouncementStore } from './announcement-store.ts'
+import type { Rate } from './token-buckets.ts'
+
+export interface DirectoryComponents {
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+  readonly verifier: Verifier
+  readonly logger: Logger
+  readonly store: AnnouncementStore
+}
+
+export interface DirectoryInit {
+  /** The only model whose announcements are taken in. */
+  readonly model: ModelId
+  /** Nodes join the mesh: they answer, push and exchange. Coordinators only ask, and take no channels. */
+  readonly mesh: boolean
+  /** Peers to begin with, whose addresses the network has learnt as trusted. @default none */
+  readonly contacts: readonly PeerId[]
+  /** Between two exchanges, on average; each wait is drawn from half to one and a half of it. @default 10_000 */
+  readonly exchangeMs: number
+  /** Random peers that each exchange goes to. @default 2 */
+  readonly exchangePeers: number
+  /** Peers to which a piece of news is passed on: three reach nearly all, and the exchanges reach the rest. @default 3 */
+  readonly pushPeers: number
+  /** News are gathered for so long before they are passed on. @default 50 */
+  readonly pushDelayMs: number
+  /** News that wait to be passed on; the oldest are left to the exchanges. @default 256 */
+  readonly maxWaitingNews: number
+  /** How long one message of a peer may take. @default 5_000 */
+  readonly answerMs: number
+  /** How long a peer's channel may rest between requests. @default 20_000 */
+  readonly idleMs: number
+  /** A peer that failed is not chosen for so long, while there are others. @default 30_000 */
+  readonly avoidMs: number
+  /** How often expired announcements are dropped and their removal is told; they are invisible at once. @default 2_000 */
+  readonly sweepMs: number
+  /** How often a member of the mesh renews its entry in the rendezvous. @default 1_800_000 */
+  readonly advertiseMs: number
+  /** Channels that may be open to this peer, altogether and of one peer. @default 64 and 4 */
+  readonly maxChannels: number
+  readonly maxChannelsPerPeer: number
+  /** Requests of one peer. @default 64 at once, 8 a second */
+  readonly requestRate: Rate
+  /** Signatures verified for pushes, of one peer and altogether: Ed25519 takes some 0.1 ms. @default 256 and 32/s; 1024 and 256/s */
+  readonly pushRate: Rate
+  readonly totalPushRate: Rate
+  /** Signatures verified in a row before other work gets its turn. @default 16 */
+  readonly verifyBatch: number
+  /** Malformed messages or records after which a peer is not listened to, and for how long. @default 8 and 600_000 */
+  readonly maxStrikes: number
+  readonly banMs: number
+}
+
+export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
+  contacts: [],
+  exchangeMs: 10_000,
+  exchangePeers: 2,
+  pushPeers: 3,
+  pushDelayMs: 50,
+  maxWaitingNews: 256,
+  answerMs: 5_000,
+  idleMs: 20_000,
+  avoidMs: 30_000,
+  sweepMs: 2_000,
+  advertiseMs: 1_800_000,
+  maxChannels: 64,
+  maxChannelsPerPeer: 4,
+  requestRate: { burst: 64, perSecond: 8 },
+  pushRate: { burst: 256, perSecond: 32 },
+  totalPushRate: { burst: 1024, perSecond: 256 },
+  verifyBatch: 16,
+  maxStrikes: 8,
+  banMs: 600_000
+}

@@ -1,0 +1,356 @@
+import { anySignal } from 'any-signal'
+import type { SignedAnnouncement } from '../announcement/announcement.ts'
+import type { BlockRange } from '../block-range.ts'
+import { describeError, MalformedError } from '../errors.ts'
+import type { PeerId } from '../ids.ts'
+import { limits } from '../limits.ts'
+import type { DirectoryRecord } from '../messages/directory.ts'
+import type { AbortOptions, CancelTimer } from '../ports/clock.ts'
+import type { DirectoryEvent, PutResult, StoredAnnouncement } from './announcement-store.ts'
+import { Conduct } from './conduct.ts'
+import { bucketCountFor, digestOf, digestToBytes } from './digest.ts'
+import { DirectoryChannel, within } from './directory-channel.ts'
+import { directoryDefaults } from './directory-init.ts'
+import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
+import { DirectoryServer } from './directory-server.ts'
+import { Intake } from './intake.ts'
+import { News } from './news.ts'
+import { expectType, missingThere, page, toEntry } from './responder.ts'
+
+/** What a round of asking has brought. `failures` has whom it could not be asked of, and why. */
+export interface RefreshResult {
+  readonly answered: number
+  readonly news: number
+  readonly failures: ReadonlyArray<{ readonly peer: PeerId; readonly reason: string }>
+}
+
+/** Under which a model's nodes find their first contact. */
+export function directoryTopic(model: string): string {
+  return `/skein/directory/${model}`
+}
+
+/** Peers that are asked in a refresh: one would do, and a second opinion covers for what the first keeps back. */
+const refreshPeers = 3
+
+/** Peers that a rendezvous may name to us at once. */
+const maxFound = 16
+
+/** Pages and rounds of fetching after which a peer is thought to have no end. */
+const maxPages = 64
+
+/**
+ * The live map of one model's swarm. It learns from a few contacts, keeps itself current by exchanging digests with random
+ * peers, passes news on once, and tells the network the addresses in every announcement that it takes in.
+ */
+export class DirectoryService {
+  readonly #components: DirectoryComponents
+  readonly #init: DirectoryInit
+  readonly #conduct: Conduct
+  readonly #intake: Intake
+  readonly #server: DirectoryServer
+  readonly #news: News
+  readonly #contacts: Set<PeerId>
+  #found: readonly PeerId[] = []
+  readonly #shutdown = new AbortController()
+  readonly #tasks = new Set<Promise<void>>()
+  readonly #timers = new Map<string, CancelTimer>()
+  #stopHandling: (() => void) | undefined
+  #started = false
+
+  constructor(components: DirectoryComponents, init: Pick<DirectoryInit, 'model' | 'mesh'> & Partial<DirectoryInit>) {
+    this.#components = components
+    this.#init = { ...directoryDefaults, ...init }
+    this.#conduct = new Conduct(this.#init)
+    this.#intake = new Intake(components, this.#init, this.#conduct)
+    this.#news = new News(this.#init.maxWaitingNews)
+    this.#contacts = new Set(this.#init.contacts)
+    this.#server = new DirectoryServer(components, this.#init, {
+      conduct: this.#conduct,
+      intake: this.#intake,
+      onNews: (news) => news.forEach((record) => this.#passOn(record)),
+      signal: this.#shutdown.signal
+    })
+  }
+
+  /** Begins to answer, to exchange and to look for contacts; does not wait for any of it. Idempotent. */
+  start(): void {
+    if (this.#started || this.#shutdown.signal.aborted) return
+    this.#started = true
+    if (this.#init.mesh) {
+      this.#stopHandling = this.#server.start()
+      this.#repeat('advertise', 0, this.#init.advertiseMs, (signal) => this.#advertise(signal))
+    }
+    this.#repeat('sweep', this.#init.sweepMs, this.#init.sweepMs, () => {
+      this.#components.store.expire(this.#components.clock.monotonicMs())
+    })
+    this.#repeat('exchange', 0, this.#init.exchangeMs, (signal) => this.#round(signal))
+  }
+
+  /** Ends every channel and timer, and waits for what was under way. Idempotent. Nothing is pushed any more: see {@link flush}. */
+  async stop(): Promise<void> {
+    this.#shutdown.abort()
+    this.#stopHandling?.()
+    for (const cancel of this.#timers.values()) cancel()
+    this.#timers.clear()
+    await Promise.all([...this.#tasks, this.#server.settled()])
+  }
+
+  /** A peer to begin with, whose addresses the network knows. */
+  addContact(peer: PeerId): void {
+    this.#contacts.add(peer)
+  }
+
+  /**
+   * Puts this peer's own announcement in the store and passes it on. `held` means that one with the same
+   * or a later sequence was announced before.
+   */
+  announce(signed: SignedAnnouncement): PutResult {
+    const { store, clock, network } = this.#components
+    const nowMs = clock.monotonicMs()
+    const { model, peer } = signed.announcement
+    const result = store.put(signed, network.self, 0, nowMs)
+    const record = store.get(model, peer, nowMs)
+    if (record !== undefined && (result === 'added' || result === 'changed') && this.#init.mesh) this.#passOn(record)
+    return result
+  }
+
+  /** Calls the listener after each announcement that appears, changes or goes; it must not throw. Returns how to end it. */
+  watch(listener: (event: DirectoryEvent) => void): () => void {
+    return this.#components.store.subscribe((event) => {
+      if (event.record.announcement.model === this.#init.model) listener(event)
+    })
+  }
+
+  /**
+   * Asks a few peers for all they know, or for the hosts of some blocks, and returns when they have answered. With it, a
+   * newcomer knows the swarm.
+   */
+  async refresh(options: AbortOptions & { readonly blocks?: BlockRange } = {}): Promise<RefreshResult> {
+    return await this.#guarded(options.signal, (signal) => this.#refresh(options.blocks, signal))
+  }
+
+  async #refresh(blocks: BlockRange | undefined, signal: AbortSignal): Promise<RefreshResult> {
+    if (this.#candidates().length === 0) await this.#findContacts(signal)
+    const failures: Array<{ peer: PeerId; reason: string }> = []
+    const brought = await Promise.all(
+      this.#choose(refreshPeers, true).map((peer) =>
+        this.#attempt(peer, signal, (channel) => this.#askAll(channel, peer, blocks, signal)).catch((error: unknown) => {
+          failures.push({ peer, reason: describeError(error) })
+          return undefined
+        })
+      )
+    )
+    const answers = brought.filter((news) => news !== undefined)
+    return { answered: answers.length, news: answers.reduce((sum, news) => sum + news, 0), failures }
+  }
+
+  /** Passes on at once what waits, such as the last word of a node that stops; whom it does not reach is only logged. */
+  async flush(options: AbortOptions = {}): Promise<void> {
+    this.#timers.get('push')?.()
+    this.#timers.delete('push')
+    await this.#guarded(options.signal, (signal) => this.#pushNews(signal))
+  }
+
+  /** One exchange with a peer. Members of the mesh give as well as take. @throws what a channel throws, WireError */
+  async exchange(peer: PeerId, options: AbortOptions = {}): Promise<void> {
+    await this.#guarded(options.signal, (signal) => this.#attempt(peer, signal, (channel) => this.#exchangeOn(channel, peer, signal)))
+  }
+
+  async #exchangeOn(channel: DirectoryChannel, peer: PeerId, signal: AbortSignal): Promise<void> {
+    const { store, clock, random } = this.#components
+    const { model, mesh } = this.#init
+    const salt = random.uint32()
+    const held = store.list(model, clock.monotonicMs())
+    const buckets = bucketCountFor(held.length)
+    const digest = digestToBytes(digestOf(held.map(toEntry), salt, buckets))
+    const delta = expectType(await channel.request({ type: 'exchange', id: channel.nextId(), model, salt, buckets: digest }), 'delta')
+    const nowMs = clock.monotonicMs()
+    const wanted = delta.entries
+      .filter(([other, sequence]) => store.wants(model, other, sequence, nowMs, other === peer))
+      .map(([other]) => other)
+    await this.#fetch(channel, peer, wanted, signal)
+    if (mesh) await this.#give(channel, missingThere(held, delta, salt, buckets))
+  }
+
+  /** An answer has as many as fit, from the first on; the rest is asked for again. */
+  async #fetch(channel: DirectoryChannel, source: PeerId, peers: readonly PeerId[], signal: AbortSignal): Promise<void> {
+    let left = peers
+    for (let round = 0; left.length > 0 && round < maxPages; round++) {
+      const { model } = this.#init
+      const answer = expectType(await channel.request({ type: 'fetch', id: channel.nextId(), model, peers: left }), 'records')
+      if (answer.records.length === 0) return
+      if (answer.records.length > left.length) throw new MalformedError('the answer to a fetch has more records than were asked for')
+      await this.#intake.take(answer.records, source, { solicited: true, signal })
+      left = left.slice(answer.records.length)
+    }
+  }
+
+  async #give(channel: DirectoryChannel, records: readonly StoredAnnouncement[]): Promise<void> {
+    let left = records
+    while (left.length > 0) {
+      const fitting: DirectoryRecord[] = page(left, this.#components.clock.monotonicMs())
+      await channel.push({ type: 'push', model: this.#init.model, records: fitting })
+      left = left.slice(fitting.length)
+    }
+  }
+
+  async #askAll(channel: DirectoryChannel, source: PeerId, blocks: BlockRange | undefined, signal: AbortSignal): Promise<number> {
+    let news = 0
+    let after: PeerId | undefined
+    for (let asked = 0; asked < maxPages; asked++) {
+      const { model } = this.#init
+      const request = { type: 'ask', id: channel.nextId(), model, blocks, after, limit: limits.maxDirectoryRecords } as const
+      const answer = expectType(await channel.request(request), 'records')
+      news += (await this.#intake.take(answer.records, source, { solicited: true, signal })).length
+      if (answer.next === undefined) return news
+      if (after !== undefined && answer.next <= after) throw new MalformedError('the pages of a directory do not go forward')
+      after = answer.next
+    }
+    return news
+  }
+
+  /** Uses a channel to the peer, and remembers how that went. */
+  async #attempt<T>(peer: PeerId, signal: AbortSignal, act: (channel: DirectoryChannel) => Promise<T>): Promise<T> {
+    const { clock, network } = this.#components
+    try {
+      const result = await DirectoryChannel.use({ network, clock }, peer, this.#init.answerMs, signal, act)
+      this.#conduct.succeeded(peer)
+      return result
+    } catch (error) {
+      if (!signal.aborted) {
+        this.#conduct.failed(peer, clock.monotonicMs())
+        if (error instanceof MalformedError) this.#conduct.strike(peer, clock.monotonicMs())
+      }
+      throw error
+    }
+  }
+
+  async #round(signal: AbortSignal): Promise<void> {
+    if (this.#candidates().length === 0) await this.#findContacts(signal)
+    const peers = this.#choose(this.#init.exchangePeers)
+    await Promise.all(
+      peers.map(async (peer) => {
+        try {
+          await this.exchange(peer, { signal })
+        } catch (error) {
+          this.#components.logger.debug('an exchange with a peer failed', { peer, reason: describeError(error) })
+        }
+      })
+    )
+  }
+
+  #passOn(record: StoredAnnouncement): void {
+    this.#news.add(record)
+    if (this.#timers.has('push') || this.#shutdown.signal.aborted) return
+    const delayMs = this.#init.pushDelayMs * (0.5 + this.#components.random.float())
+    this.#schedule('push', delayMs, (signal) => this.#pushNews(signal))
+  }
+
+  async #pushNews(signal: AbortSignal): Promise<void> {
+    const news = this.#news.take()
+    if (news.length === 0) return
+    await Promise.all(
+      this.#choose(this.#init.pushPeers).map(async (peer) => {
+        // Nobody is told what came from there.
+        const unknown = news.filter((record) => record.source !== peer && record.announcement.peer !== peer)
+        if (unknown.length === 0) return
+        try {
+          await this.#attempt(peer, signal, (channel) => this.#give(channel, unknown))
+        } catch (error) {
+          this.#components.logger.debug('news did not reach a peer', { peer, reason: describeError(error) })
+        }
+      })
+    )
+  }
+
+  /** Peers that can be talked to, in an order that is the same in every run. */
+  #candidates(): PeerId[] {
+    const { store, clock, network } = this.#components
+    const nowMs = clock.monotonicMs()
+    const peers = new Set([...this.#contacts, ...this.#found])
+    for (const { announcement } of store.list(this.#init.model, nowMs)) {
+      if (announcement.state === 'offline') peers.delete(announcement.peer)
+      else peers.add(announcement.peer)
+    }
+    peers.delete(network.self)
+    return [...peers].filter((peer) => !this.#conduct.isBanned(peer, nowMs)).sort()
+  }
+
+  /** A few of the candidates at random; those that failed lately only where there are not enough others, or when asked. */
+  #choose(count: number, evenAvoided = false): PeerId[] {
+    const { clock, random } = this.#components
+    const candidates = this.#candidates()
+    const good = candidates.filter((peer) => !this.#conduct.isAvoided(peer, clock.monotonicMs()))
+    const pool = evenAvoided || good.length === 0 ? candidates : good
+    const chosen: PeerId[] = []
+    while (chosen.length < count && pool.length > 0) chosen.push(...pool.splice(random.below(pool.length), 1))
+    return chosen
+  }
+
+  async #findContacts(signal: AbortSignal): Promise<void> {
+    const { clock, network, store, logger } = this.#components
+    try {
+      await within(clock, this.#init.answerMs, 'the rendezvous', signal, async (finding) => {
+        const found: PeerId[] = []
+        this.#found = found
+        for await (const record of network.find(directoryTopic(this.#init.model), { signal: finding })) {
+          if (record.peer === network.self) continue
+          // A signed announcement says more of a peer's addresses than a rendezvous.
+          if (store.get(this.#init.model, record.peer, clock.monotonicMs()) === undefined) network.learn(record)
+          found.push(record.peer)
+          if (found.length >= maxFound) return
+        }
+      })
+    } catch (error) {
+      logger.debug('the rendezvous gave no contact', { reason: describeError(error) })
+    }
+  }
+
+  async #advertise(signal: AbortSignal): Promise<void> {
+    const { clock, network, logger } = this.#components
+    try {
+      await within(clock, 60_000, 'the rendezvous', signal, (advertising) =>
+        network.advertise(directoryTopic(this.#init.model), { signal: advertising })
+      )
+    } catch (error) {
+      logger.debug('this peer could not be advertised', { reason: describeError(error) })
+    }
+  }
+
+  /** Runs a task again and again; each wait is drawn from half to one and a half of the interval, counted from the task's end. */
+  #repeat(name: string, firstMs: number, intervalMs: number, task: (signal: AbortSignal) => Promise<void> | void): void {
+    this.#schedule(name, firstMs, async (signal) => {
+      try {
+        await task(signal)
+      } finally {
+        this.#repeat(name, intervalMs * (0.5 + this.#components.random.float()), intervalMs, task)
+      }
+    })
+  }
+
+  /** Runs a task once, later. What it throws is a mistake of ours, and is logged as one. */
+  #schedule(name: string, delayMs: number, task: (signal: AbortSignal) => Promise<void>): void {
+    if (this.#shutdown.signal.aborted) return
+    const { clock, logger } = this.#components
+    const run = (): void => {
+      this.#timers.delete(name)
+      const running = task(this.#shutdown.signal)
+        .catch((error: unknown) => {
+          if (!this.#shutdown.signal.aborted) logger.error('a task of the directory failed', { task: name }, error)
+        })
+        .finally(() => this.#tasks.delete(running))
+      this.#tasks.add(running)
+    }
+    this.#timers.set(name, clock.setTimer(delayMs, run))
+  }
+
+  /** Runs something for a caller, until the caller's signal fires or the service stops. */
+  async #guarded<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const either = anySignal([signal, this.#shutdown.signal])
+    try {
+      return await act(either)
+    } finally {
+      either.clear()
+    }
+  }
+}

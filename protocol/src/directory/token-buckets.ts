@@ -1,0 +1,51 @@
+import type { PeerId } from '../ids.ts'
+
+/** A token bucket: `burst` at once, `perSecond` on average. */
+export interface Rate {
+  readonly burst: number
+  readonly perSecond: number
+}
+
+/** One token bucket that knows no clock: the present comes as an argument. */
+export class TokenBucket {
+  readonly #rate: Rate
+  #tokens: number
+  #atMs = 0
+
+  constructor(rate: Rate) {
+    this.#rate = rate
+    this.#tokens = rate.burst
+  }
+
+  take(nowMs: number): boolean {
+    this.#tokens = Math.min(this.#rate.burst, this.#tokens + (Math.max(0, nowMs - this.#atMs) / 1000) * this.#rate.perSecond)
+    this.#atMs = nowMs
+    if (this.#tokens < 1) return false
+    this.#tokens -= 1
+    return true
+  }
+}
+
+/** Something for each of a bounded number of peers; whoever was used least recently is forgotten. */
+export class PerPeer<T> {
+  readonly #make: () => T
+  readonly #maxPeers: number
+  readonly #entries = new Map<PeerId, T>()
+
+  constructor(maxPeers: number, make: () => T) {
+    this.#maxPeers = maxPeers
+    this.#make = make
+  }
+
+  of(peer: PeerId): T {
+    const entry = this.#entries.get(peer) ?? this.#make()
+    this.#entries.delete(peer)
+    this.#entries.set(peer, entry)
+    if (this.#entries.size > this.#maxPeers) this.#entries.delete(this.#entries.keys().next().value as PeerId)
+    return entry
+  }
+
+  peek(peer: PeerId): T | undefined {
+    return this.#entries.get(peer)
+  }
+}
