@@ -139,6 +139,20 @@ export class ChannelFullError extends SkeinError<'ERR_SKEIN_CHANNEL_FULL'> {
   }
 }
 
+/** A file of this peer's own cannot be read or written. */
+export class StorageError extends SkeinError<'ERR_SKEIN_STORAGE'> {
+  constructor(message: string, options?: SkeinErrorOptions) {
+    super('ERR_SKEIN_STORAGE', message, options)
+  }
+}
+
+/** The key of this peer cannot be used: its file is open to others, is no key, or another process uses it. */
+export class IdentityError extends SkeinError<'ERR_SKEIN_IDENTITY'> {
+  constructor(message: string, options?: SkeinErrorOptions) {
+    super('ERR_SKEIN_IDENTITY', message, options)
+  }
+}
+
 /** The one-line text of anything that was thrown, with its causes. Never a stack. */
 export function describeError(error: unknown): string {
   const parts: string[] = []

@@ -2,6 +2,7 @@ import type { Connection, Libp2p, PeerId as Libp2pPeerId, Stream } from '@libp2p
 import { peerIdFromString } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
 import { abortReason, raceAbort, throwIfAborted } from '../abort.ts'
+import { runHandler } from '../ports/run-handler.ts'
 import { describeError, DialError, InvalidArgumentError, WireError, WireErrorCode } from '../errors.ts'
 import { parsePeerId, type PeerId, type ProtocolId } from '../ids.ts'
 import type { AbortOptions, Clock } from '../ports/clock.ts'
@@ -197,12 +198,13 @@ export class Libp2pNetwork implements Network {
 
   #accept(handler: Handler, protocol: ProtocolId, stream: Stream, connection: Connection): void {
     const channel = this.#channel(stream, connection.remotePeer.toString() as PeerId, protocol, handler.limits)
-    try {
-      handler.accept(channel)
-    } catch (error) {
-      this.#init.logger.warn('a protocol handler failed; its channel was reset', { protocol }, error)
-      channel.reset()
-    }
+    runHandler(
+      () => handler.accept(channel),
+      (error) => {
+        this.#init.logger.warn('a protocol handler failed; its channel was reset', { protocol }, error)
+        channel.reset()
+      }
+    )
   }
 
   #channel(stream: Stream, peer: PeerId, protocol: ProtocolId, limits: ChannelLimits, priority?: OpenOptions['priority']): Libp2pChannel {

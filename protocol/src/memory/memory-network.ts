@@ -4,6 +4,7 @@ import type { PeerId, ProtocolId } from '../ids.ts'
 import type { AbortOptions } from '../ports/clock.ts'
 import { type Logger, silentLogger } from '../ports/logger.ts'
 import type { Channel, ChannelLimits, Network, NetworkEvent, OpenOptions, PathInfo, PeerAddresses } from '../ports/network.ts'
+import { runHandler } from '../ports/run-handler.ts'
 import { MemoryChannel } from './memory-channel.ts'
 
 export interface MemoryInternetInit {
@@ -215,12 +216,13 @@ class MemoryNetwork implements Network {
   }
 
   #accept(handler: Handler, channel: MemoryChannel): void {
-    try {
-      handler.accept(channel)
-    } catch (error) {
-      this.#logger.warn('a protocol handler failed; its channel was reset', { protocol: channel.protocol, error: describeError(error) })
-      channel.reset()
-    }
+    runHandler(
+      () => handler.accept(channel),
+      (error) => {
+        this.#logger.warn('a protocol handler failed; its channel was reset', { protocol: channel.protocol }, error)
+        channel.reset()
+      }
+    )
   }
 
   #forget(peer: PeerId, channel: MemoryChannel): void {

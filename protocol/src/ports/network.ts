@@ -104,7 +104,7 @@ export interface Network {
   learn(record: PeerAddresses): void
   /** @throws DialError, AbortError; WireError `Unsupported` when the peer does not speak the protocol */
   open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel>
-  /** Accepts channels of a protocol; returns the function that stops it. What `accept` throws resets that channel only. */
+  /** Accepts channels of a protocol; returns the function that stops it. What `accept` throws, or rejects with, resets that channel only. */
   handle(protocol: ProtocolId, limits: ChannelLimits, accept: (channel: Channel) => void): () => void
   /** Undefined when there is no connection. */
   path(peer: PeerId): PathInfo | undefined

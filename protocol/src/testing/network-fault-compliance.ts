@@ -116,11 +116,17 @@ function misuse(setup: () => NetworkComplianceSetup): void {
   it('contains the exception of a handler: its channel is reset, others live', async () => {
     const [near, far] = await openPair(setup())
     const { a, b } = setup()
-    b.handle(protocol, smallLimits, () => {
-      throw new Error('a handler that fails')
-    })
-    const failed = await a.open(b.self, protocol, { limits: smallLimits })
-    assert.equal((await failed.closed).kind, 'remote')
+    const handlers = [
+      () => {
+        throw new Error('a handler that fails')
+      },
+      () => Promise.reject(new Error('a handler that fails later'))
+    ]
+    for (const handler of handlers) {
+      b.handle(protocol, smallLimits, handler)
+      const failed = await a.open(b.self, protocol, { limits: smallLimits })
+      assert.equal((await failed.closed).kind, 'remote')
+    }
     near.send(numbered(7))
     assert.equal(numberOf(await far.receive()), 7)
   })

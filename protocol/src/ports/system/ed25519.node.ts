@@ -34,6 +34,12 @@ export function ed25519Identity(seed: Uint8Array): KeyIdentity {
   }
 }
 
+/** The key as PKCS #8 in PEM, which OpenSSL and others read. */
+export function exportPrivateKey(identity: KeyIdentity): string {
+  const der = Buffer.concat([pkcs8Header, identity.exportSeed()])
+  return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }).export({ format: 'pem', type: 'pkcs8' }) as string
+}
+
 /** How many peers' parsed keys are kept; parsing costs about as much as verifying. */
 const keptKeys = 1024
 
