@@ -12,13 +12,14 @@ import { sendDirectory, within } from './directory-channel.ts'
 import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
 import type { Intake } from './intake.ts'
 import { respond, tooMany } from './responder.ts'
+import type { Stopper } from './stopper.ts'
 
 export interface DirectoryServerParts {
   readonly conduct: Conduct
   readonly intake: Intake
   /** Is told what a push has brought, to pass it on. */
   readonly onNews: (news: readonly StoredAnnouncement[]) => void
-  readonly signal: AbortSignal
+  readonly stopper: Stopper
 }
 
 /** The answering side: bounded in channels, in requests and in signatures it verifies, for each peer and altogether. */
@@ -27,7 +28,7 @@ export class DirectoryServer {
   readonly #init: DirectoryInit
   readonly #parts: DirectoryServerParts
   readonly #open = new Map<PeerId, number>()
-  readonly #tasks = new Set<Promise<void>>()
+  #channels = 0
 
   constructor(components: DirectoryComponents, init: DirectoryInit, parts: DirectoryServerParts) {
     this.#components = components
@@ -40,32 +41,29 @@ export class DirectoryServer {
     return this.#components.network.handle(protocols.directory, channelLimits.directory, (channel) => this.#accept(channel))
   }
 
-  /** Resolves when no channel is being served any more, which the signal brings about. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#tasks)
-  }
-
   #accept(channel: Channel): void {
     const { peer } = channel
     const ofPeer = this.#open.get(peer) ?? 0
     const isBanned = this.#parts.conduct.isBanned(peer, this.#components.clock.monotonicMs())
-    if (isBanned || ofPeer >= this.#init.maxChannelsPerPeer || this.#tasks.size >= this.#init.maxChannels) {
+    if (isBanned || ofPeer >= this.#init.maxChannelsPerPeer || this.#channels >= this.#init.maxChannels) {
       channel.reset()
       return
     }
     this.#open.set(peer, ofPeer + 1)
-    const task = this.#serve(channel).finally(() => {
-      this.#tasks.delete(task)
-      const left = (this.#open.get(peer) ?? 1) - 1
-      if (left > 0) this.#open.set(peer, left)
-      else this.#open.delete(peer)
-    })
-    this.#tasks.add(task)
+    this.#channels++
+    void this.#parts.stopper
+      .run(undefined, (signal) => this.#serve(channel, signal))
+      .finally(() => {
+        this.#channels--
+        const left = (this.#open.get(peer) ?? 1) - 1
+        if (left > 0) this.#open.set(peer, left)
+        else this.#open.delete(peer)
+      })
   }
 
-  async #serve(channel: Channel): Promise<void> {
+  /** Never rejects. */
+  async #serve(channel: Channel, signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#components
-    const { signal } = this.#parts
     try {
       for (;;) {
         const frame = await within(clock, this.#init.idleMs, 'the next directory request', signal, (idle) =>
@@ -73,20 +71,20 @@ export class DirectoryServer {
         )
         if (frame === undefined) break
         if (!this.#parts.conduct.mayRequest(channel.peer, clock.monotonicMs())) throw tooMany()
-        await this.#answer(channel, decodeDirectoryRequest(frame.head))
+        await this.#answer(channel, decodeDirectoryRequest(frame.head), signal)
       }
       await within(clock, this.#init.answerMs, 'the end of a directory channel', signal, (ending) => channel.end({ signal: ending }))
     } catch (error) {
       logger.debug('a directory channel failed', { peer: channel.peer, code: isSkeinError(error) ? error.code : 'unknown' })
       if (!isSkeinError(error)) logger.error('the directory failed to serve a peer', {}, error)
       if (error instanceof MalformedError) this.#parts.conduct.strike(channel.peer, clock.monotonicMs())
-      await this.#refuse(channel, error)
+      await this.#refuse(channel, error, signal)
     }
   }
 
-  async #answer(channel: Channel, request: DirectoryRequest): Promise<void> {
+  async #answer(channel: Channel, request: DirectoryRequest, signal: AbortSignal): Promise<void> {
     const { clock, store } = this.#components
-    const { signal, intake, onNews } = this.#parts
+    const { intake, onNews } = this.#parts
     if (request.type === 'push') {
       if (request.model !== this.#init.model) return
       onNews(await intake.take(request.records, channel.peer, { solicited: false, signal }))
@@ -99,11 +97,11 @@ export class DirectoryServer {
   }
 
   /** Says why, as far as the channel still takes it, and closes. */
-  async #refuse(channel: Channel, error: unknown): Promise<void> {
+  async #refuse(channel: Channel, error: unknown, parent: AbortSignal): Promise<void> {
     const { clock } = this.#components
     try {
       const { code, message, detail } = toRefusal(error, 0)
-      await within(clock, this.#init.answerMs, 'the end of a directory channel', this.#parts.signal, async (signal) => {
+      await within(clock, this.#init.answerMs, 'the end of a directory channel', parent, async (signal) => {
         await sendDirectory(channel, { type: 'refused', id: 0, code, message, detail }, signal)
         await channel.end({ signal })
         // What is still on its way is read and dropped, so that the refusal arrives before the reset; the deadline bounds it.

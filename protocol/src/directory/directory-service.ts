@@ -1,4 +1,3 @@
-import { anySignal } from 'any-signal'
 import type { SignedAnnouncement } from '../announcement/announcement.ts'
 import type { BlockRange } from '../block-range.ts'
 import { describeError, MalformedError } from '../errors.ts'
@@ -16,6 +15,7 @@ import { DirectoryServer } from './directory-server.ts'
 import { Intake } from './intake.ts'
 import { News } from './news.ts'
 import { expectType, missingThere, page, toEntry } from './responder.ts'
+import { Stopper } from './stopper.ts'
 
 /** What a round of asking has brought. `failures` has whom it could not be asked of, and why. */
 export interface RefreshResult {
@@ -51,8 +51,7 @@ export class DirectoryService {
   readonly #news: News
   readonly #contacts: Set<PeerId>
   #found: readonly PeerId[] = []
-  readonly #shutdown = new AbortController()
-  readonly #tasks = new Set<Promise<void>>()
+  readonly #stopper = new Stopper()
   readonly #timers = new Map<string, CancelTimer>()
   #stopHandling: (() => void) | undefined
   #started = false
@@ -68,13 +67,13 @@ export class DirectoryService {
       conduct: this.#conduct,
       intake: this.#intake,
       onNews: (news) => news.forEach((record) => this.#passOn(record)),
-      signal: this.#shutdown.signal
+      stopper: this.#stopper
     })
   }
 
   /** Begins to answer, to exchange and to look for contacts; does not wait for any of it. Idempotent. */
   start(): void {
-    if (this.#started || this.#shutdown.signal.aborted) return
+    if (this.#started || this.#stopper.stopped) return
     this.#started = true
     if (this.#init.mesh) {
       this.#stopHandling = this.#server.start()
@@ -88,11 +87,10 @@ export class DirectoryService {
 
   /** Ends every channel and timer, and waits for what was under way. Idempotent. Nothing is pushed any more: see {@link flush}. */
   async stop(): Promise<void> {
-    this.#shutdown.abort()
     this.#stopHandling?.()
     for (const cancel of this.#timers.values()) cancel()
     this.#timers.clear()
-    await Promise.all([...this.#tasks, this.#server.settled()])
+    await this.#stopper.stop()
   }
 
   /** A peer to begin with, whose addresses the network knows. */
@@ -126,7 +124,7 @@ export class DirectoryService {
    * newcomer knows the swarm.
    */
   async refresh(options: AbortOptions & { readonly blocks?: BlockRange } = {}): Promise<RefreshResult> {
-    return await this.#guarded(options.signal, (signal) => this.#refresh(options.blocks, signal))
+    return await this.#stopper.run(options.signal, (signal) => this.#refresh(options.blocks, signal))
   }
 
   async #refresh(blocks: BlockRange | undefined, signal: AbortSignal): Promise<RefreshResult> {
@@ -148,12 +146,12 @@ export class DirectoryService {
   async flush(options: AbortOptions = {}): Promise<void> {
     this.#timers.get('push')?.()
     this.#timers.delete('push')
-    await this.#guarded(options.signal, (signal) => this.#pushNews(signal))
+    await this.#stopper.run(options.signal, (signal) => this.#pushNews(signal))
   }
 
   /** One exchange with a peer. Members of the mesh give as well as take. @throws what a channel throws, WireError */
   async exchange(peer: PeerId, options: AbortOptions = {}): Promise<void> {
-    await this.#guarded(options.signal, (signal) => this.#attempt(peer, signal, (channel) => this.#exchangeOn(channel, peer, signal)))
+    await this.#stopper.run(options.signal, (signal) => this.#attempt(peer, signal, (channel) => this.#exchangeOn(channel, peer, signal)))
   }
 
   async #exchangeOn(channel: DirectoryChannel, peer: PeerId, signal: AbortSignal): Promise<void> {
@@ -241,7 +239,7 @@ export class DirectoryService {
 
   #passOn(record: StoredAnnouncement): void {
     this.#news.add(record)
-    if (this.#timers.has('push') || this.#shutdown.signal.aborted) return
+    if (this.#timers.has('push') || this.#stopper.stopped) return
     const delayMs = this.#init.pushDelayMs * (0.5 + this.#components.random.float())
     this.#schedule('push', delayMs, (signal) => this.#pushNews(signal))
   }
@@ -330,27 +328,14 @@ export class DirectoryService {
 
   /** Runs a task once, later. What it throws is a mistake of ours, and is logged as one. */
   #schedule(name: string, delayMs: number, task: (signal: AbortSignal) => Promise<void>): void {
-    if (this.#shutdown.signal.aborted) return
+    if (this.#stopper.stopped) return
     const { clock, logger } = this.#components
     const run = (): void => {
       this.#timers.delete(name)
-      const running = task(this.#shutdown.signal)
-        .catch((error: unknown) => {
-          if (!this.#shutdown.signal.aborted) logger.error('a task of the directory failed', { task: name }, error)
-        })
-        .finally(() => this.#tasks.delete(running))
-      this.#tasks.add(running)
+      this.#stopper.run(undefined, task).catch((error: unknown) => {
+        if (!this.#stopper.stopped) logger.error('a task of the directory failed', { task: name }, error)
+      })
     }
     this.#timers.set(name, clock.setTimer(delayMs, run))
-  }
-
-  /** Runs something for a caller, until the caller's signal fires or the service stops. */
-  async #guarded<T>(signal: AbortSignal | undefined, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const either = anySignal([signal, this.#shutdown.signal])
-    try {
-      return await act(either)
-    } finally {
-      either.clear()
-    }
   }
 }

@@ -1,0 +1,380 @@
+import assert from 'node:assert/strict'
+import type { Announcement, NodeState } from '../announcement/announcement.ts'
+import { signAnnouncement } from '../announcement/signing.ts'
+import { WireErrorCode } from '../errors.ts'
+import { parseModelId } from '../ids.ts'
+import type { PeerId } from '../ids.ts'
+import { channelLimits } from '../limits.ts'
+import { memoryAddress, memoryInternet } from '../memory/memory-network.ts'
+import type { MemoryInternet } from '../memory/memory-network.ts'
+import { decodeDirectoryResponse, encodeDirectory } from '../messages/directory.ts'
+import type { DirectoryRecord, DirectoryRequest } from '../messages/directory.ts'
+import type { Verifier } from '../ports/identity.ts'
+import { silentLogger } from '../ports/logger.ts'
+import type { Channel, Network } from '../ports/network.ts'
+import { seededRandom } from '../ports/seeded-random.ts'
+import { ed25519Verifier } from '../ports/system/ed25519.node.ts'
+import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
+import { ManualClock } from '../testing/manual-clock.ts'
+import { testIdentity } from '../testing/test-identity.node.ts'
+import { protocols } from '../versions.ts'
+import { AnnouncementStore } from './announcement-store.ts'
+import type { DirectoryEvent } from './announcement-store.ts'
+import type { DirectoryInit } from './directory-init.ts'
+import { DirectoryService } from './directory-service.ts'
+
+const model = parseModelId(`tiny@${'0'.repeat(32)}`)
+
+interface Peer {
+  readonly identity: KeyIdentity
+  readonly id: PeerId
+  readonly network: Network
+  readonly store: AnnouncementStore
+  readonly service: DirectoryService
+  /** Signatures that were checked. */
+  verified(): number
+}
+
+class Swarm {
+  readonly clock = new ManualClock()
+  readonly internet: MemoryInternet = memoryInternet()
+  readonly peers: Peer[] = []
+
+  add(name: string, init: Partial<DirectoryInit> = {}, contacts: readonly Peer[] = []): Peer {
+    const identity = testIdentity(name)
+    const network = this.internet.join(identity.peerId)
+    const store = new AnnouncementStore({ self: identity.peerId })
+    const inner = ed25519Verifier()
+    let verified = 0
+    const verifier: Verifier = {
+      verify: (...args) => {
+        verified++
+        return inner.verify(...args)
+      }
+    }
+    for (const { id } of contacts) network.learn({ peer: id, addresses: [memoryAddress(id)], source: 'trusted' })
+    const service = new DirectoryService(
+      { network, clock: this.clock, random: seededRandom(name), verifier, logger: silentLogger, store },
+      { model, mesh: true, contacts: contacts.map(({ id }) => id), ...init }
+    )
+    const peer: Peer = { identity, id: identity.peerId, network, store, service, verified: () => verified }
+    this.peers.push(peer)
+    service.start()
+    return peer
+  }
+
+  announce(peer: Peer, sequence: number, facts: Partial<Announcement> = {}): void {
+    assert.match(peer.service.announce(this.sign(peer.identity, sequence, facts)), /added|changed/)
+  }
+
+  sign(identity: KeyIdentity, sequence: number, facts: Partial<Announcement> = {}): ReturnType<typeof signAnnouncement> {
+    return signAnnouncement(identity, {
+      peer: identity.peerId,
+      model,
+      blocks: 8,
+      hiddenSize: 64,
+      span: { start: 0, end: 4 },
+      entryPoints: [0, 4],
+      numerics: { weights: 'f32', kernels: 'k' },
+      state: 'serving',
+      addresses: [memoryAddress(identity.peerId)],
+      stepMs: 1,
+      rowsPerSecond: 100,
+      kvTokens: 100,
+      historyBytes: 100,
+      sequence,
+      lifeMs: 90_000,
+      ...facts
+    })
+  }
+
+  /** What a peer knows: the states by peer. */
+  known(peer: Peer): Map<PeerId, NodeState> {
+    return new Map(peer.store.list(model, this.clock.monotonicMs()).map(({ announcement }) => [announcement.peer, announcement.state]))
+  }
+
+  /** Lets a caller's promise finish, moving the time as far as it needs. */
+  async settle<T>(promise: Promise<T>, limitMs = 60_000): Promise<T> {
+    let done = false
+    const watched = promise.finally(() => (done = true))
+    watched.catch(() => {})
+    for (let passed = 0; !done; passed += 10) {
+      assert.ok(passed <= limitMs, `not settled within ${limitMs} ms`)
+      await this.clock.advanceAsync(10)
+    }
+    return await watched
+  }
+
+  async stop(): Promise<void> {
+    await this.settle(Promise.all(this.peers.map((peer) => peer.service.stop())).then(() => undefined))
+    assert.equal(this.clock.pendingTimers, 0, 'a timer is left')
+  }
+}
+
+/** A peer that writes what it likes on a channel. */
+async function rawChannel(swarm: Swarm, name: string, to: Peer): Promise<{ channel: Channel; identity: KeyIdentity }> {
+  const identity = testIdentity(name)
+  const network = swarm.internet.join(identity.peerId)
+  network.learn({ peer: to.id, addresses: [memoryAddress(to.id)], source: 'trusted' })
+  return { channel: await network.open(to.id, protocols.directory, { limits: channelLimits.directory }), identity }
+}
+
+describe('DirectoryService', () => {
+  let swarm: Swarm
+  beforeEach(() => {
+    swarm = new Swarm()
+  })
+  afterEach(async () => {
+    await swarm.stop()
+  })
+
+  async function threeNodes(): Promise<[Peer, Peer, Peer]> {
+    const first = swarm.add('first')
+    const second = swarm.add('second', {}, [first])
+    const third = swarm.add('third', {}, [first])
+    for (const peer of [first, second, third]) swarm.announce(peer, 1)
+    await swarm.clock.advanceAsync(30_000)
+    return [first, second, third]
+  }
+
+  it('makes three nodes and one that joins late know each other', async () => {
+    const nodes = await threeNodes()
+    for (const node of nodes) assert.equal(swarm.known(node).size, 3)
+    const late = swarm.add('late', {}, [nodes[1]])
+    swarm.announce(late, 1)
+    await swarm.clock.advanceAsync(1_000)
+    assert.equal(swarm.known(late).size, 4, 'the newcomer knows all within a few round trips')
+    for (const node of nodes) assert.ok(swarm.known(node).has(late.id), 'and all know the newcomer')
+  })
+
+  it('lets a coordinator know the swarm by one refresh, without taking channels itself', async () => {
+    const nodes = await threeNodes()
+    const coordinator = swarm.add('coordinator', { mesh: false, exchangeMs: 1e9 }, [nodes[2]])
+    const result = await swarm.settle(coordinator.service.refresh())
+    assert.deepEqual({ ...result, news: 0 }, { answered: 1, news: 0, failures: [] })
+    assert.equal(swarm.known(coordinator).size, 3)
+    nodes[0].network.learn({ peer: coordinator.id, addresses: [memoryAddress(coordinator.id)], source: 'trusted' })
+    await assert.rejects(nodes[0].network.open(coordinator.id, protocols.directory, { limits: channelLimits.directory }), {
+      code: WireErrorCode.Unsupported
+    })
+    // The addresses came with the announcements.
+    await coordinator.network.ping(nodes[0].id)
+  })
+
+  it('asks for the hosts of some blocks alone', async () => {
+    const [first, second] = await threeNodes()
+    swarm.announce(second, 2, { span: { start: 4, end: 8 }, entryPoints: [4, 8] })
+    await swarm.clock.advanceAsync(30_000)
+    const { channel } = await rawChannel(swarm, 'asker', first)
+    channel.send({ head: encodeDirectory({ type: 'ask', id: 1, model, blocks: { start: 5, end: 6 }, limit: 9 }) })
+    const answer = decodeDirectoryResponse((await channel.receive())!.head)
+    assert.ok(answer.type === 'records' && answer.records.length === 1)
+    channel.reset()
+  })
+
+  it('finds its first contact by the rendezvous', async () => {
+    const nodes = await threeNodes()
+    const stranger = swarm.add('stranger', { mesh: false })
+    await swarm.settle(stranger.service.refresh())
+    assert.ok(nodes.every((node) => swarm.known(stranger).has(node.id)))
+  })
+
+  it('says whom it could not ask, and why', async () => {
+    const [first] = await threeNodes()
+    const coordinator = swarm.add('coordinator', { mesh: false, exchangeMs: 1e9 }, [first])
+    swarm.internet.cut(coordinator.id, first.id, 'hang')
+    const result = await swarm.settle(coordinator.service.refresh())
+    assert.equal(result.answered, 0)
+    assert.deepEqual(
+      result.failures.map(({ peer }) => peer),
+      [first.id]
+    )
+  })
+
+  it('forgets a node that falls silent, everywhere and for good', async () => {
+    const [first, second, third] = await threeNodes()
+    await swarm.settle(third.service.stop())
+    const events: DirectoryEvent[] = []
+    first.service.watch((event) => events.push(event))
+    for (let sequence = 2; sequence < 12; sequence++) {
+      swarm.announce(first, sequence)
+      swarm.announce(second, sequence)
+      await swarm.clock.advanceAsync(20_000)
+    }
+    for (const node of [first, second]) assert.deepEqual([...swarm.known(node).keys()].sort(), [first.id, second.id].sort())
+    const removed = events.filter((event) => event.type === 'removed').map(({ record }) => record.announcement.peer)
+    assert.deepEqual(removed, [third.id], 'it went once, and did not come back by way of the other')
+  })
+
+  it('spreads the last word of a node that stops', async () => {
+    const [first, second, third] = await threeNodes()
+    swarm.announce(third, 2, { state: 'draining' })
+    await swarm.settle(third.service.flush())
+    for (const node of [first, second]) assert.equal(swarm.known(node).get(third.id), 'draining')
+    swarm.announce(third, 3, { state: 'offline' })
+    await swarm.settle(third.service.flush())
+    await swarm.settle(third.service.stop())
+    await third.network.stop()
+    for (const node of [first, second]) assert.equal(swarm.known(node).get(third.id), 'offline')
+    // An old word does not bring it back.
+    const stale = swarm.sign(third.identity, 2)
+    assert.equal(first.store.put(stale, second.id, 0, swarm.clock.monotonicMs()), 'held')
+  })
+
+  it('converges after a partition heals', async () => {
+    const nodes = await threeNodes()
+    const [first, second, third] = nodes
+    swarm.internet.cut(first.id, third.id)
+    swarm.internet.cut(second.id, third.id)
+    swarm.announce(third, 2, { kvTokens: 7 })
+    swarm.announce(first, 2, { kvTokens: 8 })
+    await swarm.clock.advanceAsync(20_000)
+    assert.equal(first.store.get(model, third.id, swarm.clock.monotonicMs())?.announcement.sequence, 1)
+    swarm.internet.heal(first.id, third.id)
+    swarm.internet.heal(second.id, third.id)
+    await swarm.clock.advanceAsync(35_000)
+    for (const node of nodes) {
+      const sequences = node.store
+        .list(model, swarm.clock.monotonicMs())
+        .map(({ announcement }) => [announcement.peer, announcement.sequence])
+      assert.deepEqual(
+        new Map(sequences as Array<[PeerId, number]>),
+        new Map([
+          [first.id, 2],
+          [second.id, 1],
+          [third.id, 2]
+        ])
+      )
+    }
+  })
+
+  it('tells twenty nodes of each other, and a piece of news costs each of them little', async () => {
+    const first = swarm.add('node 0')
+    for (let n = 1; n < 20; n++) swarm.add(`node ${n}`, {}, [first])
+    for (const peer of swarm.peers) swarm.announce(peer, 1)
+    await swarm.clock.advanceAsync(30_000)
+    for (const peer of swarm.peers) assert.equal(swarm.known(peer).size, 20)
+    const before = swarm.peers.map((peer) => peer.verified())
+    swarm.announce(first, 2)
+    await swarm.clock.advanceAsync(30_000)
+    for (const [n, peer] of swarm.peers.entries()) {
+      assert.equal(peer.store.get(model, first.id, swarm.clock.monotonicMs())?.announcement.sequence, 2)
+      assert.ok(peer.verified() - before[n]! <= 1, 'one signature is verified once')
+    }
+  })
+
+  describe('under attack', () => {
+    const push = (records: readonly DirectoryRecord[]): DirectoryRequest => ({ type: 'push', model, records })
+
+    it('contains a flood of garbage: refuses, bans, and serves the others', async () => {
+      const [first] = await threeNodes()
+      const { channel, identity } = await rawChannel(swarm, 'vandal', first)
+      channel.send({ head: Uint8Array.of(0xc1, 1, 2, 3) })
+      const refusal = decodeDirectoryResponse((await channel.receive())!.head)
+      assert.ok(refusal.type === 'refused' && refusal.code === WireErrorCode.Malformed)
+      channel.reset()
+      const network = swarm.internet.join(testIdentity('vandal 2').peerId)
+      network.learn({ peer: first.id, addresses: [memoryAddress(first.id)], source: 'trusted' })
+      const before = first.verified()
+      for (let n = 0; n < 20; n++) {
+        const next = await network.open(first.id, protocols.directory, { limits: channelLimits.directory })
+        next.send({ head: encodeDirectory(push(Array.from({ length: 500 }, () => [0, Uint8Array.of(1, 2, n)]))) })
+        await swarm.clock.advanceAsync(10)
+        next.reset()
+      }
+      const banned = await network.open(first.id, protocols.directory, { limits: channelLimits.directory })
+      assert.equal((await banned.closed).kind, 'remote')
+      assert.equal(first.verified(), before, 'no signature was verified for garbage')
+      assert.equal(swarm.known(first).size, 3)
+      const coordinator = swarm.add('coordinator', { mesh: false, exchangeMs: 1e9 }, [first])
+      assert.equal((await swarm.settle(coordinator.service.refresh())).answered, 1)
+      assert.ok(!swarm.known(first).has(identity.peerId))
+    })
+
+    it('verifies only so many signatures for a peer that invents others', async () => {
+      const rate = { burst: 20, perSecond: 1 }
+      const target = swarm.add('target', { pushRate: rate, exchangeMs: 1e9 })
+      const { channel } = await rawChannel(swarm, 'sybil', target)
+      const invented = Array.from({ length: 60 }, (_, n): DirectoryRecord => [0, swarm.sign(testIdentity(`invented ${n}`), 1).encoded])
+      channel.send({ head: encodeDirectory(push(invented)) })
+      await swarm.clock.advanceAsync(1_000)
+      assert.ok(target.verified() <= 21)
+      assert.ok(target.store.size <= 21)
+      // The same again costs nothing for those that are known.
+      const before = target.verified()
+      channel.send({ head: encodeDirectory(push(invented.slice(0, 20))) })
+      await swarm.clock.advanceAsync(100)
+      assert.equal(target.verified(), before)
+      channel.reset()
+    })
+
+    it('counts forged signatures against their sender', async () => {
+      const [first, second] = await threeNodes()
+      const { channel } = await rawChannel(swarm, 'forger', first)
+      const record = swarm.sign(second.identity, 99).encoded
+      const forged = Array.from({ length: 20 }, (_, n): DirectoryRecord => {
+        const bytes = Uint8Array.from(record)
+        bytes[bytes.length - 1 - n] = bytes[bytes.length - 1 - n]! ^ 1
+        return [0, bytes]
+      })
+      const before = first.verified()
+      channel.send({ head: encodeDirectory(push(forged)) })
+      await swarm.clock.advanceAsync(1_000)
+      assert.equal(first.verified() - before, 8, 'it stops at the last strike')
+      assert.equal(first.store.get(model, second.id, swarm.clock.monotonicMs())?.announcement.sequence, 1)
+      channel.reset()
+    })
+
+    it('limits requests and channels, and ends those that rest', async () => {
+      const [first] = await threeNodes()
+      const { channel } = await rawChannel(swarm, 'hasty', first)
+      const codes: string[] = []
+      for (let id = 1; id < 200; id++) {
+        try {
+          channel.send({ head: encodeDirectory({ type: 'fetch', id, model, peers: [] }) })
+          const frame = await channel.receive()
+          if (frame === undefined) break
+          const answer = decodeDirectoryResponse(frame.head)
+          if (answer.type === 'refused') codes.push(answer.code)
+        } catch {
+          break
+        }
+      }
+      assert.deepEqual(codes, [WireErrorCode.RateLimited])
+      channel.reset()
+      const network = swarm.internet.join(testIdentity('squatter').peerId)
+      network.learn({ peer: first.id, addresses: [memoryAddress(first.id)], source: 'trusted' })
+      const open = await Promise.all(
+        Array.from({ length: 6 }, () => network.open(first.id, protocols.directory, { limits: channelLimits.directory }))
+      )
+      await swarm.clock.advanceAsync(100)
+      const closed: string[] = []
+      for (const one of open) void one.closed.then(({ kind }) => closed.push(kind))
+      await swarm.clock.advanceAsync(0)
+      assert.equal(closed.length, 2, 'four at a time')
+      await swarm.clock.advanceAsync(60_000)
+      assert.equal(closed.length, 6, 'and none for ever')
+    })
+
+    it('gives up on a peer that does not answer, or whose pages have no end', async () => {
+      const mute = testIdentity('mute')
+      const muteNetwork = swarm.internet.join(mute.peerId)
+      muteNetwork.handle(protocols.directory, channelLimits.directory, () => {})
+      const coordinator = swarm.add('coordinator', { mesh: false, exchangeMs: 1e9, contacts: [mute.peerId] })
+      coordinator.network.learn({ peer: mute.peerId, addresses: [memoryAddress(mute.peerId)], source: 'trusted' })
+      const result = await swarm.settle(coordinator.service.refresh())
+      assert.match(result.failures[0]!.reason, /answer to ask/)
+
+      muteNetwork.handle(protocols.directory, channelLimits.directory, (channel) => {
+        const next = testIdentity('some peer').peerId
+        const reply = async (): Promise<void> => {
+          for (let id = 1; (await channel.receive()) !== undefined; id++)
+            channel.send({ head: encodeDirectory({ type: 'records', id, records: [], next }) })
+        }
+        reply().catch(() => {})
+      })
+      const endless = await swarm.settle(coordinator.service.refresh())
+      assert.match(endless.failures[0]!.reason, /do not go forward/)
+    })
+  })
+})
