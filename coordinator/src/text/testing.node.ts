@@ -1,7 +1,8 @@
 /** What the unit tests of this folder share. Not exported from the package. */
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { loadModelText, type ModelText } from './text-files.node.ts'
+import type { ModelText } from './model-text.ts'
+import { loadModelText } from './text-files.node.ts'
 import { Tokenizer, type TokenizerFiles } from './tokenizer.ts'
 
 /** The demo model's folder, seen from `coordinator/dist/text`. */

@@ -2,18 +2,12 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ChatTemplate } from './chat-template.ts'
 import { ModelFileError } from './errors.ts'
-import { generationDefaults, type GenerationDefaults } from './generation-defaults.ts'
+import { generationDefaults } from './generation-defaults.ts'
+import type { ModelText } from './model-text.ts'
 import { Tokenizer } from './tokenizer.ts'
 
 /** The largest `tokenizer.json` that is read; the largest published ones have about 35 MB. */
 const maxFileBytes = 256 * 1024 * 1024
-
-/** All that a model's folder says about text. */
-export interface ModelText {
-  readonly tokenizer: Tokenizer
-  readonly chatTemplate: ChatTemplate
-  readonly generation: GenerationDefaults
-}
 
 /**
  * Reads `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` and `generation_config.json` of a model's folder;
