@@ -69,7 +69,7 @@ export class LocalSwarm {
     ]
     const child = spawn(process.execPath, ['--import', tether, nodeProgram, ...options], {
       cwd: root,
-      env: withoutSkeinVariables(),
+      env: { ...withoutSkeinVariables(), SKEIN_TETHER_FOLDER: this.#dir },
       stdio: ['pipe', log, log],
       // In a process group of its own, so that Ctrl-C at the terminal comes to this process, which knows what to do.
       detached: true

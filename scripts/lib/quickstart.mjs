@@ -1,6 +1,6 @@
 /** The demonstration behind `npm run quickstart`. Imports what `npm run build` made. */
 import { join } from 'node:path'
-import { generationReport, statsLines } from '../../coordinator/dist/cli/report.js'
+import { eventLine, generationReport, statsLines } from '../../coordinator/dist/cli/report.js'
 import { safeText, shortPeerId } from '../../coordinator/dist/cli/terminal.js'
 import { SwarmClient } from '../../coordinator/dist/index.js'
 import { LocalSwarm, sleep, weightsDir } from './local-swarm.mjs'
@@ -122,6 +122,8 @@ async function answerWithKill(client, prompt, output, swarm, first) {
   const result = await answer(client, prompt, output, {
     onEvent: (event) => {
       if (event.type === 'chain-opened') chain = event.chain
+      const line = eventLine(event)
+      if (line !== undefined) output.write(`\n[${line}]\n`)
     },
     onPiece: async (tokens) => {
       if (killed !== undefined || tokens < killAt) return
@@ -129,6 +131,7 @@ async function answerWithKill(client, prompt, output, swarm, first) {
       const node = swarm.nodes.find(({ blocks, peerId }) => blocks === doubled && inUse.has(peerId))
       if (node === undefined) throw new Error(`no node of blocks ${doubled} is in the chain, so there is none to kill`)
       killed = { node, tokens }
+      output.write(`\n[process ${node.pid}, blocks ${doubled}, is killed after ${tokens} tokens]\n`)
       await swarm.kill(node)
     }
   })
@@ -140,11 +143,8 @@ function report(first, second, killed, say) {
   const sameText = first.text === second.text && first.finishReason === second.finishReason
   say()
   if (killed === undefined) say('The answer was over before a node could be killed; ask for something longer.')
-  else {
-    say(`Process ${killed.node.pid} (peer ${shortPeerId(killed.node.peerId)}) was killed after ${killed.tokens} tokens.`)
-    if (second.recoveries === 0) say('The answer was over before it was missed; ask for something longer.')
-    else say(`Its place was taken by another node, and what it had seen was replayed; recoveries: ${second.recoveries}.`)
-  }
+  else if (second.recoveries === 0) say('The answer was over before the killed node was missed; ask for something longer.')
+  else say(`Node ${shortPeerId(killed.node.peerId)} was replaced in the middle of the answer, and what it had seen was replayed.`)
   say(sameText ? 'The text is complete, and the same as without the kill.' : 'The text is NOT the same as without the kill: this is a bug.')
   return sameText
 }

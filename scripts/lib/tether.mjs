@@ -1,7 +1,10 @@
 /**
  * Loaded into a process by `node --import`: ends it when the process that started it is gone, however that ended. The tether is
  * a pipe on standard input, which the operating system closes with its owner. `release` lets the process live on alone.
+ * What the owner can no longer clean up is the folder named by SKEIN_TETHER_FOLDER, so that goes too.
  */
+import { rmSync } from 'node:fs'
+
 process.stdin.on('data', (bytes) => {
   if (bytes.toString().includes('release')) process.stdin.removeListener('close', end)
 })
@@ -11,5 +14,11 @@ process.stdin.on('close', end)
 process.stdin.unref()
 
 function end() {
+  try {
+    const folder = process.env.SKEIN_TETHER_FOLDER
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
+  } catch {
+    // Another node of the same owner removes the same folder at this moment.
+  }
   process.kill(process.pid, 'SIGKILL')
 }
