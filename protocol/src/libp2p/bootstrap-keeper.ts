@@ -9,8 +9,8 @@ export interface BootstrapKeeperComponents {
   readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
-  isConnected(peer: PeerId): boolean
-  connect(peer: PeerId, signal: AbortSignal): Promise<void>
+  readonly isConnected: (peer: PeerId) => boolean
+  readonly connect: (peer: PeerId, signal: AbortSignal) => Promise<void>
 }
 
 /** Keeps connections to the bootstrap peers: tries at once, and again with a growing, jittered delay. */

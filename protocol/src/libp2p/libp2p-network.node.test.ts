@@ -7,16 +7,9 @@ import { type ChannelLimits } from '../ports/network.ts'
 import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
 import { systemClock } from '../ports/system/system-clock.node.ts'
 import { seededRandom } from '../ports/seeded-random.ts'
-import {
-  echo,
-  introduce,
-  networkCompliance,
-  type NetworkComplianceSetup,
-  numbered,
-  openPair,
-  protocol
-} from '../testing/network-compliance.ts'
-import { smallLimits } from '../testing/network-compliance.ts'
+import { echo, introduce, numbered, openPair, protocol, smallLimits } from '../testing/network-compliance-setup.ts'
+import type { NetworkComplianceSetup } from '../testing/network-compliance-setup.ts'
+import { networkCompliance } from '../testing/network-compliance.ts'
 import { testIdentity } from '../testing/test-identity.node.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
 import { createLibp2pNetwork, Libp2pNetwork, type Libp2pNetworkInit } from './libp2p-network.node.ts'

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { attachment, type Network } from '../ports/network.ts'
 import { systemClock } from '../ports/system/system-clock.node.ts'
-import { networkCompliance, openPair } from '../testing/network-compliance.ts'
+import { openPair } from '../testing/network-compliance-setup.ts'
+import { networkCompliance } from '../testing/network-compliance.ts'
 import { testIdentity } from '../testing/test-identity.node.ts'
 import { memoryAddress, memoryInternet } from './memory-network.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { attachment, type Channel } from '../ports/network.ts'
-import { echo, introduce, numbered, numberOf, openPair, protocol, sendPaced, smallLimits } from './network-compliance.ts'
-import type { NetworkComplianceSetup } from './network-compliance.ts'
+import { echo, introduce, numbered, numberOf, openPair, protocol, sendPaced, smallLimits } from './network-compliance-setup.ts'
+import type { NetworkComplianceSetup } from './network-compliance-setup.ts'
 
 const MiB = 1024 * 1024
 
@@ -116,7 +116,7 @@ function misuse(setup: () => NetworkComplianceSetup): void {
   it('contains the exception of a handler: its channel is reset, others live', async () => {
     const [near, far] = await openPair(setup())
     const { a, b } = setup()
-    const handlers = [
+    const handlers: Array<() => void> = [
       () => {
         throw new Error('a handler that fails')
       },

@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict'
+import { testIdentity } from '../testing/index.ts'
+import { areAllPrivate, peersOfAddresses } from './addresses.node.ts'
+
+const [a, b] = [testIdentity(1).peerId, testIdentity(2).peerId]
+
+describe('addresses', () => {
+  it('name their peers', () => {
+    assert.deepEqual(
+      peersOfAddresses([`/ip4/127.0.0.1/tcp/1/p2p/${a}`, `/dns4/example.org/tcp/1/p2p/${b}`, `/ip4/127.0.0.1/tcp/2/p2p/${a}`]),
+      [a, b]
+    )
+    assert.throws(() => peersOfAddresses(['/ip4/127.0.0.1/tcp/1']), /names no peer/)
+    assert.throws(() => peersOfAddresses(['127.0.0.1:1']), /is no multiaddr/)
+  })
+
+  it('tell a private network from the internet', () => {
+    assert.equal(areAllPrivate(['/ip4/127.0.0.1/tcp/0', '/ip4/192.168.1.2/tcp/1']), true)
+    assert.equal(areAllPrivate(['/ip4/127.0.0.1/tcp/0', '/ip4/8.8.8.8/tcp/1']), false)
+    assert.equal(areAllPrivate(['/ip4/0.0.0.0/tcp/4774']), false)
+    assert.equal(areAllPrivate(['/dns4/localhost/tcp/4774']), false)
+    assert.equal(areAllPrivate([]), false)
+  })
+})

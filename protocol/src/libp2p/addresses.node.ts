@@ -1,0 +1,50 @@
+import { multiaddr } from '@multiformats/multiaddr'
+import { InvalidArgumentError } from '../errors.ts'
+import { isPeerId, type PeerId } from '../ids.ts'
+import { isPublicAddress, peerOfAddress } from './address-book.node.ts'
+
+/**
+ * The peers that bootstrap addresses name, without repeats.
+ *
+ * @throws InvalidArgumentError when one is no multiaddr, or does not end in `/p2p/<peer id>`
+ */
+export function peersOfAddresses(addresses: readonly string[]): PeerId[] {
+  const peers = addresses.map((text) => {
+    const peer = peerOfAddress(parseAddress(text))
+    if (!isPeerId(peer)) {
+      throw new InvalidArgumentError(`${JSON.stringify(text)} names no peer: expected an address that ends in /p2p/12D3KooW...`)
+    }
+    return peer
+  })
+  return [...new Set(peers)]
+}
+
+/**
+ * Whether there are addresses and each of them is of this host or a private network, so that the swarm they belong to is
+ * one too. "Any address of this host" (0.0.0.0) and names do not tell.
+ *
+ * @throws InvalidArgumentError when one is no multiaddr
+ */
+export function areAllPrivate(addresses: readonly string[]): boolean {
+  return addresses.length > 0 && addresses.every((text) => isPrivate(text))
+}
+
+function isPrivate(text: string): boolean {
+  const address = parseAddress(text)
+  const [first] = address.getComponents()
+  const literal = first?.name === 'ip4' || first?.name === 'ip6'
+  return literal && !['0.0.0.0', '::'].includes(first.value ?? '') && !isPublicAddress(address)
+}
+
+function parseAddress(text: string): ReturnType<typeof multiaddr> {
+  try {
+    return multiaddr(text)
+  } catch (error) {
+    throw new InvalidArgumentError(
+      `${JSON.stringify(text)} is no multiaddr: expected text such as /ip4/192.0.2.1/tcp/4774/p2p/12D3KooW...`,
+      {
+        cause: error
+      }
+    )
+  }
+}
