@@ -34,7 +34,7 @@ const portGlobals = {
 }
 
 /** Functions of node:crypto that draw random numbers; hashes and signatures are fine. */
-const randomFunctions = ['randomBytes', 'randomFill', 'randomFillSync', 'randomInt', 'randomUUID', 'getRandomValues', 'webcrypto']
+const randomFunctions = ['randomBytes', 'randomFill', 'randomFillSync', 'randomInt', 'randomUUID', 'getRandomValues']
 
 const portsNotGlobals = {
   'no-restricted-globals': ['error', ...Object.entries(portGlobals).map(([name, message]) => ({ name, message }))],
@@ -54,6 +54,8 @@ const portsNotGlobals = {
       message: 'It leaks listeners on Node 20: use clock.deadline() with a parent, or any-signal with clear().'
     },
     { object: 'Math', property: 'random', message: useRandom },
+    { object: 'webcrypto', property: 'getRandomValues', message: useRandom },
+    { object: 'webcrypto', property: 'randomUUID', message: useRandom },
     ...Object.entries(portGlobals).map(([property, message]) => ({ object: 'globalThis', property, message }))
   ],
   'no-restricted-syntax': [
@@ -74,7 +76,7 @@ const portsNotGlobals = {
         }))
       ],
       patterns: [
-        { group: ['libp2p', '@libp2p/*', '@chainsafe/*'], message: `Only protocol/src/libp2p imports libp2p. ${useNetwork}` },
+        { regex: '^(libp2p$|libp2p/|@libp2p/|@chainsafe/)', message: `Only protocol/src/libp2p imports libp2p. ${useNetwork}` },
         { regex: '^@skein/[^/]+/(src|dist)', message: 'Import the package by one of the names in its `exports`.' }
       ]
     }
@@ -102,6 +104,8 @@ export default defineConfig([
       '@typescript-eslint/require-await': 'off',
       // describeError and its like print what they are given, whatever it is; templates are checked below.
       '@typescript-eslint/no-base-to-string': 'off',
+      // Components are records of functions, taken apart in the constructor; the rule takes them for methods.
+      '@typescript-eslint/unbound-method': 'off',
 
       // Types.
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
@@ -153,7 +157,6 @@ export default defineConfig([
     files: testFiles,
     rules: {
       '@typescript-eslint/no-non-null-assertion': 'off',
-      '@typescript-eslint/unbound-method': 'off',
       '@typescript-eslint/no-unsafe-assignment': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',
       '@typescript-eslint/no-unsafe-argument': 'off',

@@ -8,26 +8,24 @@
  *   npm test -- --checks              the checks and no tests
  *   npm test -- --no-coverage         without measuring coverage
  */
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { ensureBuilt } from './lib/build.mjs'
+import { declarationsFingerprint, ensureBuilt } from './lib/build.mjs'
 import { c8Arguments, coverageTable } from './lib/coverage.mjs'
 import { ensureCacheDir, ensureInstalled } from './lib/install.mjs'
 import { formatMs, runNode } from './lib/run.mjs'
 import { cacheDir, packageFolders, readJson, root, toolPath } from './lib/workspace.mjs'
 
-const toolCache = join('node_modules', '.cache')
+const lintCache = join(cacheDir, 'eslint')
 
 /** Each check counts as one passed or failed in the closing line. */
 const checks = [
   {
     name: 'lint',
     tool: ['eslint'],
-    // Rules that use types look across files, so a content cache can hide a finding that another file's change caused.
-    // It is good enough at one's desk; CI starts without it.
-    args: ['--max-warnings=0', '--cache', '--cache-strategy=content', `--cache-location=${toolCache}/eslint/`, '.']
+    args: ['--max-warnings=0', '--cache', '--cache-strategy=content', `--cache-location=${lintCache}/results`, '.']
   },
   {
     name: 'format',
@@ -79,6 +77,7 @@ async function main() {
 
   if (options.checks.length > 0) {
     heading('checks')
+    dropStaleLintCache()
     await runChecks(options.checks)
   }
   if (options.packages.length > 0) {
@@ -143,6 +142,16 @@ async function runChecks(wanted) {
     }
   }
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), wanted.length) }, worker))
+}
+
+/** What eslint remembers of a file is wrong once the types that the file imports have changed. */
+function dropStaleLintCache() {
+  const stampPath = join(lintCache, 'declarations')
+  const declarations = declarationsFingerprint()
+  if (existsSync(stampPath) && readFileSync(stampPath, 'utf8') === declarations) return
+  rmSync(lintCache, { recursive: true, force: true })
+  mkdirSync(lintCache, { recursive: true })
+  writeFileSync(stampPath, declarations)
 }
 
 async function runTests(packages) {

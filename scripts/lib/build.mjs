@@ -69,6 +69,20 @@ function fingerprint(sources) {
   return hash.digest('hex')
 }
 
+/**
+ * A hash of all that one source file can see of the others: their compiled declarations, and the installed packages. While
+ * it stays the same, what a linter with types said about a file stays true as long as that file stays the same.
+ */
+export function declarationsFingerprint() {
+  const hash = createHash('sha256')
+  for (const folder of packageFolders()) {
+    const files = listFiles(join(root, folder, 'dist')).filter((file) => file.endsWith('.d.ts'))
+    for (const file of files.sort()) hash.update(`${relative(root, file)}\n`).update(readFileSync(file))
+  }
+  for (const file of ['package-lock.json', 'eslint.config.js', 'tsconfig.base.json']) hash.update(readFileSync(join(root, file)))
+  return hash.digest('hex')
+}
+
 function packagesWithMissingOutput(sources) {
   return [...sources].flatMap(([folder, files]) => {
     const dist = join(root, folder, 'dist')

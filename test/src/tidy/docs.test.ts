@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
-import { compileSnippets } from './compile-snippets.ts'
+import { compileSnippets, type Snippet } from './compile-snippets.ts'
 import { readText, root, textFiles } from './repository.ts'
 
-describe('tidy: docs', () => {
+describe('tidy: docs', function () {
+  this.timeout(120_000)
+
   const documents = textFiles().filter((path) => path.endsWith('.md'))
 
   it('link only to files and headings that exist', () => {
@@ -13,23 +15,39 @@ describe('tidy: docs', () => {
 
   it('show TypeScript that compiles', () => {
     const guides = documents.filter((path) => /(?:^|\/)README\.md$/.test(path) || path.startsWith('docs/guide/'))
-    const snippets = guides.flatMap((path) =>
-      [...readText(path).matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => ({
-        name: `${path}:${readText(path).slice(0, match.index).split('\n').length + 1}`,
-        text: match[1]!
-      }))
-    )
-    assert.deepEqual(compileSnippets(snippets), [])
+    assert.deepEqual(compileSnippets(guides.map((path) => ({ path, snippets: snippetsOf(readText(path)) }))), [])
   })
 
-  it('would find an error in a snippet, so the check above is one', () => {
-    const wrong = [
-      { name: 'wrong', text: "import { SkeinError } from '@skein/protocol'\nconst code: number = new SkeinError('a', 'b').code\n" }
-    ]
-    const [error] = compileSnippets(wrong)
-    assert.match(error ?? '', /^wrong: line 2: .*not assignable to type 'number'/)
+  it('would find errors in snippets, so the check above is one', () => {
+    const text = [
+      '# A guide',
+      '```ts',
+      "import { SkeinError } from '@skein/protocol'",
+      "const error = new SkeinError('a', 'b')",
+      '```',
+      '```ts',
+      "import { SkeinError, isSkeinError } from '@skein/protocol'",
+      'const right: boolean = isSkeinError(error)',
+      'const wrong: number = error.code',
+      '```',
+      '```ts',
+      'right',
+      '```',
+      ''
+    ].join('\n')
+    const errors = compileSnippets([{ path: 'guide.md', snippets: snippetsOf(text) }])
+    assert.equal(errors.length, 2)
+    assert.match(errors[0] ?? '', /^guide\.md:9: .*not assignable to type 'number'/)
+    assert.match(errors[1] ?? '', /^guide\.md:12: .*'right'/)
   })
 })
+
+function snippetsOf(text: string): Snippet[] {
+  return [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => ({
+    line: text.slice(0, match.index).split('\n').length + 1,
+    text: match[1]!
+  }))
+}
 
 function brokenLinks(path: string): string[] {
   const prose = readText(path)

@@ -6,7 +6,9 @@ import { packageFolders, readManifest, readText, root } from './repository.ts'
 
 const execute = promisify(execFile)
 
-describe('tidy: packages', () => {
+describe('tidy: packages', function () {
+  this.timeout(120_000)
+
   const { version } = JSON.parse(readText('lerna.json')) as { version: string }
   const manifests = packageFolders().map((folder) => ({ folder, manifest: readManifest(folder) }))
 
@@ -28,7 +30,7 @@ describe('tidy: packages', () => {
       const name = manifest.name + subpath.slice(1)
       it(`${name} is imported without a warning, and holds no process open`, async () => {
         const script = `const names = Object.keys(await import(${JSON.stringify(name)})); console.log(names.length)`
-        const options = { cwd: join(root, folder), timeout: 20_000 }
+        const options = { cwd: join(root, folder), timeout: 100_000 }
         const { stdout, stderr } = await execute(process.execPath, ['--input-type=module', '--eval', script], options)
         assert.equal(stderr, '')
         assert.match(stdout, /^\d+\n$/)
