@@ -36,7 +36,7 @@ process.exit()
 
 function readOptions() {
   const spec = {
-    prompt: { type: 'string', default: 'Tell me a story about an owl and a lantern.' },
+    prompt: { type: 'string', default: 'How does a swarm generate text?' },
     keep: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false }
