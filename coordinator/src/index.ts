@@ -18,7 +18,6 @@ export type {
   RecoveryReason,
   SessionOptions,
   StatusOptions,
-  SwarmClient,
   SwarmStatus,
   TokenLogprob,
   Transport
@@ -35,3 +34,9 @@ export type { DecodeOptions, EncodeOptions, SpecialTokenIds, TokenizerFiles } fr
 export { chooseChain, chooseChainDefaults } from './routing/choose-chain.ts'
 export type { ChainDecision, ChooseChainOptions, StageChoice, UncoveredReason } from './routing/choose-chain.ts'
 export type { NodeView, SwarmView } from './routing/swarm-view.ts'
+export { ChainMachine } from './session/chain-machine.ts'
+export type { ChainMachineInit, ChainMachineOptions, ChainSnapshot } from './session/chain-machine.ts'
+export type { ChainEffect, ChainEvent, ChosenStage } from './session/chain-events.ts'
+export { SwarmClient } from './client/connect.node.ts'
+export { NoCoverageError } from './client/swarm-client.ts'
+export { SessionClosedError, SessionError } from './session/errors.ts'

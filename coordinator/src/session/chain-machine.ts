@@ -270,7 +270,8 @@ export class ChainMachine {
   /** Stages are of no use any more: their blocks become gaps. */
   #lose(lost: readonly StageRecord[], reason: string, how: { gone?: boolean; again?: boolean } = {}): void {
     if (lost.length === 0 || this.#status === 'closing') return
-    this.#losses++
+    // What fails while the chain is being mended is bounded by time; a whole chain that fails again and again, by number.
+    if (this.#status === 'open') this.#losses++
     if (this.#losses > this.#options.maxLosses) {
       return this.#fail('ERR_SKEIN_RECOVERY_FAILED', `stages were lost ${this.#losses} times without progress, at last since ${reason}`)
     }

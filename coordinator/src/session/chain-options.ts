@@ -46,7 +46,7 @@ export interface ChainMachineOptions extends LinkSenderOptions, LinkDialerOption
   readonly stuckAfterMs: number
   /** A runtime's turn that takes longer than this hangs. */
   readonly maxTurnMs: number
-  /** Losses in a row, without any new result, before the session is given up. */
+  /** How often a whole chain may lose stages, without any new result, before the session is given up. */
   readonly maxLosses: number
 }
 

@@ -483,8 +483,12 @@ export class StageMachine {
   #hasOutputSlot(rows: number): boolean {
     if (this.#log.above(this.#sender.ackedSeq).segments >= this.#options.outputSlots) return false
     if (!this.#log.pruned) return true
+    const wantedBytes = rows * this.#bytesPerRow
     const { bytes } = this.#log.above(this.#sender.droppableSeq)
-    return bytes === 0 || bytes + rows * this.#bytesPerRow <= this.#open.historyBytes
+    if (bytes > 0 && bytes + wantedBytes > this.#open.historyBytes) return false
+    // Room is made now: by the time the output is there, the link may have broken, and then nothing may be dropped.
+    this.#log.drop(this.#sender.droppableSeq, Math.max(0, this.#open.historyBytes - wantedBytes))
+    return true
   }
 
   #onComputed(job: number, output: Uint8Array, computeUs: number): void {
