@@ -33,7 +33,9 @@ const options = fc.record({
   maxIdleRows: fc.constantFrom(0, 20, 1000)
 })
 
-function forEachPlan(check: (plan: LaneRun[], entries: LaneEntry[], options: PlanLanesOptions, held: (a: number, b: number) => number) => void): void {
+function forEachPlan(
+  check: (plan: LaneRun[], entries: LaneEntry[], options: PlanLanesOptions, held: (a: number, b: number) => number) => void
+): void {
   fc.assert(
     fc.property(turn, options, ({ entries, heldRows }, opts) => check(planLanes(entries, heldRows, opts), entries, opts, heldRows)),
     { numRuns: 500 }

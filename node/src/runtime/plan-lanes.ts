@@ -116,7 +116,7 @@ export function planLanes(
 /** Cuts an entry into pieces of at most `maxRows` rows, none of one row if that can be. */
 function split(entry: LaneEntry, index: number, maxRows: number): Unit[] {
   const units: Unit[] = []
-  for (let from = 0; from < entry.rows; ) {
+  for (let from = 0; from < entry.rows;) {
     const left = entry.rows - from
     const rows = left <= maxRows ? left : left - maxRows === 1 && maxRows > 2 ? maxRows - 1 : maxRows
     const piece = { entry: index, from, rows }
@@ -230,7 +230,8 @@ function layOut(
   const order: number[] = []
   let laneStart = 0
   for (const unit of units) {
-    const lane = unit.slots === 1 ? chunkLane(unit, entries, order.length, rowCount) : windowLane(unit, entries, order.length, rowCount, rowsAfter)
+    const lane =
+      unit.slots === 1 ? chunkLane(unit, entries, order.length, rowCount) : windowLane(unit, entries, order.length, rowCount, rowsAfter)
     lane.rows.forEach((row, i) => {
       if (row !== rowCount) order.push(laneStart + i)
     })

@@ -66,12 +66,13 @@ class SpanRuntimeInWorker implements WorkerSpanRuntime {
     const cancel = (): void => cancelTurn(this.gate, turn, () => OrtRunOptions.terminate(this.#runOptions))
     // Loaded here so that giving up a turn does not wait for it.
     if (signal !== undefined) ortApi()
-    signal?.addEventListener('abort', cancel)
     try {
-      const answer = await this.#call(() => ({
-        request: { kind: 'run', turn, entries, cancelled: signal?.aborted === true },
-        transfer: transferable(entries.map((entry) => entry.input))
-      }))
+      const answer = await this.#call(() => {
+        // Until it is handed over, a turn is given up by this flag; from then on by the gate, which knows one turn.
+        const cancelled = signal?.aborted === true
+        if (!cancelled) signal?.addEventListener('abort', cancel)
+        return { request: { kind: 'run', turn, entries, cancelled }, transfer: transferable(entries.map((entry) => entry.input)) }
+      })
       return answer.result as TurnResult
     } finally {
       signal?.removeEventListener('abort', cancel)

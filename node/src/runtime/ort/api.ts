@@ -9,6 +9,7 @@
  * @packageDocumentation
  */
 import koffi from 'koffi'
+import type { LibraryHandle } from 'koffi'
 import { SkeinError } from '@skein/protocol'
 import { OrtUnavailableError, ortLibraryPath, ortVersion } from './library.ts'
 
@@ -110,10 +111,39 @@ function koffiType(type: ArgumentType): string {
   }
 }
 
+const RTLD_NOW = 2
+
+/**
+ * Keeps the library in the process for good. Koffi unloads a library when its handle is collected or its worker ends, and
+ * ONNX Runtime's threads would then run into nothing.
+ */
+function pin(path: string): void {
+  if (process.platform === 'win32') {
+    koffi.load('kernel32.dll').func('LoadLibraryW', 'void *', ['str16'])(path)
+    return
+  }
+  const linux = process.platform === 'linux'
+  const noDelete = linux ? 0x1000 : 0x80
+  const open = (library: string): unknown => koffi.load(library).func('dlopen', 'void *', ['str', 'int'])(path, RTLD_NOW | noDelete)
+  if (!linux) open('/usr/lib/libSystem.B.dylib')
+  else {
+    try {
+      open('libc.so.6')
+    } catch {
+      // Before glibc 2.34 it was not in the C library.
+      open('libdl.so.2')
+    }
+  }
+}
+
+// Held because its functions end with it.
+let library: LibraryHandle | undefined
+
 function loadTable(): BigUint64Array {
   const path = ortLibraryPath()
   try {
-    const library = koffi.load(path)
+    library = koffi.load(path)
+    pin(path)
     const base = library.func('OrtGetApiBase', 'void *', [])() as bigint
     const getApi = koffi.decode(base, 0, 'void *') as bigint
     const api = koffi.call(getApi, koffi.proto('void *', ['uint32_t']), apiVersion) as bigint | null

@@ -45,7 +45,12 @@ describe('ONNX Runtime conformance', function () {
     return made.handle
   }
 
-  function open(name: string, graph: GraphBuilder, weights: Uint8Array<ArrayBuffer> = new Uint8Array(0), options?: OrtSessionOptions): OrtSession {
+  function open(
+    name: string,
+    graph: GraphBuilder,
+    weights: Uint8Array<ArrayBuffer> = new Uint8Array(0),
+    options?: OrtSessionOptions
+  ): OrtSession {
     const path = join(folder.path, name)
     mkdirSync(path, { recursive: true })
     writeFileSync(join(path, 'model.onnx'), graph.build())
@@ -108,7 +113,12 @@ describe('ONNX Runtime conformance', function () {
   }
 
   /** Appends rows in chunks of the given sizes to slot 0. */
-  function attendInChunks(rows: Float32Array, chunks: readonly number[], capacity: number, dummy: boolean): { out: Float32Array; key: Float32Array } {
+  function attendInChunks(
+    rows: Float32Array,
+    chunks: readonly number[],
+    capacity: number,
+    dummy: boolean
+  ): { out: Float32Array; key: Float32Array } {
     const cache = makeCache(1, capacity)
     const out: number[] = []
     let at = 0
@@ -255,7 +265,11 @@ describe('ONNX Runtime conformance', function () {
     const graph = new GraphBuilder('reshape')
     const x = graph.input('x', 'f32', ['A', 'B'])
     graph.output('y', 'f32', ['B', 'A'])
-    const turned = graph.node('Transpose', [reshape(graph, 'same', x, [2, 3])], { name: 't', attributes: { perm: { ints: [1, 0] } }, outputNames: ['y'] })
+    const turned = graph.node('Transpose', [reshape(graph, 'same', x, [2, 3])], {
+      name: 't',
+      attributes: { perm: { ints: [1, 0] } },
+      outputNames: ['y']
+    })
     assert.equal(turned.length, 1)
     const session = open('reshape', graph)
     const binding = session.bind(['x'], ['y'])

@@ -38,7 +38,9 @@ export function ortLibraryPath(platform: NodeJS.Platform = process.platform, arc
   const pattern = libraryNames[platform]
   const folder = join(dirname(packageFile()), 'bin', 'napi-v6', platform, arch)
   if (pattern === undefined || !existsSync(folder)) {
-    throw new OrtUnavailableError(`onnxruntime-node has no library for ${platform} on ${arch}: skein runs on x64 and arm64 Linux, arm64 macOS and Windows`)
+    throw new OrtUnavailableError(
+      `onnxruntime-node has no library for ${platform} on ${arch}: skein runs on x64 and arm64 Linux, arm64 macOS and Windows`
+    )
   }
   const name = readdirSync(folder).find((file) => pattern.test(file))
   if (name === undefined) throw new OrtUnavailableError(`no ONNX Runtime library in ${folder}: install onnxruntime-node again`)

@@ -63,7 +63,9 @@ function posixCalls(): PageCalls {
   // Pools are sized for the worst case and filled as sessions grow, so no swap is set aside for them.
   const anonymous = linux ? 0x20 | 0x4000 : 0x1000 | 0x40
   const map = (at: bigint | null, byteLength: number, fixed: boolean): bigint => {
-    const address = BigInt(mmap(at, byteLength, PROT_READ_WRITE, MAP_PRIVATE | anonymous | (fixed ? MAP_FIXED : 0), -1, 0) as number | bigint)
+    const address = BigInt(
+      mmap(at, byteLength, PROT_READ_WRITE, MAP_PRIVATE | anonymous | (fixed ? MAP_FIXED : 0), -1, 0) as number | bigint
+    )
     if (address === -1n) throw new OutOfMemoryError(byteLength)
     return address
   }

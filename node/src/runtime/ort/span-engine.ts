@@ -55,11 +55,8 @@ interface Job {
 
 type Failure = Extract<TurnOutput, { ok: false }>
 
-const maxBatchedRows = 2048
-
 export class SpanEngine {
   readonly info: SpanRuntimeInfo
-  readonly #prepared: PreparedSpan
   readonly #environment: OrtEnvironment
   readonly #groups: GroupSession[] = []
   readonly #tensors: RunTensors
@@ -74,9 +71,7 @@ export class SpanEngine {
     const { prepared, kvTokens } = init
     const { shape, lanes, span } = prepared
     if (!Number.isSafeInteger(kvTokens) || kvTokens < 1) throw new InvalidArgumentError(`kvTokens must be 1 or more, not ${kvTokens}`)
-    this.#prepared = prepared
     this.#planOptions = { ...planLanesDefaults, ...init.plan, lanes }
-    this.#planOptions = { ...this.#planOptions, maxRunRows: Math.min(this.#planOptions.maxRunRows, maxBatchedRows) }
     this.#environment = new OrtEnvironment({ threads: init.threads })
     try {
       for (const group of prepared.groups) this.#groups.push(new GroupSession(this.#environment, group, shape, lanes))
@@ -176,7 +171,9 @@ export class SpanEngine {
   }
 
   #runGroup(group: GroupSession, jobs: readonly Job[], control: TurnControl): void {
-    const active = jobs.filter(({ entry, failure }) => failure === undefined && entry.span.start <= group.start && group.end <= entry.span.end)
+    const active = jobs.filter(
+      ({ entry, failure }) => failure === undefined && entry.span.start <= group.start && group.end <= entry.span.end
+    )
     if (active.length === 0) return
     for (const run of this.#plan(active)) {
       if (control.cancelled()) return

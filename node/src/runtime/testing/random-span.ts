@@ -85,6 +85,8 @@ export interface RandomSpanOptions {
   readonly config?: ModelConfig
   readonly dtype?: WeightDtype
   readonly lanes?: number
+  /** Spread of the matrices' values. @default 3 / sqrt(hiddenSize), which keeps activations near their size */
+  readonly scale?: number
   /** Borders of the groups. @default two blocks a group */
   readonly borders?: readonly number[]
 }
@@ -95,7 +97,7 @@ export function writeRandomSpan(folder: string, options: RandomSpanOptions = {})
   const dtype = options.dtype ?? 'f32'
   const lanes = options.lanes ?? 3
   const borders = options.borders ?? [0, 2, 4]
-  const scale = 3 / Math.sqrt(config.hiddenSize)
+  const scale = options.scale ?? 3 / Math.sqrt(config.hiddenSize)
   const groups = borders.slice(1).map((end, i) => {
     const blocks = { start: borders[i] as number, end }
     const graph = buildGroupGraph(config, { blocks, lanes, dtype })

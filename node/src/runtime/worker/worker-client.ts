@@ -47,7 +47,13 @@ export class WorkerClient<Request> {
         reject(this.#failure)
         return
       }
-      this.#current = { makeRequest: () => { throw new Error('the first message is not asked for') }, resolve, reject }
+      this.#current = {
+        makeRequest: () => {
+          throw new Error('the first message is not asked for')
+        },
+        resolve,
+        reject
+      }
     })
   }
 
