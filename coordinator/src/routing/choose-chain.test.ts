@@ -112,6 +112,23 @@ describe('chooseChain', () => {
     assert.equal(choose(nodes.slice(0, 2), 6, { prefer: 'latency' }), 'a[0,6)')
   })
 
+  it('stays valid where more ways come back to a node than it looks at', () => {
+    // Three nodes host all and are slow; small ones do every other block at once, so the shortest way goes to and fro.
+    const small = Array.from({ length: 12 }, (_, index) => nodeView(`s${index}`, 2 * index, 2 * index + 1, { stepMs: 0, roundTripMs: 0 }))
+    const large = ['a', 'b', 'c'].map((peer, third) =>
+      nodeView(peer, 0, 24, {
+        ...{ stepMs: 2400, roundTripMs: 0 },
+        entryPoints: Array.from({ length: 25 }, (_, block) => block).filter((block) => block === 0 || block === 24 || block % 4 !== third)
+      })
+    )
+    const { kind, ...decision } = chooseChain({ nodes: [...small, ...large] }, all(24), { prefer: 'latency' })
+    assert.equal(kind, 'chain')
+    const stages = 'stages' in decision ? decision.stages : []
+    assert.equal(new Set(stages.map(({ peer }) => peer)).size, stages.length)
+    assert.equal(stages.at(-1)?.span.end, 24)
+    for (const [index, { span }] of stages.entries()) assert.equal(span.start, stages[index - 1]?.span.end ?? 0)
+  })
+
   it('decides a swarm of a thousand nodes over eighty blocks', () => {
     const nodes = Array.from({ length: 1000 }, (_, index) => {
       const start = (index * 7) % 75
