@@ -4,14 +4,18 @@
  * What the owner can no longer clean up is the folder named by SKEIN_TETHER_FOLDER, so that goes too.
  */
 import { rmSync } from 'node:fs'
+import { isMainThread } from 'node:worker_threads'
 
-process.stdin.on('data', (bytes) => {
-  if (bytes.toString().includes('release')) process.stdin.removeListener('close', end)
-})
-process.stdin.on('error', end)
-process.stdin.on('close', end)
-// It must not keep the process alive.
-process.stdin.unref()
+// Worker threads inherit --import, and have a standard input of their own.
+if (isMainThread) {
+  process.stdin.on('data', (bytes) => {
+    if (bytes.toString().includes('release')) process.stdin.removeListener('close', end)
+  })
+  process.stdin.on('error', end)
+  process.stdin.on('close', end)
+  // It must not keep the process alive.
+  process.stdin.unref()
+}
 
 function end() {
   try {
