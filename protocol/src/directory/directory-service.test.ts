@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Announcement, NodeState } from '../announcement/announcement.ts'
 import { signAnnouncement } from '../announcement/signing.ts'
-import { WireErrorCode } from '../errors.ts'
+import { DialError, WireErrorCode } from '../errors.ts'
 import { parseModelId } from '../ids.ts'
 import type { PeerId } from '../ids.ts'
 import { channelLimits } from '../limits.ts'
@@ -177,6 +177,20 @@ describe('DirectoryService', () => {
     const stranger = swarm.add('stranger', { mesh: false })
     await swarm.settle(stranger.service.refresh())
     assert.ok(nodes.every((node) => swarm.known(stranger).has(node.id)))
+  })
+
+  it('tries the rendezvous again soon when it cannot be reached, and seldom when it could', async () => {
+    const node = swarm.add('early')
+    let failures = 3
+    let calls = 0
+    node.network.advertise = async () => {
+      calls++
+      if (failures-- > 0) throw new DialError('the DHT knows nobody yet')
+    }
+    await swarm.clock.advanceAsync(120_000)
+    assert.equal(calls, 4)
+    await swarm.clock.advanceAsync(2_700_000)
+    assert.ok(calls > 4)
   })
 
   it('says whom it could not ask, and why', async () => {

@@ -38,6 +38,9 @@ const maxFound = 16
 /** Pages and rounds of fetching after which a peer is thought to have no end. */
 const maxPages = 64
 
+/** Storing a record in a DHT asks many peers, some of which are gone. */
+const advertiseTimeoutMs = 60_000
+
 /**
  * The live map of one model's swarm. It learns from a few contacts, keeps itself current by exchanging digests with random
  * peers, passes news on once, and tells the network the addresses in every announcement that it takes in.
@@ -304,24 +307,31 @@ export class DirectoryService {
     }
   }
 
-  async #advertise(signal: AbortSignal): Promise<void> {
+  /** Returns when to do it again: soon, if the rendezvous cannot be reached yet, as by the first peer of a swarm. */
+  async #advertise(signal: AbortSignal): Promise<number> {
     const { clock, network, logger } = this.#components
     try {
-      await within(clock, 60_000, 'the rendezvous', signal, (advertising) =>
+      await within(clock, advertiseTimeoutMs, 'the rendezvous', signal, (advertising) =>
         network.advertise(directoryTopic(this.#init.model), { signal: advertising })
       )
+      return this.#init.advertiseMs
     } catch (error) {
       logger.debug('this peer could not be advertised', { reason: describeError(error) })
+      return this.#init.exchangeMs
     }
   }
 
-  /** Runs a task again and again; each wait is drawn from half to one and a half of the interval, counted from the task's end. */
-  #repeat(name: string, firstMs: number, intervalMs: number, task: (signal: AbortSignal) => Promise<void> | void): void {
+  /**
+   * Runs a task again and again. Each wait is drawn from half to one and a half of the interval, or of what the task has
+   * returned, and counts from the task's end.
+   */
+  #repeat(name: string, firstMs: number, intervalMs: number, task: (signal: AbortSignal) => Promise<number | void> | void): void {
     this.#schedule(name, firstMs, async (signal) => {
+      let nextMs = intervalMs
       try {
-        await task(signal)
+        nextMs = (await task(signal)) ?? intervalMs
       } finally {
-        this.#repeat(name, intervalMs * (0.5 + this.#components.random.float()), intervalMs, task)
+        this.#repeat(name, nextMs * (0.5 + this.#components.random.float()), intervalMs, task)
       }
     })
   }

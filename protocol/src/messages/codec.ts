@@ -69,7 +69,7 @@ export function decodeLink(bytes: Uint8Array, kind: 'link' | 'results' = 'link')
   if (!Array.isArray(value)) return parseMessage<LinkMessage>(linkTable, value)
   switch (value[0]) {
     case stepCode:
-      return parseStep(value, kind === 'results' ? 0 : 1)
+      return parseStep(value, kind)
     case ackCode:
       return parseAck(value)
     default:
@@ -103,7 +103,7 @@ function writeStep(step: StepMessage): unknown[] {
   return [stepCode, step.from, step.to, step.position, step.after, Math.round(step.computeUs), runs]
 }
 
-function parseStep(value: readonly unknown[], minRows: number): StepMessage {
+function parseStep(value: readonly unknown[], kind: 'link' | 'results'): StepMessage {
   const step: StepMessage = {
     type: 'step',
     from: stepFields.from.parse(value[1], 'from'),
@@ -111,9 +111,9 @@ function parseStep(value: readonly unknown[], minRows: number): StepMessage {
     position: stepFields.position.parse(value[3], 'position'),
     after: stepFields.after.parse(value[4], 'after'),
     computeUs: stepFields.computeUs.parse(value[5], 'computeUs'),
-    runs: parseRuns(value[6], minRows)
+    runs: parseRuns(value[6], kind === 'results' ? 0 : 1)
   }
-  checkStep(step)
+  checkStep(step, kind === 'link')
   return step
 }
 
@@ -132,8 +132,11 @@ function parseRuns(value: unknown, minRows: number): StepRun[] {
   return runs
 }
 
-/** How the parts of a step fit together, as far as that can be seen without the session. */
-function checkStep(step: StepMessage): void {
+/**
+ * How the parts of a step fit together, as far as that can be seen without the session. Results do not follow each other in
+ * a cache, so their `after` says nothing.
+ */
+function checkStep(step: StepMessage, linked: boolean): void {
   const { from, to, position, after, runs } = step
   if (from > to) throw new MalformedError(`a step runs backwards, from ${from} to ${to}`)
   if (runs.length === 0) return
@@ -146,6 +149,7 @@ function checkStep(step: StepMessage): void {
   const rows = stepRows(step)
   if (rows > limits.maxStepRows) throw new MalformedError(`a step of ${rows} rows exceeds the limit of ${limits.maxStepRows}`)
   if (position + rows > limits.maxContextTokens) throw new MalformedError(`a step ends at row ${position + rows}, beyond any context`)
+  if (!linked) return
   if ((position === 0) !== (after === 0) || after > to) {
     throw new MalformedError(`a step at position ${position} cannot come after seq ${after}`)
   }
