@@ -56,6 +56,7 @@ function muxer(): ReturnType<typeof yamux> {
   return yamux({
     maxInboundStreams: libp2pLimits.maxStreamsPerConnection,
     maxOutboundStreams: libp2pLimits.maxStreamsPerConnection,
+    maxEarlyStreams: libp2pLimits.maxEarlyStreams,
     streamOptions: {
       initialStreamWindowSize: libp2pLimits.initialWindowBytes,
       maxStreamWindowSize: libp2pLimits.maxWindowBytes,

@@ -12,6 +12,11 @@ export const libp2pLimits = {
   maxStreamsPerProtocol: 1024,
   /** Of all protocols on one connection. */
   maxStreamsPerConnection: 4096,
+  /**
+   * Streams that may arrive before the accepting side has finished its part of the handshake. One more breaks the whole
+   * connection, and libp2p's default of 10 did so whenever several sessions were opened at once to a new peer.
+   */
+  maxEarlyStreams: 1024,
   /** Yamux's smallest window, and what a stalled stream costs at first. */
   initialWindowBytes: 256 * KiB,
   /** Grows to this on streams that are read quickly: 160 Mbit/s at 200 ms of round trip. */
