@@ -129,9 +129,13 @@ class FolderCheckpoint implements OpenedCheckpoint {
     const hashes = await hashTensor(this.#files, info)
     if (info.dtype === expected.dtype && hashes.join() === expected.chunks.join()) return
     const file = this.#files.pathOf(name)
-    throw new CheckpointError(CheckpointErrorCode.WrongHash, `tensor ${name} in ${file} is not the one of model ${this.modelId}: its hash differs`, {
-      detail: { file, tensor: name }
-    })
+    throw new CheckpointError(
+      CheckpointErrorCode.WrongHash,
+      `tensor ${name} in ${file} is not the one of model ${this.modelId}: its hash differs`,
+      {
+        detail: { file, tensor: name }
+      }
+    )
   }
 
   close(): Promise<void> {
@@ -154,7 +158,10 @@ function checkTensor(files: TensorFiles, spec: TensorSpec): TensorInfo {
 /** The part after the last slash, with every other character than letters, digits, `.`, `_` and `-` replaced. */
 function sanitizeName(text: string): string | undefined {
   const last = text.split(/[/\\]/).findLast((part) => part !== '') ?? ''
-  const name = last.replaceAll(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+/, '').slice(0, 96)
+  const name = last
+    .replaceAll(/[^A-Za-z0-9._-]+/g, '-')
+    .replace(/^[^A-Za-z0-9]+/, '')
+    .slice(0, 96)
   return name === '' ? undefined : name
 }
 

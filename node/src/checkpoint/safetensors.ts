@@ -39,7 +39,9 @@ const entrySchema = z.object({ dtype: z.string().max(32), shape: z.array(whole).
 export async function readSafetensorsHeader(handle: FileHandle, file: string): Promise<TensorEntry[]> {
   const { size } = await handle.stat()
   if (size < 8) {
-    throw new CheckpointError(CheckpointErrorCode.Truncated, `${file} has ${size} bytes, too few for a safetensors file`, { detail: { file } })
+    throw new CheckpointError(CheckpointErrorCode.Truncated, `${file} has ${size} bytes, too few for a safetensors file`, {
+      detail: { file }
+    })
   }
   const prefix = await readAt(handle, 0, 8)
   const headerBytes = Number(new DataView(prefix.buffer).getBigUint64(0, true))

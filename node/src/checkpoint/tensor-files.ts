@@ -137,7 +137,9 @@ export async function readJsonFile(file: string): Promise<unknown> {
   try {
     const { size } = await stat(file)
     if (size > maxJsonBytes) {
-      throw new CheckpointError(CheckpointErrorCode.BadHeader, `${file} has ${size} bytes, more than the ${maxJsonBytes} it may have`, { detail: { file } })
+      throw new CheckpointError(CheckpointErrorCode.BadHeader, `${file} has ${size} bytes, more than the ${maxJsonBytes} it may have`, {
+        detail: { file }
+      })
     }
     text = await readFile(file, 'utf8')
   } catch (error) {
@@ -151,7 +153,9 @@ export async function readJsonFile(file: string): Promise<unknown> {
 }
 
 export function missingTensor(tensor: string, where: string): CheckpointError {
-  return new CheckpointError(CheckpointErrorCode.MissingTensor, `tensor ${tensor} is missing from ${where}`, { detail: { file: where, tensor } })
+  return new CheckpointError(CheckpointErrorCode.MissingTensor, `tensor ${tensor} is missing from ${where}`, {
+    detail: { file: where, tensor }
+  })
 }
 
 function missingFile(file: string, cause: unknown): CheckpointError {
@@ -174,15 +178,21 @@ async function listFiles(folder: string): Promise<{ names: string[]; placed?: Ma
   if (!(await exists(index))) return { names: [singleFile] }
   const parsed = indexSchema.safeParse(await readJsonFile(index))
   if (!parsed.success) {
-    throw new CheckpointError(CheckpointErrorCode.BadHeader, `${index} has no weight_map from tensors to files`, { detail: { file: index } })
+    throw new CheckpointError(CheckpointErrorCode.BadHeader, `${index} has no weight_map from tensors to files`, {
+      detail: { file: index }
+    })
   }
   const placed = new Map(Object.entries(parsed.data.weight_map))
   const names = [...new Set(placed.values())].sort()
   for (const name of names) {
     if (name !== path.basename(name) || name === '' || name === '..') {
-      throw new CheckpointError(CheckpointErrorCode.BadHeader, `${index} names a file outside its folder: ${JSON.stringify(name.slice(0, 160))}`, {
-        detail: { file: index }
-      })
+      throw new CheckpointError(
+        CheckpointErrorCode.BadHeader,
+        `${index} names a file outside its folder: ${JSON.stringify(name.slice(0, 160))}`,
+        {
+          detail: { file: index }
+        }
+      )
     }
   }
   return { names, placed }

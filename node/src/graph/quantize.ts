@@ -47,7 +47,7 @@ function quantizeBlock8(values: Float32Array, from: number, to: number, data: Ui
 function quantizeBlock4(values: Float32Array, from: number, to: number, data: Uint8Array, index: number): number {
   let extreme = 0
   for (let at = from; at < to; at++) if (Math.abs(values[at] as number) > Math.abs(extreme)) extreme = values[at] as number
-  const scale = Math.fround(extreme / -8)
+  const scale = extreme === 0 ? 0 : Math.fround(extreme / -8)
   const inverse = scale === 0 ? 0 : 1 / scale
   const start = (index * quantBlockSize) / 2
   data.fill(0x88, start, start + quantBlockSize / 2)
