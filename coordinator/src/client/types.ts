@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import type { BlockRange, Identity, Logger, ModelId, NodeState, Numerics, PeerId, TensorEncoding } from '@skein/protocol'
+import type { BlockRange, Logger, ModelId, NodeState, Numerics, PeerId, TensorEncoding } from '@skein/protocol'
 import type { ChatMessage } from '../text/chat-message.ts'
 import type { SamplingOptions } from '../text/sampling/options.ts'
 
@@ -32,8 +32,8 @@ export interface ConnectOptions {
   model: string
   /** Multiaddrs with peer ids (`/ip4/192.0.2.1/tcp/4001/p2p/12D3KooW...`) of nodes or other peers to ask first. At least one. */
   bootstrap: readonly string[]
-  /** This coordinator's key: a file (made when it does not exist) or an identity. @default a fresh one, in memory only */
-  identity?: string | Identity
+  /** This coordinator's key: a file, made when it does not exist. @default a fresh one, in memory only */
+  identity?: string
   /** Use private and loopback addresses of nodes. @default whether all of `bootstrap` are such */
   lan?: boolean
   /** Where converted weights are kept. @default `skein` below the user's cache folder */
@@ -103,8 +103,6 @@ export type GenerationEvent =
       /** The whole chain, after it. */
       readonly chain: readonly ChainStage[]
       readonly tookMs: number
-      /** Rows of activations that were sent again to rebuild caches. */
-      readonly replayedTokens: number
       readonly atMs: number
     }
   /** No node serves these blocks now; the generation goes on when one does, within `coverageTimeoutMs`. */

@@ -70,6 +70,8 @@ export class ChainMachine {
   /** Links that were made anew, or complained about, since the last progress: `from>to`. */
   readonly #renewed = new Set<string>()
   readonly #complaints = new Map<number, number>()
+  /** Ranges of steps that were skipped, as long as some stage may still have rows of them. */
+  #skips: Array<{ readonly from: number; readonly to: number }> = []
   #dying: Dying[] = []
   #senders: SendingEnd[] = []
   #receivers: ReceivingEnd[] = []
@@ -229,6 +231,8 @@ export class ChainMachine {
     if (position === undefined) return
     const to = this.#log.lastSeq
     this.#log.cut(position)
+    for (const relay of this.#relays.values()) relay.log.skip(from, to)
+    this.#skips.push({ from, to })
     for (const record of this.#roster.stages) {
       if (record.phase === 'open') this.#emit({ type: 'control', stage: record.stage, request: { type: 'skip', from, to } })
     }
@@ -379,6 +383,7 @@ export class ChainMachine {
     record.phase = 'open'
     record.inTerm = record.inAsked
     record.outTerm = record.outAsked
+    for (const skip of this.#skips) this.#emit({ type: 'control', stage: record.stage, request: { type: 'skip', ...skip } })
   }
 
   #onRerouted(record: StageRecord, id: number): void {
@@ -654,7 +659,9 @@ export class ChainMachine {
   }
 
   #relay(boundary: number): Relay {
-    const relay = this.#relays.get(boundary) ?? new Relay(this.#bytesPerRow, this.#results)
+    const relay =
+      this.#relays.get(boundary) ??
+      new Relay(this.#bytesPerRow, this.#results, (seq) => this.#skips.some(({ from, to }) => from <= seq && seq <= to))
     this.#relays.set(boundary, relay)
     return relay
   }
@@ -671,6 +678,8 @@ export class ChainMachine {
     const results = this.#results.take(step, body)
     if (!Array.isArray(results)) return results
     for (const result of results) this.#emit(result)
+    // Once a later step has passed all stages, none has anything left of those that were skipped.
+    this.#skips = this.#skips.filter((skip) => skip.to >= step.to)
     // Something came out at the end, so everything works.
     this.#losses = 0
     this.#excluded.clear()

@@ -17,6 +17,7 @@ import {
   LinkChannels,
   type Logger,
   type Network,
+  type NodeLoad,
   type PeerId,
   protocols,
   raceAbort,
@@ -58,11 +59,12 @@ export interface ChainSessionComponents {
   readonly chooseStages: (span: BlockRange, exclude: readonly PeerId[]) => Promise<StageChoice>
   /** A peer has failed in this session: routing should think worse of it for a while. */
   readonly onPeerFailed?: (peer: PeerId) => void
+  /** A stage's word on its node's load. */
+  readonly onLoad?: (peer: PeerId, load: NodeLoad) => void
   readonly onEvent?: (event: SessionEvent) => void
 }
 
 export interface ChainSessionInit extends ChainMachineInit {
-  readonly hiddenSize: number
   /** How long the dial of a stage may take. @default 10_000 */
   readonly dialTimeoutMs?: number
 }
@@ -102,6 +104,7 @@ export class ChainSession implements TokenSession {
   #rows = 0
   #chain: readonly SessionStage[] = []
   #recoveries = 0
+  readonly #events: UntimedEvent[] = []
   #cancelTimer: CancelTimer | undefined
   #failure: Error | undefined
   readonly #opened = pDefer<void>()
@@ -168,7 +171,7 @@ export class ChainSession implements TokenSession {
     this.#rows = position + tokens.length
     const { promise, resolve, reject } = pDefer<StepOutput>()
     this.#waiting.push({ tokens, position, want, resolve, reject })
-    this.#submitWaiting()
+    this.#submitSoon()
     return await raceAbort(promise, options.signal)
   }
 
@@ -182,7 +185,7 @@ export class ChainSession implements TokenSession {
   }
 
   #submitWaiting(): void {
-    while (this.#waiting.length > 0 && this.#failure === undefined && this.#machine.freeSlots > 0) {
+    while (this.#waiting.length > 0 && this.#failure === undefined && this.#events.length === 0 && this.#machine.freeSlots > 0) {
       const step = this.#waiting.shift() as PendingStep
       this.#tokens.length = step.position
       for (const token of step.tokens) this.#tokens.push(token)
@@ -191,7 +194,27 @@ export class ChainSession implements TokenSession {
     }
   }
 
+  /** Not from inside the carrying out of effects: a step's seq and slot are those of the machine at rest. */
+  #submitSoon(): void {
+    queueMicrotask(() => this.#submitWaiting())
+  }
+
+  /** Feeds one event at a time: one that comes up while effects are carried out waits until they are. */
   #feed(event: UntimedEvent): void {
+    this.#events.push(event)
+    if (this.#events.length > 1) return
+    for (let next: UntimedEvent | undefined = event; next !== undefined; next = this.#events[0]) {
+      try {
+        this.#handle(next)
+      } catch (error) {
+        this.#components.logger.error('a session failed', { event: next.type }, error)
+        this.#fail(error instanceof Error ? error : new Error(String(error)))
+      }
+      this.#events.shift()
+    }
+  }
+
+  #handle(event: UntimedEvent): void {
     const nowMs = this.#components.clock.monotonicMs()
     for (const effect of this.#machine.handle({ ...event, nowMs } as ChainEvent)) this.#carryOut(effect)
     this.#setTimer(nowMs)
@@ -237,8 +260,7 @@ export class ChainSession implements TokenSession {
         this.#chain = effect.chain.map(toSessionStage)
         this.#opened.resolve()
         onEvent?.({ type: 'opened', chain: this.#chain })
-        // Not from inside the carrying out of effects: the machine takes one event after another.
-        queueMicrotask(() => this.#submitWaiting())
+        this.#submitSoon()
         break
       case 'recovering':
         for (const { peer } of effect.lost) this.#components.onPeerFailed?.(peer)
@@ -284,7 +306,9 @@ export class ChainSession implements TokenSession {
     try {
       for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
         if (this.#controls.get(stage) !== control) return
-        this.#feed({ type: 'control', stage, response: decodeControlResponse(frame.head) })
+        const response = decodeControlResponse(frame.head)
+        if ('load' in response && response.load !== undefined) this.#components.onLoad?.(control.peer, response.load)
+        this.#feed({ type: 'control', stage, response })
       }
       this.#loseControl(stage, control, `${channel.peer} ended the control channel`)
     } catch (error) {
@@ -354,7 +378,7 @@ export class ChainSession implements TokenSession {
     this.#underWay.delete(effect.seq)
     if (effect.renounced) step?.reject(new SessionClosedError())
     else step?.resolve({ rows: effect.rows, hidden: decodeRows(this.#encoding, effect.body), computeUs: effect.computeUs })
-    queueMicrotask(() => this.#submitWaiting())
+    this.#submitSoon()
   }
 
   async #findReplacement({ request, span, exclude }: FindReplacementEffect): Promise<void> {

@@ -75,18 +75,21 @@ export class Relay {
 
   constructor(
     private readonly bytesPerRow: number,
-    private readonly results: StepResults
+    private readonly results: StepResults,
+    private readonly isSkipped: (seq: number) => boolean
   ) {}
 
   take(message: StepMessage, body: Uint8Array): Problem | undefined {
     const problem = checkResult(message, body, this.log.lastSeq, this.bytesPerRow)
     if (problem !== undefined) return problem
-    if (message.runs.length > 0 && message.position > this.log.map.rows) {
+    const { runs } = message
+    if (runs[0] !== undefined && !this.isSkipped(runs[0].seq) && message.position > this.log.map.rows) {
       return wrong(`activations for row ${message.position} came, and there are only ${this.log.map.rows}`)
     }
     let { position } = message
     let offset = 0
-    for (const run of message.runs) {
+    for (const run of runs) {
+      if (this.isSkipped(run.seq)) break
       const end = offset + run.rows * this.bytesPerRow
       this.log.record({
         seq: run.seq,

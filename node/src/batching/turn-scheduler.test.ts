@@ -15,13 +15,13 @@ const entry = (cache: string, rows = 1): TurnEntry => ({
 
 /** A runtime whose turns end when the test says so. */
 class HeldRuntime {
-  readonly turns: { caches: string[]; finish: () => void; fail: (error: Error) => void }[] = []
+  readonly turns: { entries: readonly TurnEntry[]; caches: string[]; finish: () => void; fail: (error: Error) => void }[] = []
 
   run(entries: readonly TurnEntry[]): Promise<TurnResult> {
     return new Promise((resolve, reject) => {
       const outputs = entries.map((entry): TurnOutput => ({ ok: true, output: entry.input }))
       const finish = (): void => resolve({ outputs, computeUs: 100 })
-      this.turns.push({ caches: entries.map((entry) => entry.cache), finish, fail: reject })
+      this.turns.push({ entries, caches: entries.map((entry) => entry.cache), finish, fail: reject })
     })
   }
 }
@@ -64,6 +64,14 @@ describe('TurnScheduler', () => {
       ['c', 75]
     ])
     assert.equal(scheduler.turnMs, 0)
+  })
+
+  it('hands over entries that can go to a worker', async () => {
+    const { runtime, scheduler } = setUp()
+    const submitted = entry('a')
+    scheduler.submit(submitted, () => {})
+    await settle()
+    assert.deepEqual(structuredClone(runtime.turns[0]?.entries), [submitted])
   })
 
   it('forgets what waits for a session that ended', async () => {

@@ -5,12 +5,17 @@ import { planTurn, planTurnDefaults, type PlanTurnOptions } from './plan-turn.ts
 export interface TurnSchedulerComponents {
   readonly runtime: SpanRuntime
   readonly clock: Clock
+  /** The runtime as a whole has failed: no turn will ever be computed again. Called once. */
+  readonly onFailed?: (error: unknown) => void
 }
 
 /** Called once with what came of an entry. `computeUs` is this entry's share, by rows, of its turn's compute. */
 export type EntryCallback = (output: TurnOutput, computeUs: number) => void
 
-interface Waiting extends TurnEntry {
+interface Waiting {
+  readonly cache: CacheKey
+  readonly rows: number
+  readonly entry: TurnEntry
   readonly done: EntryCallback
 }
 
@@ -42,7 +47,7 @@ export class TurnScheduler {
 
   /** Queues rows of one session. The caller bounds how many it has queued. `done` is never called from inside `submit`. */
   submit(entry: TurnEntry, done: EntryCallback): void {
-    this.#waiting.push({ ...entry, done })
+    this.#waiting.push({ cache: entry.cache, rows: entry.rows, entry, done })
     if (this.#turnStartedAtMs === undefined) {
       // Not at once: what arrives in the same tick of the event loop belongs into the same turn.
       this.#turnStartedAtMs = this.#components.clock.monotonicMs()
@@ -74,12 +79,13 @@ export class TurnScheduler {
     let computeUs = 0
     try {
       if (this.#failure !== undefined) throw new Error(this.#failure)
-      const result = await this.#components.runtime.run(entries)
+      const result = await this.#components.runtime.run(entries.map(({ entry }) => entry))
       outputs = result.outputs
       computeUs = result.computeUs
     } catch (error) {
       // The runtime as a whole has failed: nobody's rows can be computed any more.
-      this.#failure = describeError(error)
+      if (this.#failure === undefined) this.#components.onFailed?.(error)
+      this.#failure ??= describeError(error)
       outputs = entries.map(() => ({ ok: false, code: WireErrorCode.Internal, message: `the runtime has failed: ${this.#failure}` }))
     }
     const rows = entries.reduce((sum, entry) => sum + entry.rows, 0)

@@ -23,7 +23,7 @@ export interface NodeOptions {
   readonly dht: 'client' | 'server' | 'off'
   readonly statusPort?: number
   readonly drainSeconds: number
-  readonly logLevel: string
+  readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'trace'
   readonly json: boolean
 }
 

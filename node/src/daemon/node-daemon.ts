@@ -1,6 +1,7 @@
 import {
   type Clock,
   describeError,
+  type DirectoryService,
   type Identity,
   type Logger,
   type ModelId,
@@ -8,29 +9,22 @@ import {
   type NodeLoad,
   type NodeState,
   type PeerId,
-  type Random,
   type SignedAnnouncement,
   type Storage,
   type Verifier
 } from '@skein/protocol'
+import pDefer from 'p-defer'
 import type { SpanRuntime } from '../runtime/span-runtime.ts'
 import { SessionHost } from '../session/session-host.ts'
 import { Announcer, type AnnouncerInit } from './announcer.ts'
 import { measureSpeed, type MeasuredSpeed } from './measure-speed.ts'
 import { NodeLife } from './state.ts'
 
-/** The part of the directory that a node uses. */
-export interface NodeDirectory {
-  start(): void
-  /** Tells the swarm of a new announcement of this node. */
-  publish(record: SignedAnnouncement): void
-  /** Resolves once a last announcement had a fair chance to get out. */
-  stop(): Promise<void>
-}
+/** The part of the directory service that a node uses. */
+export type NodeDirectory = Pick<DirectoryService, 'start' | 'announce' | 'flush' | 'stop'>
 
 export interface NodeDaemonComponents {
   readonly clock: Clock
-  readonly random: Random
   readonly logger: Logger
   readonly network: Network
   readonly storage: Storage
@@ -68,14 +62,8 @@ export interface NodeStatusReport {
   readonly load: NodeLoad
 }
 
-/** How often the DHT is told again that this peer knows the swarm: well within the life of provider records. */
-const readvertiseMs = 60 * 60_000
-const advertiseTimeoutMs = 60_000
-
-/** Name under which the peers of a model's swarm find each other in the DHT. */
-export function rendezvousTopic(model: ModelId): string {
-  return `skein/${model}`
-}
+/** How long the last word of a node that leaves may take to get out. */
+const farewellMs = 2_000
 
 /**
  * A node: hosts a span and serves it. It wires the parts together and leads them through `joining`, `serving`, `draining`
@@ -87,7 +75,8 @@ export class NodeDaemon {
   readonly #life = new NodeLife()
   readonly #host: SessionHost
   readonly #announcer: Announcer
-  readonly #shutdown = new AbortController()
+  #stopping = false
+  readonly #failed = pDefer<never>()
   #speed: MeasuredSpeed = { stepMs: 0, rowsPerSecond: 0 }
   #unsubscribe: (() => void) | undefined
   #stopped: Promise<void> | undefined
@@ -97,7 +86,7 @@ export class NodeDaemon {
     this.#init = init
     const { clock, logger, network, runtime, verifier, storage, identity, directory } = components
     this.#host = new SessionHost(
-      { clock, logger, network, runtime, verifier, state: () => this.state },
+      { clock, logger, network, runtime, verifier, state: () => this.state, onRuntimeFailed: (error) => this.#onRuntimeFailed(error) },
       {
         model: init.model,
         maxSessions: init.maxSessions,
@@ -106,9 +95,15 @@ export class NodeDaemon {
         acceptsRaw: init.acceptsRaw ?? false
       }
     )
-    const publish = (record: SignedAnnouncement): void => directory.publish(record)
+    const publish = (record: SignedAnnouncement): void => void directory.announce(record)
     this.#announcer = new Announcer({ clock, storage, identity, logger, publish }, init.announcer)
+    this.#failed.promise.catch(() => {})
     this.#life.subscribe((state) => logger.info('state changed', { state }))
+  }
+
+  /** Rejects when the node cannot go on by itself, with the reason; it has left the swarm by then. Never resolves. */
+  get failed(): Promise<never> {
+    return this.#failed.promise
   }
 
   get state(): NodeState {
@@ -120,7 +115,7 @@ export class NodeDaemon {
     const { network, runtime, directory, clock } = this.#components
     this.#speed = await measureSpeed({ runtime, clock }, this.#init.acceptsRaw === true ? 'raw' : 'f32')
     await this.#announcer.start()
-    if (this.#shutdown.signal.aborted) return
+    if (this.#stopping) return
     this.#host.start()
     directory.start()
     this.#life.transition('serving')
@@ -128,7 +123,6 @@ export class NodeDaemon {
     this.#unsubscribe = network.subscribe((event) => {
       if (event.type === 'addresses') this.#announce()
     })
-    void this.#advertise()
   }
 
   /**
@@ -160,7 +154,7 @@ export class NodeDaemon {
   async #stop(drainMs: number): Promise<void> {
     const { network, runtime, directory } = this.#components
     const wasServing = this.state === 'serving'
-    this.#shutdown.abort()
+    this.#stopping = true
     this.#unsubscribe?.()
     if (wasServing) {
       this.#life.transition('draining')
@@ -171,9 +165,17 @@ export class NodeDaemon {
     if (wasServing) this.#announce()
     this.#announcer.stop()
     this.#host.stop()
+    if (wasServing) await this.#farewell()
     await directory.stop()
     await network.stop()
     await runtime.stop()
+  }
+
+  /** A node without a runtime only harms: it leaves at once, and whoever runs it may start it anew. */
+  #onRuntimeFailed(error: unknown): void {
+    this.#components.logger.error('the runtime has failed; the node leaves the swarm', {}, error)
+    const leave = (): void => this.#failed.reject(error)
+    this.stop(0).then(leave, leave)
   }
 
   #announce(): void {
@@ -195,24 +197,16 @@ export class NodeDaemon {
     })
   }
 
-  /** Tells the DHT, now and from time to time. It is a hint for newcomers without a bootstrap peer of this swarm, no more. */
-  async #advertise(): Promise<void> {
-    const { clock, network, logger } = this.#components
-    const { signal } = this.#shutdown
-    while (!signal.aborted) {
-      const deadline = clock.deadline(advertiseTimeoutMs, 'advertising in the DHT', signal)
-      try {
-        await network.advertise(rendezvousTopic(this.#init.model), { signal: deadline.signal })
-      } catch (error) {
-        if (!signal.aborted) logger.debug('the DHT did not take the rendezvous record', { reason: describeError(error) })
-      } finally {
-        deadline.clear()
-      }
-      try {
-        await clock.sleep(readvertiseMs, { signal })
-      } catch {
-        return
-      }
+  /** Waits until `offline` is out; the announcement's expiry tells the rest of the swarm if it is not. */
+  async #farewell(): Promise<void> {
+    const { clock, directory, logger } = this.#components
+    const deadline = clock.deadline(farewellMs, 'the last announcement')
+    try {
+      await directory.flush({ signal: deadline.signal })
+    } catch (error) {
+      logger.debug('the last announcement may not have got out', { reason: describeError(error) })
+    } finally {
+      deadline.clear()
     }
   }
 }

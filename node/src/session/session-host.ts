@@ -43,6 +43,8 @@ export interface SessionHostComponents {
   readonly runtime: SpanRuntime
   readonly verifier: Verifier
   readonly state: () => NodeState
+  /** The runtime can compute nothing any more. */
+  readonly onRuntimeFailed?: (error: unknown) => void
 }
 
 export interface SessionHostInit {
@@ -84,7 +86,8 @@ export class SessionHost {
   constructor(components: SessionHostComponents, init: SessionHostInit) {
     this.#components = components
     this.#init = { ...hostDefaults, ...init }
-    this.#scheduler = new TurnScheduler(components)
+    const { runtime, clock, onRuntimeFailed } = components
+    this.#scheduler = new TurnScheduler({ runtime, clock, ...(onRuntimeFailed === undefined ? {} : { onFailed: onRuntimeFailed }) })
     this.#history = new ByteBudget(init.historyBytes)
     this.#dials = new DialBudget(components.clock)
   }

@@ -19,7 +19,7 @@ export interface InputCredit {
   readonly creditBytes: number
 }
 
-/** Ranges of skipped seqs that are remembered for steps to come. To forget one costs work, never correctness. */
+/** Ranges of skipped seqs that are remembered. There is one per rejection that has not passed this stage yet. */
 const maxSkips = 64
 
 /**
@@ -31,6 +31,7 @@ export class StageInput {
   readonly #queue: QueuedStep[] = []
   #map = new RowMap()
   #lastSeq = 0
+  #computedSeq = 0
   #skips: Array<readonly [from: number, to: number]> = []
   #queuedBytes = 0
   /** Of the present channel. */
@@ -90,17 +91,19 @@ export class StageInput {
         message: `more was sent than ${this.#granted.steps} steps and ${this.#granted.bytes} bytes`
       }
     }
-    const checked = checkStep(step, body.byteLength, this.#map, this.#lastSeq, this.bounds)
+    // A skipped step need not fit: the one before it may have passed here as a tombstone, and been computed by the sender.
+    const skipped = this.#isSkipped(step)
+    const checked = checkStep(skipped ? withoutRows(step) : step, skipped ? 0 : body.byteLength, this.#map, this.#lastSeq, this.bounds)
     if (checked === 'duplicate') {
       this.duplicates++
       return undefined
     }
     if (checked !== undefined) return checked
-    const queued: QueuedStep = { step, body, term, skipped: this.#isSkipped(step) }
+    const queued: QueuedStep = { step, body, term, skipped }
     this.#queue.push(queued)
     this.#queuedBytes += body.byteLength
     this.#lastSeq = step.to
-    if (!queued.skipped) applyStep(this.#map, step)
+    if (!skipped) this.#apply(step)
     return undefined
   }
 
@@ -109,20 +112,25 @@ export class StageInput {
     const done = this.#queue.shift()
     if (done === undefined) return
     this.#queuedBytes -= done.body.byteLength
+    this.#computedSeq = done.step.to
     this.#skips = this.#skips.filter(([, to]) => to > done.step.to)
   }
 
-  /** Steps of the range that are not under way become tombstones, also those that have yet to come. */
+  /**
+   * Steps of the range become tombstones, also those that have yet to come; of the one that is under way, and of frames
+   * that begin before the range, the rows in it do not count. `computed` is the map without them.
+   */
   skip(from: number, to: number, computing: boolean, computed: RowMap): void {
-    if (to < from || this.#skips.length >= maxSkips) return
+    if (to < from || to <= this.#computedSeq || this.#skips.length >= maxSkips) return
     this.#skips.push([from, to])
-    let changed = false
-    for (const queued of this.#queue.slice(computing ? 1 : 0)) {
-      if (queued.skipped || queued.step.runs.length === 0 || !this.#isSkipped(queued.step)) continue
-      queued.skipped = true
-      changed = true
-    }
-    if (changed) this.#rebuild(computed)
+    for (const queued of this.#queue.slice(computing ? 1 : 0)) queued.skipped = this.#isSkipped(queued.step)
+    this.#map = computed.clone()
+    for (const queued of this.#queue) if (!queued.skipped) this.#apply(queued.step)
+  }
+
+  /** Whether what a seq writes is of no use any more. */
+  isSkipped(seq: number): boolean {
+    return this.#skips.some(([from, to]) => from <= seq && seq <= to)
   }
 
   /** Throws away all that is queued: the state is that of the last computed step again. */
@@ -137,14 +145,13 @@ export class StageInput {
     return this.#skips.some(([from, to]) => from <= step.from && step.to <= to)
   }
 
-  #rebuild(computed: RowMap): void {
-    this.#map = computed.clone()
-    for (const queued of this.#queue) if (!queued.skipped) applyStep(this.#map, queued.step)
+  #apply(step: StepMessage): void {
+    const runs = step.runs.filter((run) => !this.isSkipped(run.seq))
+    if (runs.length > 0) this.#map.cut(step.position)
+    for (const run of runs) this.#map.append(run.rows, run.seq)
   }
 }
 
-function applyStep(map: RowMap, step: StepMessage): void {
-  if (step.runs.length === 0) return
-  map.cut(step.position)
-  for (const run of step.runs) map.append(run.rows, run.seq)
+function withoutRows(step: StepMessage): StepMessage {
+  return { ...step, runs: [] }
 }

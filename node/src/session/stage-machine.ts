@@ -235,6 +235,7 @@ export class StageMachine {
       case 'close':
         return this.#close(request.id)
       case 'skip':
+        this.#log.skip(request.from, request.to)
         return this.#input.skip(request.from, request.to, this.#job !== undefined, this.#log.map)
       case 'probe':
         this.#out.push({
@@ -513,6 +514,7 @@ export class StageMachine {
       let from = row
       row += run.rows
       const position = step.position + from
+      if (this.#input.isSkipped(run.seq)) continue
       if (!this.#log.pruned && run.want === 'last') from = row - 1
       const data = output.subarray(from * bytesPerRow, row * bytesPerRow)
       const segment: NewSegment<Uint8Array> = {

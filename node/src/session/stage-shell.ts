@@ -60,6 +60,7 @@ export class StageShell {
   readonly #writer: ChannelWriter
   readonly #links: LinkChannels
   readonly #machine: StageMachine
+  readonly #events: UntimedEvent[] = []
   #cancelTimer: CancelTimer | undefined
   #reservedBytes = 0
   #nextLink = 1
@@ -116,8 +117,23 @@ export class StageShell {
     this.#feed({ type: 'controlClosed' })
   }
 
+  /** Feeds one event at a time: one that comes up while effects are carried out waits until they are. */
   #feed(event: UntimedEvent): void {
-    if (this.#ended) return
+    this.#events.push(event)
+    if (this.#events.length > 1) return
+    for (let next: UntimedEvent | undefined = event; next !== undefined; next = this.#events[0]) {
+      try {
+        if (!this.#ended) this.#handle(next)
+      } catch (error) {
+        // A mistake of this program: one session pays for it, not the node.
+        this.#components.logger.error('a session failed', { event: next.type }, error)
+        this.#giveUp()
+      }
+      this.#events.shift()
+    }
+  }
+
+  #handle(event: UntimedEvent): void {
     const nowMs = this.#components.clock.monotonicMs()
     for (const effect of this.#machine.handle({ ...event, nowMs } as StageEvent)) this.#carryOut(effect)
     this.#setTimer(nowMs)
@@ -215,6 +231,13 @@ export class StageShell {
     this.#components.scheduler.submit({ cache: this.#cache, position, rows, span, exact, encoding, input }, (output, computeUs) => {
       this.#feed(computedEvent(job, output, computeUs))
     })
+  }
+
+  #giveUp(): void {
+    if (this.#ended) return
+    this.#release()
+    this.#respond({ type: 'refused', id: 0, code: WireErrorCode.Internal, message: 'the session failed on this node', detail: {} })
+    this.#end(WireErrorCode.Internal, 'the session failed')
   }
 
   #end(code: WireErrorCode | undefined, message: string): void {

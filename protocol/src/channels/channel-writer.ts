@@ -1,4 +1,3 @@
-import { ChannelFullError } from '../errors.ts'
 import type { Channel, Frame } from '../ports/network.ts'
 
 /**
@@ -20,15 +19,13 @@ export class ChannelWriter {
     this.#maxWaitingBytes = maxWaitingBytes
   }
 
-  /** Takes the frame; ownership passes. After the channel's end or reset it does nothing: the channel's `closed` tells. */
+  /** Takes the frame; ownership passes. It never throws: that a channel is gone, or was reset here, its `closed` tells. */
   write(frame: Frame): void {
     if (this.#finished) return
     this.#waitingBytes += frameBytes(frame)
     if (this.#waiting.length > 0 && this.#waitingBytes > this.#maxWaitingBytes) {
       this.reset()
-      throw new ChannelFullError(
-        `more than ${this.#maxWaitingBytes} bytes wait for ${this.#channel.peer} on ${this.#channel.protocol}; the channel was reset`
-      )
+      return
     }
     this.#waiting.push(frame)
     if (!this.#pumping) void this.#pump()

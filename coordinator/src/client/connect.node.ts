@@ -1,0 +1,210 @@
+import {
+  AnnouncementStore,
+  type BlockRange,
+  type Clock,
+  DialError,
+  DirectoryService,
+  formatBlockRange,
+  InvalidArgumentError,
+  type Logger,
+  type Network,
+  type Random,
+  silentLogger,
+  throwIfAborted
+} from '@skein/protocol'
+import {
+  areAllPrivate,
+  createLibp2pNetwork,
+  cryptoRandom,
+  ed25519Identity,
+  ed25519Verifier,
+  loadIdentity,
+  type LockedIdentity,
+  peersOfAddresses,
+  systemClock
+} from '@skein/protocol/node'
+import { SwarmMap } from '../directory/swarm-map.ts'
+import type { Ends } from '../ends/ends.ts'
+import { createEnds } from '../ends/ends.node.ts'
+import { ConnectedClient, NoCoverageError } from './swarm-client.ts'
+import { connectDefaults, type ConnectOptions, type ConnectProgress, type SwarmClient as Client } from './types.ts'
+
+/** Between two looks at the swarm while blocks are uncovered. */
+const lookAgainMs = 500
+
+interface Resolved extends Required<Omit<ConnectOptions, 'identity' | 'lan' | 'cacheDir' | 'signal' | 'threads'>> {
+  readonly identity?: string
+  readonly lan: boolean
+  readonly cacheDir?: string
+  readonly signal?: AbortSignal
+  readonly threads: number
+}
+
+/** Closed in the reverse order when connecting fails. */
+type Cleanup = (() => Promise<void>)[]
+
+/**
+ * Connects to the swarm of a model: reads the model's ends, contacts the swarm, and waits until nodes cover every block.
+ *
+ * @throws InvalidArgumentError, CheckpointError for a folder that cannot be used, DialError when no bootstrap peer answers,
+ * NoCoverageError that names the uncovered blocks, AbortError
+ */
+export async function connect(options: ConnectOptions): Promise<Client> {
+  const resolved = resolve(options)
+  const cleanup: Cleanup = []
+  try {
+    return await open(resolved, cleanup)
+  } catch (error) {
+    for (const close of cleanup.reverse()) await close()
+    throw error
+  }
+}
+
+function resolve(options: ConnectOptions): Resolved {
+  const peers = peersOfAddresses(options.bootstrap)
+  if (peers.length === 0)
+    throw new InvalidArgumentError(
+      'no bootstrap address was given: name a node of the swarm, such as the one that printed its address when it started'
+    )
+  if (options.model === '') throw new InvalidArgumentError('no model was given')
+  return {
+    ...connectDefaults,
+    ...withoutUndefined(options),
+    lan: options.lan ?? areAllPrivate(options.bootstrap),
+    logger: options.logger ?? silentLogger,
+    onProgress: options.onProgress ?? (() => {})
+  }
+}
+
+async function open(options: Resolved, cleanup: Cleanup): Promise<Client> {
+  const { onProgress, logger, signal } = options
+  const clock = systemClock()
+  const random = cryptoRandom()
+  throwIfAborted(signal)
+  onProgress({ phase: 'checkpoint', message: `reading ${options.model}` })
+  const ends = await openEnds(options)
+  cleanup.push(() => ends.stop())
+  onProgress({ phase: 'network', message: 'contacting the swarm' })
+  const { network, release } = await openNetwork(options, clock, random, logger, cleanup)
+  const { modelId: model, config } = ends
+  const store = new AnnouncementStore()
+  const contacts = peersOfAddresses(options.bootstrap)
+  const directory = new DirectoryService(
+    { network, clock, random, verifier: ed25519Verifier(), logger, store },
+    { model, mesh: false, contacts }
+  )
+  cleanup.push(() => directory.stop())
+  const swarm = new SwarmMap({ clock, logger, network, directory, store }, { model, blocks: config.blocks, hiddenSize: config.hiddenSize })
+  await firstContact(directory, options, clock)
+  directory.start()
+  await coverage(swarm, options, clock)
+  await swarm.measureRoundTrips(signal === undefined ? {} : { signal })
+  const onClose = async (): Promise<void> => {
+    await directory.stop()
+    await release()
+  }
+  onProgress({ phase: 'ready', message: 'the swarm is whole' })
+  return new ConnectedClient(
+    { clock, random, logger, network, swarm, ends, ...ends.text, onClose },
+    {
+      model,
+      blocks: config.blocks,
+      hiddenSize: config.hiddenSize,
+      vocabSize: config.vocabSize,
+      contextTokens: config.contextTokens,
+      transport: options.transport,
+      encoding: options.encoding,
+      exact: options.exact,
+      coverageTimeoutMs: options.coverageTimeoutMs
+    }
+  )
+}
+
+async function openEnds(options: Resolved): Promise<Ends> {
+  const { model, cacheDir, threads, signal, onProgress } = options
+  const verb = { hash: 'hashing', convert: 'converting' }
+  return createEnds({
+    modelFolder: model,
+    threads,
+    ...(cacheDir === undefined ? {} : { cacheDir }),
+    ...(signal === undefined ? {} : { signal }),
+    onProgress: ({ phase, fraction }) => onProgress({ phase: 'ends', fraction, message: `${verb[phase]} ${model}` })
+  })
+}
+
+interface OpenedNetwork {
+  readonly network: Network
+  /** Lets another process use the key. */
+  readonly release: () => Promise<void>
+}
+
+async function openNetwork(options: Resolved, clock: Clock, random: Random, logger: Logger, cleanup: Cleanup): Promise<OpenedNetwork> {
+  let locked: LockedIdentity | undefined
+  if (options.identity !== undefined) {
+    locked = await loadIdentity(options.identity, random)
+    const { release } = locked
+    cleanup.push(release)
+  }
+  const network = await createLibp2pNetwork({
+    identity: locked?.identity ?? ed25519Identity(random.bytes(32)),
+    listen: [],
+    bootstrap: options.bootstrap,
+    dhtMode: 'client',
+    relay: 'client',
+    allowPrivateAddresses: options.lan,
+    clock,
+    random,
+    logger
+  })
+  cleanup.push(() => network.stop())
+  return { network, release: async () => locked?.release() }
+}
+
+/** One answer of a contact is enough; each failure is told when there is none. */
+async function firstContact(directory: DirectoryService, options: Resolved, clock: Clock): Promise<void> {
+  const deadline = clock.deadline(options.connectTimeoutMs, 'the first contact with the swarm', options.signal)
+  try {
+    const { answered, failures } = await directory.refresh({ signal: deadline.signal })
+    if (answered > 0) return
+    const reasons = failures.map(({ peer, reason }) => `${peer}: ${reason}`).join('; ')
+    throw new DialError(`no bootstrap peer answered (${reasons || 'none could be reached'}); is a node of this model running there?`)
+  } catch (error) {
+    if (!deadline.signal.aborted || options.signal?.aborted === true) throw error
+    throw new DialError(`no bootstrap peer answered within ${options.connectTimeoutMs} ms: ${options.bootstrap.join(', ')}`, {
+      cause: error
+    })
+  } finally {
+    deadline.clear()
+  }
+}
+
+async function coverage(swarm: SwarmMap, options: Resolved, clock: Clock): Promise<void> {
+  const { coverageTimeoutMs, onProgress, signal } = options
+  const startMs = clock.monotonicMs()
+  let told: readonly BlockRange[] = []
+  for (;;) {
+    const blocks = swarm.uncovered()
+    const waitedMs = clock.monotonicMs() - startMs
+    if (blocks.length === 0 || coverageTimeoutMs === 0) return
+    if (waitedMs >= coverageTimeoutMs) throw new NoCoverageError(blocks, 'no-node', waitedMs)
+    const ranges = blocks.map(formatBlockRange).join(', ')
+    if (told.map(formatBlockRange).join(', ') !== ranges) {
+      onProgress({
+        phase: 'coverage',
+        uncoveredBlocks: blocks,
+        message: `waiting for nodes that serve blocks ${ranges}`
+      } satisfies ConnectProgress)
+      told = blocks
+    }
+    await clock.sleep(lookAgainMs, signal === undefined ? {} : { signal })
+    await swarm.refresh(signal === undefined ? {} : { signal })
+  }
+}
+
+function withoutUndefined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, field]) => field !== undefined)) as T
+}
+
+/** The way into the SDK: `const client = await SwarmClient.connect({ model, bootstrap })`. */
+export const SwarmClient = { connect } as const
+export type SwarmClient = Client

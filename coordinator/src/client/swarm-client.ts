@@ -1,0 +1,413 @@
+import {
+  blockCount,
+  type BlockRange,
+  type Clock,
+  formatBlockRange,
+  InvalidArgumentError,
+  limits,
+  type Logger,
+  type ModelId,
+  type Network,
+  parseSessionId,
+  type PeerId,
+  type Random,
+  seededRandom,
+  SkeinError
+} from '@skein/protocol'
+import type { SwarmMap } from '../directory/swarm-map.ts'
+import { ChainSession, type StageChoice } from '../session/chain-session.ts'
+import { SessionClosedError, SessionError } from '../session/errors.ts'
+import type { SessionEvent, TokenSession } from '../session/token-session.ts'
+import type { ChatMessage } from '../text/chat-message.ts'
+import type { ChatTemplate } from '../text/chat-template.ts'
+import type { GenerationDefaults } from '../text/generation-defaults.ts'
+import { resolveSampling } from '../text/sampling/options.ts'
+import type { Tokenizer } from '../text/tokenizer.ts'
+import { CachedChatSession } from './chat-session.ts'
+import { GenerationRun, type SessionLease } from './generation.ts'
+import {
+  type ChatSession,
+  type ConnectOptions,
+  type connectDefaults,
+  type ForwardOptions,
+  type ForwardResult,
+  generateDefaults,
+  generateLimits,
+  type GenerateOptions,
+  type Generation,
+  type NodeStatus,
+  type SessionOptions,
+  type StatusOptions,
+  type SwarmClient,
+  type SwarmStatus
+} from './types.ts'
+
+/** Some blocks are served by nobody. The detail has `start` and `end` of the first gap. */
+export class NoCoverageError extends SkeinError<'ERR_SKEIN_NO_COVERAGE'> {
+  constructor(blocks: readonly BlockRange[], reason: string, waitedMs: number) {
+    const ranges = blocks.map(formatBlockRange).join(', ')
+    const wait = waitedMs > 0 ? ` after waiting ${(waitedMs / 1000).toFixed(waitedMs < 10_000 ? 1 : 0)} s` : ''
+    const [first] = blocks
+    const what = reason === 'no-room' ? 'have no room for another session' : 'are served by no node'
+    super(
+      'ERR_SKEIN_NO_COVERAGE',
+      `blocks ${ranges} ${what}${wait}; start a node with --blocks ${first === undefined ? '0:1' : formatBlockRange(first)}`,
+      {
+        detail: { start: first?.start ?? 0, end: first?.end ?? 0, reason }
+      }
+    )
+  }
+}
+
+/** The two ends of the model, computed off the event loop. */
+export interface ClientEnds {
+  embed(tokens: readonly number[]): Promise<Float32Array>
+  logits(hidden: Float32Array, rows: number): Promise<Float32Array>
+  stop(): Promise<void>
+}
+
+export interface SwarmClientComponents {
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger: Logger
+  readonly network: Network
+  readonly swarm: SwarmMap
+  readonly ends: ClientEnds
+  readonly tokenizer: Tokenizer
+  readonly chatTemplate: ChatTemplate
+  readonly generation: GenerationDefaults
+  /** Stops what `connect` has started, besides the ends and the network. */
+  readonly onClose: () => Promise<void>
+}
+
+type Connection = Pick<ConnectOptions, 'transport' | 'encoding' | 'exact' | 'coverageTimeoutMs'>
+
+export interface SwarmClientInit extends Required<Pick<Connection, keyof typeof connectDefaults & keyof Connection>> {
+  readonly model: ModelId
+  readonly blocks: number
+  readonly hiddenSize: number
+  readonly vocabSize: number
+  readonly contextTokens: number
+  /** Rows of a prefill chunk. @default 128 */
+  readonly prefillChunkTokens?: number
+}
+
+/** Between two looks at the swarm while blocks are uncovered. */
+const lookAgainMs = 500
+
+/** A client on its parts; {@link connect} makes them. */
+export class ConnectedClient implements SwarmClient {
+  readonly #components: SwarmClientComponents
+  readonly #init: SwarmClientInit & { readonly prefillChunkTokens: number }
+  readonly #open = new Set<TokenSession>()
+  readonly #generations = new Set<Generation>()
+  readonly #shutdown = new AbortController()
+  #closed: Promise<void> | undefined
+
+  constructor(components: SwarmClientComponents, init: SwarmClientInit) {
+    this.#components = components
+    this.#init = { prefillChunkTokens: 128, ...init }
+  }
+
+  get model(): ModelId {
+    return this.#init.model
+  }
+
+  get peerId(): PeerId {
+    return this.#components.network.self
+  }
+
+  generate(prompt: string | readonly ChatMessage[], options: GenerateOptions = {}): Generation {
+    const promptTokens = this.#encodePrompt(prompt, options)
+    const maxTokens = this.#maxTokens(options, promptTokens.length, this.#init.contextTokens)
+    return this.#generate(promptTokens, 0, maxTokens, options, async (signal, onEvent) => {
+      // The last token is never sent on.
+      const session = await this.#openSession(promptTokens.length + maxTokens - 1, signal, onEvent)
+      return { session, release: () => this.#closeSession(session) }
+    })
+  }
+
+  async session(options: SessionOptions = {}): Promise<ChatSession> {
+    this.#requireOpen()
+    const tokens = Math.min(options.maxContextTokens ?? this.#init.contextTokens, this.#init.contextTokens)
+    if (!(Number.isSafeInteger(tokens) && tokens >= 2)) throw new InvalidArgumentError('maxContextTokens must be an integer of at least 2')
+    let listener: ((event: SessionEvent) => void) | undefined
+    const session = await this.#openSession(tokens, options.signal, (event) => listener?.(event))
+    return new CachedChatSession(
+      {
+        session,
+        encode: (messages, generateOptions) => this.#encodePrompt(messages, generateOptions),
+        generate: (promptTokens, cachedTokens, generateOptions) => {
+          const maxTokens = this.#maxTokens(generateOptions, promptTokens.length, tokens)
+          return this.#generate(promptTokens, cachedTokens, maxTokens, generateOptions, (_signal, onEvent): Promise<SessionLease> => {
+            listener = onEvent
+            const release = (): Promise<void> => {
+              listener = undefined
+              return Promise.resolve()
+            }
+            return Promise.resolve({ session, release })
+          })
+        }
+      },
+      options.system
+    )
+  }
+
+  async forward(tokens: readonly number[], options: ForwardOptions = {}): Promise<ForwardResult> {
+    const { vocabSize, contextTokens, hiddenSize, prefillChunkTokens } = this.#init
+    this.#requireOpen()
+    const wrong = tokens.find((token) => !(Number.isSafeInteger(token) && token >= 0 && token < vocabSize))
+    if (wrong !== undefined) throw new InvalidArgumentError(`${wrong} is no token of this model: its ids are 0 to ${vocabSize - 1}`)
+    if (tokens.length === 0 || tokens.length > contextTokens) {
+      throw new InvalidArgumentError(`${tokens.length} tokens were given: 1 to ${contextTokens} are possible`)
+    }
+    const session = await this.#openSession(tokens.length, options.signal, () => {})
+    try {
+      const want = options.rows === 'last' ? 'none' : 'all'
+      const steps: Promise<{ hidden: Float32Array; rows: number }>[] = []
+      for (let position = 0; position < tokens.length; position += prefillChunkTokens) {
+        const chunk = tokens.slice(position, position + prefillChunkTokens)
+        const last = position + chunk.length === tokens.length
+        const step = session.step(chunk, position, last && want === 'none' ? 'last' : want, options)
+        step.catch(() => {})
+        steps.push(step)
+      }
+      const outputs = await Promise.all(steps)
+      const rows = outputs.reduce((sum, output) => sum + output.rows, 0)
+      const logits = new Float32Array(rows * vocabSize)
+      let done = 0
+      for (const output of outputs) {
+        if (output.rows === 0) continue
+        logits.set(await this.#components.ends.logits(output.hidden.subarray(0, output.rows * hiddenSize), output.rows), done * vocabSize)
+        done += output.rows
+      }
+      return { logits, rows, vocabSize }
+    } finally {
+      await this.#closeSession(session)
+    }
+  }
+
+  async status(options: StatusOptions = {}): Promise<SwarmStatus> {
+    const { swarm, network } = this.#components
+    this.#requireOpen()
+    if (options.refresh !== false) {
+      await swarm.refresh(options)
+      await swarm.measureRoundTrips(options)
+    }
+    const nodes = swarm.records().map(({ announcement }): NodeStatus => {
+      const { peer, span, state, numerics, stepMs, kvTokens, addresses } = announcement
+      const roundTripMs = network.path(peer)?.roundTripMs
+      const load = swarm.load(peer)
+      return {
+        peerId: peer,
+        start: span.start,
+        end: span.end,
+        state,
+        numerics,
+        stepMs,
+        ...(roundTripMs === undefined ? {} : { roundTripMs }),
+        kvTokens,
+        ...(load === undefined ? {} : { freeKvTokens: load.freeKvTokens, sessions: load.sessions }),
+        addresses
+      }
+    })
+    nodes.sort((a, b) => a.start - b.start || a.end - b.end || (a.peerId < b.peerId ? -1 : 1))
+    return {
+      model: this.#init.model,
+      blocks: this.#init.blocks,
+      nodes: nodes.filter(({ state }) => state !== 'offline'),
+      uncoveredBlocks: swarm.uncovered()
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#shutdown.abort()
+    await Promise.all([...this.#generations].map((generation) => generation.cancel()))
+    await Promise.all([...this.#open].map((session) => this.#closeSession(session)))
+    await this.#components.onClose()
+    await this.#components.ends.stop()
+    await this.#components.network.stop()
+  }
+
+  #generate(
+    promptTokens: readonly number[],
+    cachedTokens: number,
+    maxTokens: number,
+    options: GenerateOptions,
+    acquire: (signal: AbortSignal, onEvent: (event: SessionEvent) => void) => Promise<SessionLease>
+  ): Generation {
+    this.#requireOpen()
+    const { clock, logger, tokenizer, random, ends, generation } = this.#components
+    const sampling = resolveSampling(options, generation.sampling)
+    const run = new GenerationRun(
+      {
+        clock,
+        logger,
+        tokenizer,
+        random: sampling.seed === undefined ? random : seededRandom(sampling.seed),
+        logits: (hidden, rows) => ends.logits(hidden, rows)
+      },
+      {
+        promptTokens,
+        cachedTokens,
+        maxTokens,
+        sampling,
+        eosTokenIds: generation.eosTokenIds,
+        stops: checkedStops(options.stop),
+        topLogprobs: checkedLogprobs(options.logprobs),
+        prefillChunkTokens: this.#init.prefillChunkTokens,
+        options,
+        acquire
+      }
+    )
+    this.#generations.add(run)
+    const forget = (): void => void this.#generations.delete(run)
+    run.result.then(forget, forget)
+    return run
+  }
+
+  #encodePrompt(prompt: string | readonly ChatMessage[], options: GenerateOptions): number[] {
+    const { tokenizer, chatTemplate, clock } = this.#components
+    if (typeof prompt === 'string' && options.raw === true) return nonEmpty(tokenizer.encode(prompt, { addSpecialTokens: true }))
+    const messages: readonly ChatMessage[] = typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt
+    const text = chatTemplate.render(messages, { nowMs: clock.wallMs(), ...(options.tools === undefined ? {} : { tools: options.tools }) })
+    return nonEmpty(tokenizer.encode(text, { addSpecialTokens: false }))
+  }
+
+  /** How many tokens may be generated; says the numbers when the prompt leaves no room. */
+  #maxTokens(options: GenerateOptions, promptTokens: number, roomTokens: number): number {
+    const left = roomTokens - promptTokens
+    if (left < 1) {
+      throw new InvalidArgumentError(
+        `the prompt has ${promptTokens} tokens, and the context has ${roomTokens}: no room is left for an answer`
+      )
+    }
+    const wanted = options.maxTokens ?? generateDefaults.maxTokens
+    if (!(Number.isSafeInteger(wanted) && wanted >= 1))
+      throw new InvalidArgumentError(`maxTokens is ${wanted}: expected an integer of at least 1`)
+    return Math.min(wanted, left)
+  }
+
+  async #openSession(kvTokens: number, signal: AbortSignal | undefined, onEvent: (event: SessionEvent) => void): Promise<TokenSession> {
+    this.#requireOpen()
+    const { clock, random, logger, network, swarm, ends } = this.#components
+    const { model, blocks, hiddenSize, encoding, exact, transport, coverageTimeoutMs } = this.#init
+    const span = { start: 0, end: blocks }
+    const plan = await this.#planWhenCovered(span, kvTokens, onEvent, signal)
+    const id = parseSessionId(Array.from(random.bytes(16), (byte) => byte.toString(16).padStart(2, '0')).join(''))
+    const chooseStages = async (part: BlockRange, exclude: readonly PeerId[]): Promise<StageChoice> => {
+      await swarm.refresh()
+      const choice = swarm.plan({ span: part, kvTokens, numerics: plan.numerics, exclude })
+      return choice.kind === 'chain' ? { kind: 'stages', stages: choice.stages } : { kind: 'uncovered', blocks: choice.blocks }
+    }
+    const session = await ChainSession.open(
+      {
+        clock,
+        logger: logger.child({ session: id }),
+        network,
+        embed: (tokens) => ends.embed(tokens),
+        chooseStages,
+        onPeerFailed: (peer) => swarm.noteFailure(peer),
+        onLoad: (peer, load) => swarm.noteLoad(peer, load),
+        onEvent
+      },
+      {
+        coordinator: network.self,
+        session: id,
+        model,
+        totalBlocks: blocks,
+        hiddenSize,
+        numerics: plan.numerics,
+        exact,
+        encoding,
+        kvTokens,
+        transport,
+        options: { coverageWaitMs: coverageTimeoutMs }
+      },
+      plan.stages,
+      signal === undefined ? {} : { signal }
+    )
+    this.#open.add(session)
+    if (this.#closed !== undefined) {
+      await this.#closeSession(session)
+      throw new SessionClosedError()
+    }
+    return session
+  }
+
+  async #closeSession(session: TokenSession): Promise<void> {
+    await session.close()
+    this.#open.delete(session)
+  }
+
+  /** A chain by the present map; where there is none, waits for one as long as was agreed on. */
+  async #planWhenCovered(
+    span: BlockRange,
+    kvTokens: number,
+    onEvent: (event: SessionEvent) => void,
+    signal: AbortSignal | undefined
+  ): Promise<Extract<ReturnType<SwarmMap['plan']>, { kind: 'chain' }>> {
+    const { clock, swarm } = this.#components
+    const startMs = clock.monotonicMs()
+    for (let told = false; ;) {
+      const plan = swarm.plan({ span, kvTokens })
+      if (plan.kind === 'chain') return plan
+      if (!told) onEvent({ type: 'uncovered', blocks: plan.blocks })
+      told = true
+      const waitedMs = clock.monotonicMs() - startMs
+      if (plan.reason === 'no-room') requireThatItCanFit(swarm, kvTokens, plan.blocks)
+      if (waitedMs >= this.#init.coverageTimeoutMs) throw new NoCoverageError(plan.blocks, plan.reason, waitedMs)
+      await swarm.refresh(signal === undefined ? {} : { signal })
+      await clock.sleep(lookAgainMs, { signal: signal ?? this.#shutdown.signal })
+    }
+  }
+
+  #requireOpen(): void {
+    if (this.#closed !== undefined) throw new InvalidArgumentError('the client is closed')
+  }
+}
+
+/** No wait helps when no node has so large a cache at all: that is said at once, with the numbers. */
+function requireThatItCanFit(swarm: SwarmMap, kvTokens: number, blocks: readonly BlockRange[]): void {
+  const [gap] = blocks
+  if (gap === undefined || blockCount(gap) < 1) return
+  const hosts = swarm
+    .records()
+    .filter(({ announcement: { span, state } }) => state === 'serving' && span.start < gap.end && gap.start < span.end)
+  const largest = Math.max(0, ...hosts.map(({ announcement }) => announcement.kvTokens))
+  if (largest >= kvTokens) return
+  throw new SessionError(
+    'ERR_SKEIN_KV_FULL',
+    `the session needs ${kvTokens} tokens of KV cache, and the nodes of blocks ${formatBlockRange(gap)} have ${largest} at the most; ask for fewer tokens, or start a node with a larger --max-kv-tokens`,
+    { detail: { kvTokens, largestKvTokens: largest } }
+  )
+}
+
+function nonEmpty(tokens: number[]): number[] {
+  if (tokens.length === 0) throw new InvalidArgumentError('the prompt is empty')
+  if (tokens.length > limits.maxContextTokens) throw new InvalidArgumentError('the prompt is longer than any context')
+  return tokens
+}
+
+function checkedStops(stop: GenerateOptions['stop']): readonly string[] {
+  const stops = stop === undefined ? [] : typeof stop === 'string' ? [stop] : stop
+  const { maxStopStrings, maxStopChars } = generateLimits
+  if (stops.length > maxStopStrings)
+    throw new InvalidArgumentError(`${stops.length} stop strings were given: at most ${maxStopStrings} are possible`)
+  const wrong = stops.find((text) => text.length < 1 || text.length > maxStopChars)
+  if (wrong !== undefined) throw new InvalidArgumentError(`a stop string has ${wrong.length} characters: 1 to ${maxStopChars} are possible`)
+  return stops
+}
+
+function checkedLogprobs(logprobs: GenerateOptions['logprobs']): number | undefined {
+  if (logprobs === undefined || logprobs === false) return undefined
+  const count = logprobs === true ? 0 : logprobs
+  if (!(Number.isSafeInteger(count) && count >= 0 && count <= 20))
+    throw new InvalidArgumentError(`logprobs is ${count}: expected 1 to 20, or true`)
+  return count
+}

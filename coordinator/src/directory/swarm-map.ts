@@ -1,0 +1,171 @@
+import {
+  type AbortOptions,
+  type AnnouncementStore,
+  type BlockRange,
+  type Clock,
+  describeError,
+  type DirectoryService,
+  type Logger,
+  type ModelId,
+  type Network,
+  type NodeLoad,
+  type Numerics,
+  type PeerId,
+  type StoredAnnouncement,
+  uncoveredRanges
+} from '@skein/protocol'
+import { chooseChain, type ChainDecision } from '../routing/choose-chain.ts'
+import type { NodeView, SwarmView } from '../routing/swarm-view.ts'
+import type { ChosenStage } from '../session/chain-events.ts'
+
+export interface SwarmMapComponents {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly network: Network
+  readonly directory: DirectoryService
+  readonly store: AnnouncementStore
+}
+
+export interface SwarmMapInit {
+  readonly model: ModelId
+  /** Blocks of the model. */
+  readonly blocks: number
+  readonly hiddenSize: number
+  /** How long a failure counts against a node. @default 60_000 */
+  readonly forgiveAfterMs?: number
+}
+
+/** What a chain must offer. */
+export interface ChainWish {
+  readonly span: BlockRange
+  readonly kvTokens: number
+  readonly numerics?: Numerics
+  readonly exclude?: Iterable<PeerId>
+}
+
+export type ChainPlan =
+  | { readonly kind: 'chain'; readonly stages: readonly ChosenStage[]; readonly numerics: Numerics }
+  | { readonly kind: 'uncovered'; readonly blocks: readonly BlockRange[]; readonly reason: string }
+
+interface Word {
+  readonly load: NodeLoad
+  readonly atMs: number
+}
+
+/** How long a node's last word on its load is better than its announcement. */
+const wordHoldsMs = 15_000
+
+/**
+ * The live map of the swarm, as one coordinator sees it: the directory's announcements, the nodes' last words on their load,
+ * own measurements and own experience. Choices are made by the pure functions of `routing/` on a snapshot of it.
+ */
+export class SwarmMap {
+  readonly #components: SwarmMapComponents
+  readonly #init: SwarmMapInit & { readonly forgiveAfterMs: number }
+  readonly #failures = new Map<PeerId, number[]>()
+  readonly #words = new Map<PeerId, Word>()
+
+  constructor(components: SwarmMapComponents, init: SwarmMapInit) {
+    this.#components = components
+    this.#init = { forgiveAfterMs: 60_000, ...init }
+  }
+
+  /** Announcements that hold now and are of this model's shape, by peer id. */
+  records(): StoredAnnouncement[] {
+    const { store, clock } = this.#components
+    const { model, blocks, hiddenSize } = this.#init
+    return store
+      .list(model, clock.monotonicMs())
+      .filter(({ announcement }) => announcement.blocks === blocks && announcement.hiddenSize === hiddenSize)
+  }
+
+  /** Asks the swarm anew. It fails only when the signal fires: silence is an answer that {@link records} shows. */
+  async refresh(options: AbortOptions & { readonly blocks?: BlockRange } = {}): Promise<void> {
+    const { answered, failures } = await this.#components.directory.refresh(options)
+    if (answered === 0)
+      this.#components.logger.debug('nobody answered for the directory', { reasons: failures.map(({ reason }) => reason) })
+  }
+
+  /** A node failed this coordinator: routing prefers others for a while. */
+  noteFailure(peer: PeerId): void {
+    const nowMs = this.#components.clock.monotonicMs()
+    this.#failures.set(peer, [...this.#recentFailures(peer, nowMs), nowMs])
+  }
+
+  /** What a node last said of its load. */
+  noteLoad(peer: PeerId, load: NodeLoad): void {
+    this.#words.set(peer, { load, atMs: this.#components.clock.monotonicMs() })
+  }
+
+  load(peer: PeerId): NodeLoad | undefined {
+    const word = this.#words.get(peer)
+    return word !== undefined && this.#components.clock.monotonicMs() - word.atMs < wordHoldsMs ? word.load : undefined
+  }
+
+  view(): SwarmView {
+    const nowMs = this.#components.clock.monotonicMs()
+    return { nodes: this.records().map((record) => this.#nodeView(record, nowMs)) }
+  }
+
+  /** Blocks that no serving node hosts. */
+  uncovered(): BlockRange[] {
+    const serving = this.records().filter(({ announcement }) => announcement.state === 'serving')
+    return uncoveredRanges(
+      serving.map(({ announcement }) => announcement.span),
+      this.#init.blocks
+    )
+  }
+
+  plan(wish: ChainWish): ChainPlan {
+    const { span, kvTokens, numerics } = wish
+    const exclude = new Set(wish.exclude)
+    const decision: ChainDecision = chooseChain(this.view(), span, { kvTokens, exclude, ...(numerics === undefined ? {} : { numerics }) })
+    if (decision.kind === 'uncovered') return decision
+    const records = new Map(this.records().map((record) => [record.announcement.peer, record.encoded]))
+    const stages = decision.stages.map((stage): ChosenStage => {
+      const record = records.get(stage.peer)
+      return record === undefined ? stage : { ...stage, record }
+    })
+    return { kind: 'chain', stages, numerics: decision.numerics }
+  }
+
+  /** Measures the round trips to all nodes that were never measured, in the background of the caller's wait. */
+  async measureRoundTrips(options: AbortOptions = {}): Promise<void> {
+    const { network, logger } = this.#components
+    const unmeasured = this.records().filter(({ announcement }) => network.path(announcement.peer)?.roundTripMs === undefined)
+    await Promise.all(
+      unmeasured.slice(0, 32).map(async ({ announcement: { peer } }) => {
+        try {
+          await network.ping(peer, options)
+        } catch (error) {
+          logger.debug('a node did not answer a ping', { peer, reason: describeError(error) })
+        }
+      })
+    )
+  }
+
+  #nodeView({ announcement }: StoredAnnouncement, nowMs: number): NodeView {
+    const { peer, span, entryPoints, numerics, state, stepMs, rowsPerSecond, kvTokens } = announcement
+    const load = this.load(peer)
+    const roundTripMs = this.#components.network.path(peer)?.roundTripMs
+    return {
+      peer,
+      span,
+      entryPoints,
+      numerics,
+      state,
+      stepMs,
+      rowsPerSecond,
+      queuedRows: load?.queuedRows ?? 0,
+      freeKvTokens: load?.freeKvTokens ?? kvTokens,
+      ...(roundTripMs === undefined ? {} : { roundTripMs }),
+      failures: this.#recentFailures(peer, nowMs).length
+    }
+  }
+
+  #recentFailures(peer: PeerId, nowMs: number): number[] {
+    const recent = (this.#failures.get(peer) ?? []).filter((atMs) => nowMs - atMs < this.#init.forgiveAfterMs)
+    if (recent.length === 0) this.#failures.delete(peer)
+    return recent
+  }
+}

@@ -1,0 +1,200 @@
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import {
+  AnnouncementStore,
+  type BlockRange,
+  describeError,
+  DirectoryService,
+  formatBlockRange,
+  InvalidArgumentError,
+  type Logger,
+  type Network
+} from '@skein/protocol'
+import {
+  areAllPrivate,
+  createLibp2pNetwork,
+  createLogger,
+  cryptoRandom,
+  ed25519Verifier,
+  fileStorage,
+  type KeyIdentity,
+  loadIdentity,
+  peersOfAddresses,
+  systemClock
+} from '@skein/protocol/node'
+import { openCheckpoint, type OpenedCheckpoint } from '../checkpoint/open-checkpoint.ts'
+import { defaultDataFolder } from '../cli/data-folder.ts'
+import type { NodeOptions } from '../cli/node-options.ts'
+import { prepareSpan, type PrepareProgress } from '../graph/convert.ts'
+import type { PreparedSpan } from '../graph/span-graph.ts'
+import { startSpanRuntime } from '../runtime/worker-span-runtime.ts'
+import { NodeDaemon } from './node-daemon.ts'
+import { ProgressReporter } from './progress-reporter.ts'
+import { type StatusServer, serveStatus } from './status-server.ts'
+
+/** What `skein-node` touches of its process. */
+export interface NodeProcess {
+  readonly stdout: { write(text: string): unknown }
+  /** Calls the listener at each SIGINT or SIGTERM, until it is undone. */
+  onStop(listener: (signal: string) => void): () => void
+  /** Calls the listener at each SIGUSR2. */
+  onReport(listener: () => void): () => void
+  exit(code: number): void
+}
+
+interface Model {
+  readonly checkpoint: OpenedCheckpoint
+  readonly prepared: PreparedSpan
+  readonly span: BlockRange
+}
+
+/** What was started, to be undone in the reverse order. */
+type Undo = (() => unknown)[]
+
+/**
+ * Runs a node until it is asked to stop. The only place that puts the real implementations of the ports together.
+ *
+ * @throws InvalidArgumentError, CheckpointError, ConversionError, IdentityError, StatusPortError, ... before it serves
+ */
+export async function runNode(options: NodeOptions, host: NodeProcess): Promise<void> {
+  const clock = systemClock()
+  const logger = createLogger({ clock, level: options.logLevel, json: options.json, ...(options.json ? { destination: host.stdout } : {}) })
+  const undo: Undo = []
+  const stopping = new AbortController()
+  let stopDaemon: ((signal: string) => void) | undefined
+  undo.push(
+    host.onStop((signal) => {
+      if (stopping.signal.aborted) {
+        logger.warn('stopped at once', { signal })
+        host.exit(130)
+      }
+      stopping.abort()
+      stopDaemon?.(signal)
+    })
+  )
+  try {
+    const daemon = await startDaemon(options, logger, undo, stopping.signal)
+    const status = options.statusPort === undefined ? undefined : await serveStatus(options.statusPort, () => daemon.status())
+    if (status !== undefined) undo.push(() => status.close())
+    await serve(daemon, options, host, logger, status, stopping.signal, (stop) => (stopDaemon = stop))
+  } finally {
+    for (const step of undo.reverse()) await step()
+  }
+}
+
+async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, signal: AbortSignal): Promise<NodeDaemon> {
+  const clock = systemClock()
+  const random = cryptoRandom()
+  const dataDir = options.dataDir ?? defaultDataFolder()
+  const contacts = peersOfAddresses(options.bootstrap)
+  const { identity, release } = await loadIdentity(options.identity ?? join(dataDir, 'node.key'), random)
+  undo.push(release)
+  const { checkpoint, prepared } = await openModel(options, logger, undo, signal)
+  const threads = options.threads > 0 ? options.threads : Math.max(1, availableParallelism() >> 1)
+  const runtime = await startSpanRuntime({ prepared, kvTokens: options.maxKvTokens, threads })
+  undo.push(() => runtime.stop())
+  const network = await openNetwork(options, identity, logger)
+  undo.push(() => network.stop())
+  const verifier = ed25519Verifier()
+  const store = new AnnouncementStore()
+  const model = checkpoint.modelId
+  const directory = new DirectoryService({ network, clock, random, verifier, logger, store }, { model, mesh: true, contacts })
+  const daemon = new NodeDaemon(
+    { clock, logger, network, storage: fileStorage(dataDir), identity, verifier, runtime, directory },
+    { model, blocks: checkpoint.config.blocks, maxSessions: options.maxSessions, historyBytes: options.maxHistoryMb * 2 ** 20 }
+  )
+  undo.push(() => daemon.stop(0))
+  await daemon.start()
+  return daemon
+}
+
+async function openModel(options: NodeOptions, logger: Logger, undo: Undo, signal: AbortSignal): Promise<Model> {
+  const progress = new ProgressReporter(options.json ? undefined : process.stderr, logger)
+  const onProgress = (event: PrepareProgress): void =>
+    progress.show(event.kind === 'hash' ? 'hashing the checkpoint' : 'converting weights', event.doneBytes, event.totalBytes)
+  const cacheDir = options.cacheDir === undefined ? {} : { cacheDir: options.cacheDir }
+  const checkpoint = await openCheckpoint(options.model, { ...cacheDir, onProgress, signal })
+  undo.push(() => checkpoint.close())
+  const { blocks } = checkpoint.config
+  const span = options.blocks ?? { start: 0, end: blocks }
+  if (span.end > blocks) {
+    throw new InvalidArgumentError(`--blocks ${formatBlockRange(span)} is outside the model: ${checkpoint.modelId} has blocks 0:${blocks}`)
+  }
+  const prepared = await prepareSpan({ checkpoint, span, dtype: options.dtype, ...cacheDir, onProgress, signal })
+  progress.end()
+  return { checkpoint, prepared, span }
+}
+
+async function openNetwork(options: NodeOptions, identity: KeyIdentity, logger: Logger): Promise<Network> {
+  const { listen, announce, bootstrap, dht } = options
+  return createLibp2pNetwork({
+    identity,
+    listen,
+    announce,
+    bootstrap,
+    dhtMode: dht,
+    relay: options.lan === true ? 'off' : 'client',
+    allowPrivateAddresses: options.lan ?? (areAllPrivate(bootstrap) || (bootstrap.length === 0 && areAllPrivate(listen))),
+    clock: systemClock(),
+    random: cryptoRandom(),
+    logger
+  })
+}
+
+/** Tells that it is ready, and waits for a stop. */
+async function serve(
+  daemon: NodeDaemon,
+  options: NodeOptions,
+  host: NodeProcess,
+  logger: Logger,
+  status: StatusServer | undefined,
+  stopping: AbortSignal,
+  onStop: (stop: (signal: string) => void) => void
+): Promise<void> {
+  const stopReporting = host.onReport(() => logger.info('status', { event: 'status', ...daemon.status() }))
+  try {
+    const stopped = new Promise<void>((resolve, reject) => {
+      const stop = (signal: string): void => {
+        logger.info('stopping', { event: 'stopping', signal, sessions: daemon.status().load.sessions })
+        daemon.stop(options.drainSeconds * 1000).then(resolve, reject)
+      }
+      onStop(stop)
+      if (stopping.aborted) stop('before it was ready')
+    })
+    announceReady(daemon, options, host, logger, status)
+    await Promise.race([stopped, daemon.failed])
+    logger.info('stopped', { event: 'stopped' })
+  } catch (error) {
+    logger.error('the node could not stop cleanly', { reason: describeError(error) })
+    throw error
+  } finally {
+    stopReporting()
+  }
+}
+
+function announceReady(
+  daemon: NodeDaemon,
+  options: NodeOptions,
+  host: NodeProcess,
+  logger: Logger,
+  status: StatusServer | undefined
+): void {
+  const { peerId, addresses, model, start, end, numerics, kvTokens, stepMs, rowsPerSecond } = daemon.status()
+  const statusUrl = status === undefined ? {} : { statusUrl: `http://127.0.0.1:${status.port}/status` }
+  if (options.json) {
+    // At every log level: programs wait for this line.
+    const ready = { event: 'ready', peerId, addresses, model, start, end, numerics, kvTokens, stepMs, rowsPerSecond, ...statusUrl }
+    host.stdout.write(
+      `${JSON.stringify({ level: 'info', time: new Date(systemClock().wallMs()).toISOString(), ...ready, msg: 'ready' })}\n`
+    )
+    return
+  }
+  logger.debug('ready', { peerId, numerics, kvTokens, stepMs, rowsPerSecond })
+  const lines = [
+    `ready: blocks ${start}:${end} of ${model}, ${numerics.weights} weights, ${kvTokens} tokens of KV cache`,
+    `speed: ${stepMs.toFixed(2)} ms a decode step, ${Math.round(rowsPerSecond)} rows a second in a prefill`,
+    ...addresses.map((address) => `address: ${address}`),
+    ...(status === undefined ? [] : [`status: ${statusUrl.statusUrl}`])
+  ]
+  host.stdout.write(`${lines.join('\n')}\n`)
+}
