@@ -29,6 +29,12 @@ export class RowMap {
     return this.#seqs[low] as number
   }
 
+  /** The first row that was written by `seq` or a later one; the number of rows if there is none. */
+  firstRowFrom(seq: number): number {
+    const index = this.#seqs.findLastIndex((other) => other < seq) + 1
+    return this.#firsts[index] ?? this.#rows
+  }
+
   /** Drops the rows from `position` on. */
   cut(position: number): void {
     if (position >= this.#rows) return

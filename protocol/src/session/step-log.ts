@@ -89,6 +89,14 @@ export class StepLog<Data> {
     else this.#droppedBytes = 0
   }
 
+  /**
+   * Steps of the range are of no use any more: what they have written is dropped, unless a later step has done so. With it
+   * all stages agree again on what there is, whether a step was computed or passed as a tombstone before it was skipped.
+   */
+  skip(from: number, to: number): void {
+    if (from <= this.#lastSeq && this.#lastSeq <= to) this.cut(this.map.firstRowFrom(from))
+  }
+
   /** The index of the first segment with a seq of at least `seq`. */
   indexFrom(seq: number): number {
     let low = 0

@@ -134,6 +134,9 @@ class Host {
         this.reservedRows = 0
         return
       case 'respond': {
+        if (effect.response.type === 'accuse')
+          world.accusations.set(effect.response.code, (world.accusations.get(effect.response.code) ?? 0) + 1)
+        if (effect.response.type === 'accuse' && effect.response.code === 'ERR_SKEIN_OUT_OF_ORDER') world.log.push(effect.response.message)
         const load = { queuedRows: 0, freeKvTokens: 0, freeHistoryBytes: 0, sessions: 1 }
         world.post(this.controlPipe, { kind: 'message', message: { ...effect.response, load, turnMs: 0 } as ControlResponse })
         return
@@ -294,6 +297,7 @@ export class World {
   recoveries = 0
   failure: string | undefined
   readonly log: string[] = []
+  readonly accusations = new Map<string, number>()
 
   constructor(readonly config: WorldConfig) {
     this.random = seeded(config.seed)
