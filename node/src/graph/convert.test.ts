@@ -35,7 +35,7 @@ describe('prepareSpan', () => {
   })
 
   const prepare = (changes: Partial<Parameters<typeof prepareSpan>[0]> = {}) =>
-    prepareSpan({ checkpoint, cacheDir, span: { start: 0, end: 2 }, ...changes })
+    prepareSpan({ checkpoint, cacheDir, span: { start: 0, end: 2 }, inThisThread: true, ...changes })
 
   /** Every temporary file or folder below the cache. */
   async function leftovers(): Promise<string[]> {
@@ -45,7 +45,7 @@ describe('prepareSpan', () => {
 
   it('converts once, and uses what is there from then on', async () => {
     const progress: PrepareProgress[] = []
-    const first = await prepare({ onProgress: (event) => progress.push(event) })
+    const first = await prepare({ onProgress: (event) => progress.push(event), inThisThread: false })
     const last = progress.at(-1)
     assert.ok(last?.kind === 'convert' && last.doneBytes === last.totalBytes)
     const file = path.join(first.groups[0]?.folder ?? '', 'weights.bin')
@@ -83,7 +83,9 @@ describe('prepareSpan', () => {
   it('takes the folder of a checkpoint, too', async () => {
     const span = await prepare({ checkpoint: model })
     assert.ok(span.groups[0]?.folder.startsWith(path.join(cacheDir, 'model@')))
-    assert.ok((await prepareHead({ checkpoint: model, cacheDir, dtype: 'q8' })).folder.endsWith(path.join('q8-1', 'head')))
+    assert.ok(
+      (await prepareHead({ checkpoint: model, cacheDir, dtype: 'q8', inThisThread: true })).folder.endsWith(path.join('q8-1', 'head'))
+    )
   })
 
   it('makes damaged files again, whatever the damage', async () => {
@@ -119,7 +121,7 @@ describe('prepareSpan', () => {
   })
 
   it('may run several times at once, in one process and in several', async () => {
-    const inOne = await Promise.all([prepare(), prepare(), prepare()])
+    const inOne = await Promise.all([prepare(), prepare(), prepare({ inThisThread: false })])
     assert.deepEqual(inOne[0], inOne[2])
     assert.deepEqual(await leftovers(), [])
 
@@ -200,7 +202,12 @@ describe('prepareSpan', () => {
   it('stops when it is aborted, and leaves nothing', async () => {
     await assert.rejects(prepare({ signal: AbortSignal.abort() }), { code: 'ERR_SKEIN_ABORTED' })
     const controller = new AbortController()
-    const stopped = prepare({ span: { start: 0, end: 3 }, signal: controller.signal, onProgress: () => controller.abort() })
+    const stopped = prepare({
+      span: { start: 0, end: 3 },
+      signal: controller.signal,
+      inThisThread: false,
+      onProgress: () => controller.abort()
+    })
     await assert.rejects(stopped, { code: 'ERR_SKEIN_ABORTED' })
     assert.deepEqual(await leftovers(), [])
   })
@@ -214,7 +221,7 @@ describe('prepareSpan', () => {
     const header = JSON.parse(bytes.subarray(8, start).toString()) as Record<string, { data_offsets: [number, number] }>
     bytes.writeFloatLE(NaN, start + (header['model.layers.0.mlp.up_proj.weight']?.data_offsets[0] ?? 0) + 400)
     await writeFile(file, bytes)
-    await assert.rejects(prepare({ checkpoint: broken }), (error) => {
+    await assert.rejects(prepare({ checkpoint: broken, inThisThread: false }), (error) => {
       assert.ok(error instanceof ConversionError && error.code === 'ERR_SKEIN_BAD_WEIGHT')
       assert.equal(error.detail['tensor'], 'model.layers.0.mlp.up_proj.weight')
       return true

@@ -14,7 +14,7 @@ import { openCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import { defaultCacheDir, systemCode, writeFileAtomic } from '../util/files.ts'
 import { runWorkerTask, type ThrownMessage } from '../util/spawn-worker.ts'
 import { cacheFormat, isFolderWhole } from './cache-layout.ts'
-import { folderLayout, type ConvertJob, type ConvertProgress, type FolderJob } from './convert-job.ts'
+import { folderLayout, runConvertJob, type ConvertJob, type ConvertProgress, type FolderJob } from './convert-job.ts'
 import { ConversionError, ConversionErrorCode } from './errors.ts'
 import { blockShape, buildGroupGraph, buildHeadGraph, type PlannedGraph } from './group-graph.ts'
 import type { PreparedGraph, PreparedSpan } from './span-graph.ts'
@@ -31,6 +31,11 @@ export interface PrepareOptions {
   readonly cacheDir?: string
   readonly onProgress?: (progress: PrepareProgress) => void
   readonly signal?: AbortSignal
+  /**
+   * Converts in the calling thread, which spares the start of a worker: for scripts and tests with small models. It blocks
+   * the event loop for seconds per GB. @default false
+   */
+  readonly inThisThread?: boolean
 }
 
 export interface PrepareSpanOptions extends PrepareOptions {
@@ -124,7 +129,8 @@ async function prepareGraphs(
     if (missing.length > 0) {
       await mkdir(path.join(modelFolder, `${dtype}-${cacheFormat}`), { recursive: true })
       const ropeFolder = path.join(modelFolder, `rope-${cacheFormat}`)
-      await convertInWorker({ checkpointFolder: path.resolve(checkpoint.folder), ropeFolder, folders: missing }, options)
+      const job = { checkpointFolder: path.resolve(checkpoint.folder), ropeFolder, folders: missing }
+      await (options.inThisThread === true ? runConvertJob(job, options) : convertInWorker(job, options))
     }
     for (const [index, { folder, modelFile }] of prepared.entries()) {
       await writeIfDifferent(path.join(folder, modelFile), (wanted[index] as WantedGraph).graph.model)

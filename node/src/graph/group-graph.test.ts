@@ -48,7 +48,7 @@ describe('group graphs', () => {
     dtype: WeightDtype = 'f32',
     graphOptimizationLevel: 'basic' | 'all' = 'basic'
   ) {
-    const span = await prepareSpan({ checkpoint, cacheDir, span: { start, end }, groupBlocks, lanes, dtype })
+    const span = await prepareSpan({ checkpoint, cacheDir, span: { start, end }, groupBlocks, lanes, dtype, inThisThread: true })
     return StockForward.open(span, capacity, { graphOptimizationLevel })
   }
 
@@ -149,8 +149,8 @@ describe('group graphs', () => {
     for (const dtype of ['f32', 'q8', 'q4'] as const) {
       const forward = await openSpan(0, 4, 4, 1, dtype)
       const head = await stockHead(
-        await prepareHead({ checkpoint, cacheDir, dtype }),
-        (await prepareSpan({ checkpoint, cacheDir, span: { start: 0, end: 4 }, groupBlocks: 4, lanes: 1 })).shape
+        await prepareHead({ checkpoint, cacheDir, dtype, inThisThread: true }),
+        (await prepareSpan({ checkpoint, cacheDir, span: { start: 0, end: 4 }, groupBlocks: 4, lanes: 1, inThisThread: true })).shape
       )
       const [hidden] = await forward.run([entry('a', 0, 0, tokenCount)])
       outputs.push(await head(hidden as Float32Array))
