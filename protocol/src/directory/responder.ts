@@ -15,7 +15,7 @@ import type { AnnouncementStore, StoredAnnouncement } from './announcement-store
 import { bucketOf, digestFromBytes, digestOf } from './digest.ts'
 
 /** A record as it goes out, with its age at this moment. */
-export function toRecord(record: StoredAnnouncement, nowMs: number): DirectoryRecord {
+function toRecord(record: StoredAnnouncement, nowMs: number): DirectoryRecord {
   return [Math.max(0, Math.floor(nowMs - record.bornMs)), record.encoded]
 }
 

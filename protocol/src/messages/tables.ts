@@ -43,13 +43,13 @@ const term = integer(1)
 const count = integer(0)
 const position = integer(0, limits.maxContextTokens)
 
-export const numericsFields: Fields<Numerics> = {
+const numericsFields: Fields<Numerics> = {
   weights: oneOf('f32', 'q8', 'q4'),
   kernels: text(128, /^[\x21-\x7e]{1,128}$/, 'printable ASCII, 1 to 128')
 }
 export const numerics: Field<Numerics> = nested('Numerics', numericsFields)
 
-export const encoding: Field<TensorEncoding> = oneOf('f32', 'f16', 'bf16', 'raw')
+const encoding: Field<TensorEncoding> = oneOf('f32', 'f16', 'bf16', 'raw')
 
 /** All kinds of {@link LinkPeer} in one, as it is on the wire. */
 interface LinkPeerFields {
@@ -57,7 +57,7 @@ interface LinkPeerFields {
   readonly peer?: Extract<LinkPeer, { kind: 'stage' }>['peer']
   readonly record?: Uint8Array
 }
-export const linkPeerFields: Fields<LinkPeerFields> = {
+const linkPeerFields: Fields<LinkPeerFields> = {
   kind: oneOf('coordinator', 'stage'),
   peer: optional(peerId),
   record: optional(bytes(limits.maxAnnouncementBytes))
@@ -73,13 +73,13 @@ const linkPeer: Field<LinkPeer> = {
   }
 }
 
-export const linkEndFields: Fields<LinkEnd> = { term, to: linkPeer }
+const linkEndFields: Fields<LinkEnd> = { term, to: linkPeer }
 const linkEnd: Field<LinkEnd> = nested('LinkEnd', linkEndFields)
 
-export const nodeLoadFields: Fields<NodeLoad> = { queuedRows: count, freeKvTokens: count, freeHistoryBytes: count, sessions: count }
+const nodeLoadFields: Fields<NodeLoad> = { queuedRows: count, freeKvTokens: count, freeHistoryBytes: count, sessions: count }
 const nodeLoad: Field<NodeLoad> = nested('NodeLoad', nodeLoadFields)
 
-export const heldFields: Fields<Held> = {
+const heldFields: Fields<Held> = {
   rows: position,
   lastSeq: seq,
   tail: list(pair(integer(0, limits.maxContextTokens - 1), integer(1)), limits.heldTailRuns)
@@ -101,7 +101,7 @@ function checkHeld({ rows, lastSeq, tail }: Held): void {
 const detailType = 'map up to 32 of text up to 64 to text up to 256, number or bool'
 
 /** Keys are names of letters and digits, so that none has a meaning in JavaScript's objects that a copy could trigger. */
-export const errorDetail: Field<ErrorDetail> = {
+const errorDetail: Field<ErrorDetail> = {
   type: detailType,
   optional: false,
   parse: (value, name) => {
@@ -120,7 +120,7 @@ export const errorDetail: Field<ErrorDetail> = {
 }
 
 /** A code that this version does not know counts as `Internal`. */
-export const errorCode: Field<WireErrorCode> = {
+const errorCode: Field<WireErrorCode> = {
   type: 'error code',
   optional: false,
   parse: (value, name) => {
