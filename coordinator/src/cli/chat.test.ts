@@ -50,16 +50,16 @@ describe('skein chat', () => {
   })
 
   it('fails at the first failure of a pipe', async () => {
-    const cli = new CliHarness({ failure: new SkeinError('ERR_SKEIN_UNCOVERED', 'nobody serves 3:6') })
+    const cli = new CliHarness({ failure: new SkeinError('ERR_SKEIN_NO_COVERAGE', 'nobody serves 3:6') })
     cli.stdin.end('Hello\nBye\n')
     assert.equal(await cli.run('chat', '--json'), 1)
     assert.equal(cli.swarm.calls.prompts.length, 1)
-    assert.deepEqual(JSON.parse(cli.stdout.text), { error: { code: 'ERR_SKEIN_UNCOVERED', message: 'nobody serves 3:6' } })
+    assert.deepEqual(JSON.parse(cli.stdout.text), { error: { code: 'ERR_SKEIN_NO_COVERAGE', message: 'nobody serves 3:6' } })
     assert.equal(cli.swarm.calls.closedClients, 1)
   })
 
   it('goes on after a failure on a terminal', async () => {
-    const cli = new CliHarness({ failure: new SkeinError('ERR_SKEIN_UNCOVERED', 'nobody serves 3:6') }, { terminal: true, env: plain })
+    const cli = new CliHarness({ failure: new SkeinError('ERR_SKEIN_NO_COVERAGE', 'nobody serves 3:6') }, { terminal: true, env: plain })
     const [exit] = await atPrompt(cli)
     cli.stdin.write('Hello\r')
     await cli.stderr.until('skein: nobody serves 3:6')

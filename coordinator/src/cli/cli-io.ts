@@ -19,7 +19,7 @@ export interface CliComponents {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly connect: (options: ConnectOptions) => Promise<SwarmClient>
   /** Small files of the user's own: `folder`, or the default data folder. */
-  readonly storage: (folder: string | undefined) => Storage
+  readonly storage: (folder: string | undefined) => Promise<Storage>
   /** Calls the listener at each interrupt (Ctrl-C, SIGTERM); returns the function that ends that. */
   readonly onInterrupt: (listener: () => void) => () => void
   /** Ends the process at once: for a second interrupt, when the first has not ended it. */

@@ -75,7 +75,7 @@ export class CommandContext {
 
   async privacyNotice(flags: SwarmFlags & OutputFlags): Promise<void> {
     if (flags.json) return
-    await showPrivacyNotice(this.components.storage(flags.dataDir), (text) => this.say(this.style('yellow', printable(text))))
+    await showPrivacyNotice(await this.components.storage(flags.dataDir), (text) => this.say(this.style('yellow', printable(text))))
   }
 }
 

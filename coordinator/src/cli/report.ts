@@ -76,7 +76,9 @@ export function eventLine(event: GenerationEvent): string | undefined {
     case 'prefill-progress':
       return undefined
     case 'recovery-started':
-      return `lost ${formatChain(event.lost)} (${printable(event.message)}); looking for a replacement`
+      return event.lost.length === 0
+        ? `a link broke (${printable(event.message)}); making it anew`
+        : `lost ${formatChain(event.lost)} (${printable(event.message)}); looking for a replacement`
     case 'recovery-finished':
       return `goes on over ${formatChain(event.chain)} after ${formatMs(event.tookMs)}`
     case 'waiting-for-coverage':

@@ -217,19 +217,19 @@ describe('skein run', () => {
   })
 
   it('fails with the line and the code of what the SDK throws', async () => {
-    const failure = new SkeinError('ERR_SKEIN_CHECKPOINT', 'm has no config.json', { cause: new Error('no such file') })
+    const failure = new SkeinError('ERR_SKEIN_CHECKPOINT_MISSING_FILE', 'm has no config.json', { cause: new Error('no such file') })
     const cli = new CliHarness({ connectFailure: failure })
     assert.equal(await cli.run('run', 'Hello', '--json'), 1)
     assert.equal(cli.stderr.text, 'skein: m has no config.json: no such file\n')
     assert.deepEqual(JSON.parse(cli.stdout.text), {
-      error: { code: 'ERR_SKEIN_CHECKPOINT', message: 'm has no config.json: no such file' }
+      error: { code: 'ERR_SKEIN_CHECKPOINT_MISSING_FILE', message: 'm has no config.json: no such file' }
     })
     const usage = new CliHarness({ connectFailure: new InvalidArgumentError('no such option') })
     assert.equal(await usage.run('run', 'Hello'), 2)
   })
 
   it('fails after the text that came, on a line of its own', async () => {
-    const cli = new CliHarness({ pieces: ['half'], failure: new SkeinError('ERR_SKEIN_UNCOVERED', 'nobody serves 3:6') })
+    const cli = new CliHarness({ pieces: ['half'], failure: new SkeinError('ERR_SKEIN_NO_COVERAGE', 'nobody serves 3:6') })
     assert.equal(await cli.run('run', 'Hello'), 1)
     assert.equal(cli.stdout.text, 'half\n')
     assert.match(cli.stderr.text, /skein: nobody serves 3:6\n$/)
@@ -312,6 +312,7 @@ describe('skein run', () => {
     const events = [
       { type: 'prefill-progress', doneTokens: 3, totalTokens: 7, atMs: 1 },
       { type: 'recovery-started', reason: 'channel-closed', lost: fakeChain.slice(1), message: 'the channel\u001B[2J broke', atMs: 1 },
+      { type: 'recovery-started', reason: 'no-progress', lost: [], message: 'nothing came', atMs: 1 },
       { type: 'waiting-for-coverage', uncoveredBlocks: [{ start: 3, end: 8 }], atMs: 2 },
       { type: 'recovery-finished', chain: fakeChain, tookMs: 12, atMs: 3 }
     ] as const
@@ -320,6 +321,7 @@ describe('skein run', () => {
     assert.ok(terminal.stderr.text.includes('\r\u001B[Kdialling the first contact\r\u001B[K'))
     assert.match(terminal.stderr.text, /reading the prompt: 3 of 7 tokens/)
     assert.match(terminal.stderr.text, /lost …BBBBBBBB 3:8 \(the channel \[2J broke\); looking for a replacement\n/)
+    assert.match(terminal.stderr.text, /a link broke \(nothing came\); making it anew\n/)
     assert.match(terminal.stderr.text, /nobody serves blocks 3:8; waiting\n/)
     assert.match(terminal.stderr.text, /goes on over …AAAAAAAA 0:3 -> …BBBBBBBB 3:8 after 12 ms\n/)
     const piped = new CliHarness({ events }, { files: ['privacy-notice-shown'] })

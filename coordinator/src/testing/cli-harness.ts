@@ -107,7 +107,7 @@ export class CliHarness {
       stderr: this.stderr,
       env: this.#env,
       connect: this.swarm.connect,
-      storage: (folder) => {
+      storage: async (folder) => {
         this.dataDirs.push(folder)
         return storage
       },

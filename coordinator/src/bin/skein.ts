@@ -1,0 +1,39 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { defaultDataFolder } from '@skein/node'
+import type { Storage } from '@skein/protocol'
+import { runSkein } from '../cli/program.ts'
+import type { ConnectOptions, SwarmClient } from '../client/types.ts'
+
+const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+
+// Loaded when it is needed: the network and the runtime take longer to load than `--help` may take.
+async function connect(options: ConnectOptions): Promise<SwarmClient> {
+  const client = await import('../client/connect.node.ts')
+  return client.connect(options)
+}
+
+async function storage(folder: string | undefined): Promise<Storage> {
+  const { fileStorage } = await import('@skein/protocol/node')
+  return fileStorage(folder ?? defaultDataFolder())
+}
+
+process.exitCode = await runSkein(process.argv.slice(2), {
+  version: manifest.version,
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  connect,
+  storage,
+  onInterrupt: (listener) => {
+    const signals = ['SIGINT', 'SIGTERM'] as const
+    for (const signal of signals) process.on(signal, listener)
+    return () => {
+      for (const signal of signals) process.off(signal, listener)
+    }
+  },
+  exit: (code) => process.exit(code)
+})
+// Standard input that nobody has read to its end would keep the process alive.
+process.stdin.unref?.()
