@@ -1,6 +1,6 @@
 import type { BlockRange } from '@skein/protocol'
-import type { ChainStage, ChosenLogprob, FinishReason, GenerationEvent, GenerationResult } from '../client/types.ts'
-import { formatMs, printable, shortPeerId } from './terminal.ts'
+import type { ChainStage, ChosenLogprob, FinishReason, GenerationEvent, GenerationResult, RecoveryReason } from '../client/types.ts'
+import { formatMs, shortPeerId } from './terminal.ts'
 
 /** What `skein run --json` prints: names that other programs rely on. */
 export interface GenerationReport {
@@ -69,6 +69,14 @@ export function logprobLines(logprobs: readonly ChosenLogprob[]): string[] {
   })
 }
 
+const reasons: Readonly<Record<RecoveryReason, string>> = {
+  'channel-closed': 'connection closed',
+  'no-progress': 'no progress',
+  'probe-failed': 'no answer',
+  refused: 'refused',
+  drain: 'going offline'
+}
+
 /** What a person wants to know of what happens to a generation; undefined for what a progress line shows, or nothing does. */
 export function eventLine(event: GenerationEvent): string | undefined {
   switch (event.type) {
@@ -77,8 +85,8 @@ export function eventLine(event: GenerationEvent): string | undefined {
       return undefined
     case 'recovery-started':
       return event.lost.length === 0
-        ? `a link broke (${printable(event.message)}); making it anew`
-        : `lost ${formatChain(event.lost)} (${printable(event.message)}); looking for a replacement`
+        ? `a link between nodes broke (${reasons[event.reason]}); making it anew`
+        : `lost ${formatChain(event.lost)} (${reasons[event.reason]}); looking for a replacement`
     case 'recovery-finished':
       return `goes on over ${formatChain(event.chain)} after ${formatMs(event.tookMs)}`
     case 'waiting-for-coverage':

@@ -311,7 +311,7 @@ describe('skein run', () => {
   it('shows progress and recoveries on a terminal, and nothing of them elsewhere', async () => {
     const events = [
       { type: 'prefill-progress', doneTokens: 3, totalTokens: 7, atMs: 1 },
-      { type: 'recovery-started', reason: 'channel-closed', lost: fakeChain.slice(1), message: 'the channel\u001B[2J broke', atMs: 1 },
+      { type: 'recovery-started', reason: 'channel-closed', lost: fakeChain.slice(1), message: 'the channel broke', atMs: 1 },
       { type: 'recovery-started', reason: 'no-progress', lost: [], message: 'nothing came', atMs: 1 },
       { type: 'waiting-for-coverage', uncoveredBlocks: [{ start: 3, end: 8 }], atMs: 2 },
       { type: 'recovery-finished', chain: fakeChain, tookMs: 12, atMs: 3 }
@@ -320,8 +320,8 @@ describe('skein run', () => {
     await terminal.run('run', 'Hello')
     assert.ok(terminal.stderr.text.includes('\r\u001B[Kdialling the first contact\r\u001B[K'))
     assert.match(terminal.stderr.text, /reading the prompt: 3 of 7 tokens/)
-    assert.match(terminal.stderr.text, /lost …BBBBBBBB 3:8 \(the channel \[2J broke\); looking for a replacement\n/)
-    assert.match(terminal.stderr.text, /a link broke \(nothing came\); making it anew\n/)
+    assert.match(terminal.stderr.text, /lost …BBBBBBBB 3:8 \(connection closed\); looking for a replacement\n/)
+    assert.match(terminal.stderr.text, /a link between nodes broke \(no progress\); making it anew\n/)
     assert.match(terminal.stderr.text, /nobody serves blocks 3:8; waiting\n/)
     assert.match(terminal.stderr.text, /goes on over …AAAAAAAA 0:3 -> …BBBBBBBB 3:8 after 12 ms\n/)
     const piped = new CliHarness({ events }, { files: ['privacy-notice-shown'] })
