@@ -406,20 +406,30 @@ export class ChainMachine {
         // It can serve as well as before once it has its rows again, so it may be chosen again.
         if (side === 'successor') this.#lose([record], `${record.peer} has no history left to rebuild its successor`, { again: true })
         return
-      case WireErrorCode.NotFinite: {
-        const culprit = side === 'predecessor' ? this.#roster.stage(link.from) : undefined
-        if (culprit !== undefined) this.#lose([culprit], `${culprit.peer} sent activations that are not finite`)
-        else if (side === 'predecessor') this.#fail(WireErrorCode.NotFinite, 'the embeddings are not finite', { peer: record.peer })
+      case WireErrorCode.NotFinite:
+        if (side === 'predecessor') this.#onNotFinite(record, link)
         return
-      }
       default:
         this.#onTrouble(link, problem)
     }
   }
 
+  /** What a stage was given is not finite: whoever made it is replaced. */
+  #onNotFinite(record: StageRecord, link: Link): void {
+    const culprit = this.#roster.stages.find((candidate) => candidate.span.end === link.boundary)
+    if (culprit === undefined) return this.#fail(WireErrorCode.NotFinite, 'the embeddings are not finite', { peer: record.peer })
+    if (link.from === 0) {
+      // The bad rows are in the relay's log: it is filled anew.
+      this.#relays.delete(link.boundary)
+      this.#roster.renew(link)
+    }
+    this.#lose([culprit], `${culprit.peer} sent activations that are not finite`)
+  }
+
   /** Something is wrong with a link. That alone proves nothing: it asks for a look, and often enough for a new link. */
   #onTrouble(link: Link, problem: Problem): void {
-    if (!this.#roster.links.includes(link)) return
+    // What is not finite is no fault of the link, and the stage that refused it says so on its own.
+    if (!this.#roster.links.includes(link) || problem.code === WireErrorCode.NotFinite) return
     if (problem.code === WireErrorCode.StaleTerm) return this.#checkSoon()
     const count = (this.#complaints.get(link.term) ?? 0) + 1
     this.#complaints.set(link.term, count)

@@ -44,6 +44,8 @@ export class ModelledSpan {
   readonly #cache: Word[][]
   /** Planted bug: what lies beyond the position is kept. */
   keepStale = false
+  /** Fault: the next output is not finite. */
+  poisoned = false
 
   constructor(private readonly span: BlockRange) {
     this.#cache = Array.from({ length: span.end - span.start }, () => [])
@@ -57,6 +59,10 @@ export class ModelledSpan {
   run(position: number, input: Uint8Array): Uint8Array {
     if (position > this.rows) throw new Error(`row ${position} of ${this.rows}`)
     let words = wordsOf(input)
+    if (words.some(([a, b]) => a === -1 && b === -1)) {
+      this.#cache.forEach((sums) => (sums.length = position))
+      throw new NotFinite()
+    }
     this.#cache.forEach((sums, index) => {
       if (!this.keepStale) sums.length = position
       words = words.map((word): Word => {
@@ -65,6 +71,11 @@ export class ModelledSpan {
         return mix(word, sum, this.span.start + index)
       })
     })
-    return rowsOf(words)
+    const poisoned = this.poisoned
+    this.poisoned = false
+    return poisoned ? new Uint8Array(input.byteLength).fill(255) : rowsOf(words)
   }
 }
+
+/** The input holds the model's NaN. */
+export class NotFinite extends Error {}

@@ -9,7 +9,7 @@ export type Command =
         'decode' | 'prefill' | 'forward' | 'rollback' | 'skip' | 'run' | 'kill' | 'killTwo' | 'freeze' | 'wake' | 'revive' | 'refuse'
       readonly n: number
     }
-  | { readonly kind: 'breakLink' | 'breakControl' | 'stall'; readonly n: number }
+  | { readonly kind: 'breakLink' | 'breakControl' | 'stall' | 'blackhole' | 'hang' | 'poison'; readonly n: number }
 
 const command = (weights: ReadonlyArray<readonly [Command['kind'], number]>): fc.Arbitrary<Command> =>
   fc.oneof(...weights.map(([kind, weight]) => ({ weight, arbitrary: fc.record({ kind: fc.constant(kind), n: fc.nat(99) }) })))
@@ -29,7 +29,10 @@ export const anyCommand = command([
   ['refuse', 1],
   ['breakLink', 3],
   ['breakControl', 1],
-  ['stall', 2]
+  ['stall', 2],
+  ['blackhole', 1],
+  ['hang', 1],
+  ['poison', 1]
 ])
 
 export function perform(world: World, { kind, n }: Command): void {
@@ -83,6 +86,12 @@ export function perform(world: World, { kind, n }: Command): void {
       return world.breakSome('control')
     case 'stall':
       return world.stall(20 * n)
+    case 'blackhole':
+      return world.stall(1_000_000)
+    case 'hang':
+      return world.hang(world.member(n))
+    case 'poison':
+      return world.poison(n)
   }
 }
 
