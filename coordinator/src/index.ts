@@ -40,3 +40,6 @@ export type { ChainEffect, ChainEvent, ChosenStage } from './session/chain-event
 export { SwarmClient } from './client/connect.node.ts'
 export { NoCoverageError } from './client/swarm-client.ts'
 export { SessionClosedError, SessionError } from './session/errors.ts'
+export { ChainSession } from './session/chain-session.ts'
+export type { ChainSessionComponents, ChainSessionInit } from './session/chain-session.ts'
+export type { SessionEvent, SessionStage, StepOutput, TokenSession } from './session/token-session.ts'

@@ -7,3 +7,4 @@
 export { EventQueue } from './kernel/event-queue.ts'
 export type { Event } from './kernel/event-queue.ts'
 export { VirtualClock } from './kernel/virtual-clock.ts'
+export { checksumBytes, checksumEmbedding, ChecksumRuntime } from './compute/checksum-runtime.ts'

@@ -2,8 +2,10 @@ import {
   AnnouncementStore,
   type BlockRange,
   type Clock,
+  decodeRows,
   DialError,
   DirectoryService,
+  encodeRows,
   formatBlockRange,
   InvalidArgumentError,
   type Logger,
@@ -26,7 +28,7 @@ import {
 import { SwarmMap } from '../directory/swarm-map.ts'
 import type { Ends } from '../ends/ends.ts'
 import { createEnds } from '../ends/ends.node.ts'
-import { ConnectedClient, NoCoverageError } from './swarm-client.ts'
+import { type ClientEnds, ConnectedClient, NoCoverageError } from './swarm-client.ts'
 import { connectDefaults, type ConnectOptions, type ConnectProgress, type SwarmClient as Client } from './types.ts'
 
 /** Between two looks at the swarm while blocks are uncovered. */
@@ -105,7 +107,7 @@ async function open(options: Resolved, cleanup: Cleanup): Promise<Client> {
   }
   onProgress({ phase: 'ready', message: 'the swarm is whole' })
   return new ConnectedClient(
-    { clock, random, logger, network, swarm, ends, ...ends.text, onClose },
+    { clock, random, logger, network, swarm, ends: encodedEnds(ends, options.encoding), ...ends.text, onClose },
     {
       model,
       blocks: config.blocks,
@@ -130,6 +132,15 @@ async function openEnds(options: Resolved): Promise<Ends> {
     ...(signal === undefined ? {} : { signal }),
     onProgress: ({ phase, fraction }) => onProgress({ phase: 'ends', fraction, message: `${verb[phase]} ${model}` })
   })
+}
+
+/** The ends with rows as they travel. */
+function encodedEnds(ends: Ends, encoding: Resolved['encoding']): ClientEnds {
+  return {
+    embed: async (tokens) => encodeRows(encoding, await ends.embed(tokens)),
+    logits: (body, rows) => ends.logits(decodeRows(encoding, body), rows),
+    stop: () => ends.stop()
+  }
 }
 
 interface OpenedNetwork {

@@ -23,8 +23,8 @@ export interface GenerationComponents {
   readonly tokenizer: Tokenizer
   /** Draws the answer's tokens. */
   readonly random: Random
-  /** Logits f32 `[rows, vocabSize]` of hidden states f32 `[rows, hiddenSize]`. */
-  readonly logits: (hidden: Float32Array, rows: number) => Promise<Float32Array>
+  /** Logits f32 `[rows, vocabSize]` of the last block's output, `[rows, hiddenSize]` in the session's encoding. */
+  readonly logits: (body: Uint8Array, rows: number) => Promise<Float32Array>
 }
 
 /** What a generation needs of its session, which may be its own or that of a conversation. */
@@ -137,9 +137,9 @@ export class GenerationRun implements Generation {
   async #generate(session: TokenSession): Promise<FinishReason> {
     const { maxTokens, eosTokenIds, topLogprobs } = this.#init
     const { signal } = this.#cancelled
-    let hidden = await this.#prefill(session)
+    let body = await this.#prefill(session)
     for (;;) {
-      const logits = await this.#components.logits(hidden, 1)
+      const logits = await this.#components.logits(body, 1)
       if (signal.aborted) return 'cancelled'
       const sample = this.#sampler.sample(logits, { inPlace: true, ...(topLogprobs === undefined ? {} : { topLogprobs }) })
       this.#sampler.accept(sample.token)
@@ -148,17 +148,17 @@ export class GenerationRun implements Generation {
       if (this.#answer.push(sample) || eosTokenIds.includes(sample.token)) return 'stop'
       if (this.#answer.tokens.length >= maxTokens) return 'length'
       const output = await session.step([sample.token], session.rows, 'last', { signal })
-      hidden = output.hidden
+      body = output.body
     }
   }
 
-  /** Sends the prompt in chunks, all at once, so that every stage has one at a time; the last row's hidden state comes back. */
-  async #prefill(session: TokenSession): Promise<Float32Array> {
+  /** Sends the prompt in chunks, all at once, so that every stage has one at a time; the last row's output comes back. */
+  async #prefill(session: TokenSession): Promise<Uint8Array> {
     const { promptTokens, cachedTokens, prefillChunkTokens } = this.#init
     const { signal } = this.#cancelled
     const total = promptTokens.length - cachedTokens
     if (total < 1) throw new InvalidArgumentError('the prompt has no tokens')
-    const chunks: Promise<Float32Array>[] = []
+    const chunks: Promise<Uint8Array>[] = []
     let done = 0
     for (let position = cachedTokens; position < promptTokens.length; position += prefillChunkTokens) {
       const tokens = promptTokens.slice(position, position + prefillChunkTokens)
@@ -166,13 +166,13 @@ export class GenerationRun implements Generation {
       const chunk = session.step(tokens, position, last ? 'last' : 'none', { signal }).then((output) => {
         done += tokens.length
         this.#emit({ type: 'prefill-progress', doneTokens: done, totalTokens: total, atMs: this.#sinceStartMs() })
-        return output.hidden
+        return output.body
       })
       // The last chunk's promise is awaited; an earlier failure shows there too, since the session fails as a whole.
       chunk.catch(() => {})
       chunks.push(chunk)
     }
-    return (await Promise.all(chunks)).at(-1) as Float32Array
+    return (await Promise.all(chunks)).at(-1) as Uint8Array
   }
 
   #sinceStartMs(): number {

@@ -17,7 +17,7 @@ import {
 import type { SwarmMap } from '../directory/swarm-map.ts'
 import { ChainSession, type StageChoice } from '../session/chain-session.ts'
 import { SessionClosedError, SessionError } from '../session/errors.ts'
-import type { SessionEvent, TokenSession } from '../session/token-session.ts'
+import type { SessionEvent, StepOutput, TokenSession } from '../session/token-session.ts'
 import type { ChatMessage } from '../text/chat-message.ts'
 import type { ChatTemplate } from '../text/chat-template.ts'
 import type { GenerationDefaults } from '../text/generation-defaults.ts'
@@ -59,10 +59,12 @@ export class NoCoverageError extends SkeinError<'ERR_SKEIN_NO_COVERAGE'> {
   }
 }
 
-/** The two ends of the model, computed off the event loop. */
+/** The two ends of the model, computed off the event loop. Rows are in the encoding that the client's sessions have. */
 export interface ClientEnds {
-  embed(tokens: readonly number[]): Promise<Float32Array>
-  logits(hidden: Float32Array, rows: number): Promise<Float32Array>
+  /** `[tokens, hiddenSize]` */
+  embed(tokens: readonly number[]): Promise<Uint8Array>
+  /** Logits f32 `[rows, vocabSize]` of the last block's output, `[rows, hiddenSize]`. */
+  logits(body: Uint8Array, rows: number): Promise<Float32Array>
   stop(): Promise<void>
 }
 
@@ -154,7 +156,7 @@ export class ConnectedClient implements SwarmClient {
   }
 
   async forward(tokens: readonly number[], options: ForwardOptions = {}): Promise<ForwardResult> {
-    const { vocabSize, contextTokens, hiddenSize, prefillChunkTokens } = this.#init
+    const { vocabSize, contextTokens, prefillChunkTokens } = this.#init
     this.#requireOpen()
     const wrong = tokens.find((token) => !(Number.isSafeInteger(token) && token >= 0 && token < vocabSize))
     if (wrong !== undefined) throw new InvalidArgumentError(`${wrong} is no token of this model: its ids are 0 to ${vocabSize - 1}`)
@@ -164,7 +166,7 @@ export class ConnectedClient implements SwarmClient {
     const session = await this.#openSession(tokens.length, options.signal, () => {})
     try {
       const want = options.rows === 'last' ? 'none' : 'all'
-      const steps: Promise<{ hidden: Float32Array; rows: number }>[] = []
+      const steps: Promise<StepOutput>[] = []
       for (let position = 0; position < tokens.length; position += prefillChunkTokens) {
         const chunk = tokens.slice(position, position + prefillChunkTokens)
         const last = position + chunk.length === tokens.length
@@ -178,7 +180,7 @@ export class ConnectedClient implements SwarmClient {
       let done = 0
       for (const output of outputs) {
         if (output.rows === 0) continue
-        logits.set(await this.#components.ends.logits(output.hidden.subarray(0, output.rows * hiddenSize), output.rows), done * vocabSize)
+        logits.set(await this.#components.ends.logits(output.body, output.rows), done * vocabSize)
         done += output.rows
       }
       return { logits, rows, vocabSize }
@@ -250,7 +252,7 @@ export class ConnectedClient implements SwarmClient {
         logger,
         tokenizer,
         random: sampling.seed === undefined ? random : seededRandom(sampling.seed),
-        logits: (hidden, rows) => ends.logits(hidden, rows)
+        logits: (body, rows) => ends.logits(body, rows)
       },
       {
         promptTokens,

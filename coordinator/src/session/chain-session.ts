@@ -8,11 +8,9 @@ import {
   type Clock,
   copyParts,
   decodeControlResponse,
-  decodeRows,
   describeError,
   drain,
   encodeControl,
-  encodeRows,
   limits,
   LinkChannels,
   type Logger,
@@ -22,7 +20,6 @@ import {
   protocols,
   raceAbort,
   rowBytes,
-  type TensorEncoding,
   throwIfAborted,
   type Want
 } from '@skein/protocol'
@@ -53,8 +50,8 @@ export interface ChainSessionComponents {
   readonly clock: Clock
   readonly logger: Logger
   readonly network: Network
-  /** Embeddings of tokens, f32 `[tokens, hiddenSize]`. */
-  readonly embed: (tokens: readonly number[]) => Promise<Float32Array>
+  /** Embeddings of tokens, `[tokens, hiddenSize]` in the session's encoding. */
+  readonly embed: (tokens: readonly number[]) => Promise<Uint8Array>
   /** Chooses nodes for a span from the present map of the swarm. Called again when they refuse or are lost. */
   readonly chooseStages: (span: BlockRange, exclude: readonly PeerId[]) => Promise<StageChoice>
   /** A peer has failed in this session: routing should think worse of it for a while. */
@@ -355,7 +352,7 @@ export class ChainSession implements TokenSession {
     const tokens = source?.kind === 'tokens' ? this.#tokens.slice(source.position, source.position + source.rows) : undefined
     const write = (before ?? Promise.resolve()).then(async () => {
       try {
-        const body = tokens === undefined ? source?.kind === 'bytes' && copyParts(source.parts) : await this.#embed(tokens)
+        const body = tokens === undefined ? source?.kind === 'bytes' && copyParts(source.parts) : await this.#components.embed(tokens)
         this.#links.send(effect.channel, effect.message, body === false ? undefined : body)
       } catch (error) {
         this.#fail(error instanceof Error ? error : new Error(String(error)))
@@ -365,19 +362,11 @@ export class ChainSession implements TokenSession {
     this.#writes.set(effect.channel, write)
   }
 
-  async #embed(tokens: readonly number[]): Promise<Uint8Array> {
-    return encodeRows(this.#encoding, await this.#components.embed(tokens))
-  }
-
-  get #encoding(): TensorEncoding {
-    return this.#init.encoding
-  }
-
   #finishStep(effect: ResultEffect): void {
     const step = this.#underWay.get(effect.seq)
     this.#underWay.delete(effect.seq)
     if (effect.renounced) step?.reject(new SessionClosedError())
-    else step?.resolve({ rows: effect.rows, hidden: decodeRows(this.#encoding, effect.body), computeUs: effect.computeUs })
+    else step?.resolve({ rows: effect.rows, body: effect.body, computeUs: effect.computeUs })
     this.#submitSoon()
   }
 

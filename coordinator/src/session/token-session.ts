@@ -10,8 +10,8 @@ export interface SessionStage {
 /** What came of a step. */
 export interface StepOutput {
   readonly rows: number
-  /** f32 `[rows, hiddenSize]`: the output of the last block. */
-  readonly hidden: Float32Array
+  /** `[rows, hiddenSize]` in the session's encoding: the output of the last block. */
+  readonly body: Uint8Array
   /** Microseconds of compute, summed over the stages. */
   readonly computeUs: number
 }

@@ -6,6 +6,7 @@
  */
 export { memoryAddress, memoryInternet } from '../memory/memory-network.ts'
 export type { CutMode, MemoryInternet, MemoryInternetInit } from '../memory/memory-network.ts'
+export { memoryStorage } from '../memory/memory-storage.ts'
 export { seededRandom } from '../ports/seeded-random.ts'
 export { clockCompliance } from './clock-compliance.ts'
 export type { ClockComplianceSetup } from './clock-compliance.ts'
