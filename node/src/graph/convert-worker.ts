@@ -1,6 +1,6 @@
-/** The worker thread of conversions. Its input is a {@link ConvertJob}; see `util/spawn-worker.ts` for its messages. */
+/** The worker thread of conversions. Its input is a {@link ConvertJob}; see `util/worker-task.ts` for its messages. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { toThrownMessage, type WorkerReply } from '../util/spawn-worker.ts'
+import { toThrownMessage, type WorkerReply } from '../util/worker-task.ts'
 import { runConvertJob, type ConvertJob, type ConvertProgress } from './convert-job.ts'
 
 const port = parentPort

@@ -28,7 +28,7 @@ const tokenId = z
   .int()
   .min(0)
   .max(2 ** 31)
-const positive = z.number().positive().finite()
+const positive = z.number().positive()
 const factors = z.array(positive).max(4096)
 
 const ropeSchema = z.object({

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { Worker } from 'node:worker_threads'
-import { AbortError, SkeinError, type ErrorDetail } from '@skein/protocol'
+import { AbortError, isSkeinError, type ErrorDetail } from '@skein/protocol'
 
 /** An error in a form that crosses a thread with its code. */
 export interface ThrownMessage {
@@ -27,7 +27,7 @@ export interface WorkerTaskOptions<Progress> {
 }
 
 export function toThrownMessage(error: unknown): ThrownMessage {
-  if (error instanceof SkeinError) return { name: error.name, code: error.code, message: error.message, detail: error.detail }
+  if (isSkeinError(error)) return { name: error.name, code: error.code, message: error.message, detail: error.detail }
   if (error instanceof Error) return { name: error.name, code: undefined, message: error.stack ?? error.message, detail: {} }
   return { name: 'Error', code: undefined, message: String(error), detail: {} }
 }
