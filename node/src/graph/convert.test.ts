@@ -40,7 +40,7 @@ describe('prepareSpan', () => {
   /** Every temporary file or folder below the cache. */
   async function leftovers(): Promise<string[]> {
     const names = await readdir(cacheDir, { recursive: true })
-    return names.filter((name) => path.basename(name).includes('tmp'))
+    return names.filter((name) => name.includes('tmp-'))
   }
 
   it('converts once, and uses what is there from then on', async () => {
@@ -154,6 +154,29 @@ describe('prepareSpan', () => {
     const names = await readdir(parent)
     assert.ok(names.includes(path.basename(living)))
     assert.ok(!names.includes(path.basename(dead)))
+  })
+
+  it('is none the worse for a process that was killed in the middle', async () => {
+    const script = path.join(root, 'killed.mjs')
+    await writeFile(
+      script,
+      `import { prepareSpan } from ${JSON.stringify(new URL('./convert.js', import.meta.url).href)}
+       const [checkpoint, cacheDir] = process.argv.slice(2)
+       let told = 0
+       const onProgress = ({ kind }) => kind === 'convert' && ++told === 15 && process.kill(process.pid, 'SIGKILL')
+       await prepareSpan({ checkpoint, cacheDir, span: { start: 0, end: 3 }, inThisThread: true, onProgress })`
+    )
+    const child = fork(script, [model, cacheDir], { execArgv: [] })
+    assert.deepEqual(await once(child, 'exit'), [null, 'SIGKILL'])
+    assert.equal((await leftovers()).filter((name) => name.endsWith('weights.bin')).length, 1)
+    // The first block was whole, the second one half-written.
+    const { groups } = await prepare({ checkpoint: model })
+    assert.deepEqual(await leftovers(), [])
+    const untouched = await prepare({ cacheDir: await mkdtemp(path.join(root, 'cache-')), checkpoint: model })
+    for (const [index, { folder }] of groups.entries()) {
+      const expected = await readFile(path.join(untouched.groups[index]?.folder ?? '', 'weights.bin'))
+      assert.deepEqual(await readFile(path.join(folder, 'weights.bin')), expected)
+    }
   })
 
   it('says once that the disk is full, and leaves nothing', async () => {
