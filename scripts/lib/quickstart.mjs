@@ -163,7 +163,7 @@ async function keep(swarm, killed, say) {
   say('\nTo lose a node: kill one of')
   for (const { blocks, pid } of nodes) say(`  ${pid}  (blocks ${blocks})`)
   say('\nTo stop the swarm:\n')
-  say(`  kill ${nodes.map(({ pid }) => pid).join(' ')}; rm -r ${swarm.dir}`)
+  say(`  kill ${nodes.map(({ pid }) => pid).join(' ')}; sleep 3; rm -r ${swarm.dir}`)
 }
 
 /** Resolves when the text is out, even into a slow pipe. */
