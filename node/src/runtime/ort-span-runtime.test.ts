@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import type { PreparedSpan } from '../graph/span-graph.ts'
 import { OrtSpanRuntime } from './ort-span-runtime.ts'
 import type { TurnEntry, TurnOutput } from './span-runtime.ts'
-import { randomFloats, temporaryFolder, tinyConfig, writeRandomSpan } from './testing/random-span.ts'
+import { randomFloats, temporaryFolder, tinyConfig, writeRandomSpan } from '../testing/random-span.ts'
 
 const { hiddenSize } = tinyConfig
 const span = { start: 0, end: 4 }

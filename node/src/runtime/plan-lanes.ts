@@ -35,8 +35,8 @@ export interface PlanLanesOptions {
 }
 
 export const planLanesDefaults: Omit<PlanLanesOptions, 'lanes'> = {
-  // Products reach most of their speed at 128 rows; at 512 rows scratch memory is still small (16 MB at ffn 8192).
-  maxRunRows: 512,
+  // Products reach nearly all of their speed at 128 rows; scratch memory goes with the rows (90 MB at 512 rows and ffn 8192).
+  maxRunRows: 256,
   maxWindowSlots: 8,
   // Reading as many rows costs about as much as reading one block's weights once more, which another run would.
   maxIdleRows: 8192

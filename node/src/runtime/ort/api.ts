@@ -61,7 +61,8 @@ const statusCalls = {
   SetGlobalIntraOpNumThreads: [147, 'ptr', 'int'],
   SetGlobalInterOpNumThreads: [148, 'ptr', 'int'],
   SetGlobalSpinControl: [149, 'ptr', 'int'],
-  SetGlobalDenormalAsZero: [155, 'ptr']
+  CreateAndRegisterAllocator: [144, 'ptr', 'ptr', 'ptr'],
+  CreateArenaCfg: [156, 'size', 'int', 'int', 'int', 'ptr']
 } as const satisfies Record<string, readonly [number, ...ArgumentType[]]>
 
 const releaseCalls = {
@@ -72,7 +73,8 @@ const releaseCalls = {
   ReleaseValue: 96,
   ReleaseRunOptions: 97,
   ReleaseSessionOptions: 100,
-  ReleaseThreadingOptions: 122
+  ReleaseThreadingOptions: 122,
+  ReleaseArenaCfg: 157
 } as const
 
 interface ArgumentOf {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { seededRandom } from '@skein/protocol'
 import { GraphBuilder } from '../../graph/graph-builder.ts'
 import { gemm, groupQueryAttention, matMulNBits, reshape } from '../../graph/operators.ts'
-import { randomFloats, temporaryFolder } from '../testing/random-span.ts'
+import { randomFloats, temporaryFolder } from '../../testing/random-span.ts'
 import { OrtError } from './api.ts'
 import { OrtEnvironment } from './environment.ts'
 import { heapMemory } from './memory.ts'
@@ -283,6 +283,33 @@ describe('ONNX Runtime conformance', function () {
       assert.deepEqual([...floats(output)], [first, 4, 2, 5, 3, 6])
     }
     session.release()
+  })
+
+  it('opens a graph that was saved with its prepacked weights, and computes the same bits', () => {
+    const graph = new GraphBuilder('to be packed')
+    const x = graph.input('x', 'f32', ['R', 64])
+    graph.output('y', 'f32', ['R', 128])
+    gemm(graph, 'product', x, graph.external('w', 'f32', [128, 64], 'weights.bin').value, undefined, 'y')
+    const optimizedModelFile = join(folder.path, 'packed.onnx')
+    const config = {
+      'session.save_external_prepacked_constant_initializers': '1',
+      'session.optimized_model_external_initializers_file_name': 'packed.bin',
+      'session.optimized_model_external_initializers_min_size_in_bytes': '1024'
+    }
+    const weights = Uint8Array.from(new Uint8Array(randomFloats(random, 128 * 64, 1).buffer))
+    const plain = open('to-pack', graph, weights, { optimizedModelFile, config })
+    const packed = new OrtSession(environment, folder.path, 'packed.onnx')
+    const input = tensor(memoryOf(randomFloats(random, 5 * 64, 1)), 'f32', [5, 64])
+    const [first, second] = [plain, packed].map((session) => {
+      const out = heapMemory(4 * 5 * 128)
+      const binding = session.bind(['x'], ['y'])
+      binding.inputs[0] = input
+      binding.outputs[0] = tensor(out, 'f32', [5, 128])
+      binding.run()
+      session.release()
+      return floats(out)
+    })
+    assert.deepEqual(second, first)
   })
 
   it('says in its own words why a model cannot be loaded', () => {

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from '@skein/protocol'
-import { ortApi, outPointer } from './api.ts'
+import { OrtError, ortApi, outPointer } from './api.ts'
 import type { Handle } from './api.ts'
 
 export interface OrtEnvironmentOptions {
@@ -9,9 +9,11 @@ export interface OrtEnvironmentOptions {
   readonly spinning?: boolean
 }
 
-const LOG_ERROR = 3
+// What goes wrong is thrown with its message; ONNX Runtime need not print it as well.
+const LOG_FATAL = 4
 const ARENA_ALLOCATOR = 1
 const MEMORY_DEFAULT = 0
+const EXTEND_AS_REQUESTED = 1
 
 /**
  * ONNX Runtime's environment with one pool of threads for all sessions. ONNX Runtime keeps one environment per process,
@@ -33,11 +35,29 @@ export class OrtEnvironment {
       api.SetGlobalIntraOpNumThreads(threading, options.threads)
       api.SetGlobalInterOpNumThreads(threading, 1)
       api.SetGlobalSpinControl(threading, options.spinning === true ? 1 : 0)
-      this.handle = outPointer((place) => api.CreateEnvWithGlobalThreadPools(LOG_ERROR, 'skein', threading, place))
+      this.handle = outPointer((place) => api.CreateEnvWithGlobalThreadPools(LOG_FATAL, 'skein', threading, place))
     } finally {
       api.ReleaseThreadingOptions(threading)
     }
     this.memoryInfo = outPointer((place) => api.CreateCpuMemoryInfo(ARENA_ALLOCATOR, MEMORY_DEFAULT, place))
+    this.#shareArena()
+  }
+
+  /**
+   * One arena for the scratch memory of all sessions. They run one after another, and a session per group with an arena each
+   * would hold the scratch memory of its largest run for ever.
+   */
+  #shareArena(): void {
+    const api = ortApi()
+    const arena = outPointer((place) => api.CreateArenaCfg(0, EXTEND_AS_REQUESTED, -1, -1, place))
+    try {
+      api.CreateAndRegisterAllocator(this.handle, this.memoryInfo, arena)
+    } catch (error) {
+      // The environment is one per process: another thread has registered it.
+      if (!(error instanceof OrtError) || !error.message.includes('already registered')) throw error
+    } finally {
+      api.ReleaseArenaCfg(arena)
+    }
   }
 
   /** Every session and tensor must be released before. Idempotent. */

@@ -1,3 +1,4 @@
+import type { BlockRange } from '@skein/protocol'
 import { groupGraphNames } from '../../graph/span-graph.ts'
 import type { BlockShape, PreparedSpan } from '../../graph/span-graph.ts'
 import type { KvSegment, KvStore } from '../kv-store.ts'
@@ -25,7 +26,8 @@ class Window {
 /** No window has so many slots: a factor for keys of windows. */
 const slotLimit = 4096
 
-function bindGroup(session: OrtSession, start: number, end: number, lanes: number): OrtBinding {
+/** Names of a group graph's inputs and outputs in the order of bindings: shared ones, then per lane the caches of its blocks. */
+export function groupNames(blocks: BlockRange, lanes: number): { inputs: string[]; outputs: string[] } {
   const names = groupGraphNames
   const inputs: string[] = [names.hidden, names.positions, names.order]
   const outputs: string[] = [names.output]
@@ -33,12 +35,12 @@ function bindGroup(session: OrtSession, start: number, end: number, lanes: numbe
     inputs.push(names.laneRows(lane), names.laneShape(lane), names.laneSeqlens(lane), names.laneTotal(lane))
   }
   for (let lane = 0; lane < lanes; lane++) {
-    for (let block = start; block < end; block++) {
+    for (let block = blocks.start; block < blocks.end; block++) {
       inputs.push(names.key(block, lane), names.value(block, lane))
       outputs.push(names.presentKey(block, lane), names.presentValue(block, lane))
     }
   }
-  return session.bind(inputs, outputs)
+  return { inputs, outputs }
 }
 
 /** One group of blocks as an ORT session, with the windows of KV slots that it has used. */
@@ -63,7 +65,8 @@ export class GroupSession {
     this.end = group.blocks.end
     this.#lanes = lanes
     this.#session = new OrtSession(environment, group.folder, group.modelFile)
-    this.#binding = bindGroup(this.#session, this.start, this.end, lanes)
+    const { inputs, outputs } = groupNames(group.blocks, lanes)
+    this.#binding = this.#session.bind(inputs, outputs)
     const rowShape = [1, shape.kvHeads, 1, shape.headDim]
     const tensors: OrtTensor[] = []
     for (let i = 0; i < 2 * (this.end - this.start); i++) {

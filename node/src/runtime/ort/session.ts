@@ -3,7 +3,8 @@ import { NameTable, ortApi, outPointer } from './api.ts'
 import type { Handle } from './api.ts'
 import type { OrtEnvironment } from './environment.ts'
 
-const LOG_ERROR = 3
+// What goes wrong is thrown with its message; ONNX Runtime need not print it as well.
+const LOG_FATAL = 4
 
 /**
  * `basic` (constant folding and clean-up) is what spans run at: `extended` fuses a block's last addition with the next
@@ -88,9 +89,14 @@ export class OrtSession {
     const settings = outPointer((place) => api.CreateSessionOptions(place))
     try {
       api.DisablePerSessionThreads(settings)
-      api.SetSessionLogSeverityLevel(settings, LOG_ERROR)
+      api.SetSessionLogSeverityLevel(settings, LOG_FATAL)
       api.SetSessionGraphOptimizationLevel(settings, optimizationLevels[options.optimization ?? 'basic'])
       api.AddSessionConfigEntry(settings, 'session.intra_op.allow_spinning', '0')
+      // Weights stay out of the arena, which never shrinks; scratch memory is shared by all sessions.
+      api.AddSessionConfigEntry(settings, 'session.use_env_allocators', '1')
+      api.AddSessionConfigEntry(settings, 'session.use_device_allocator_for_initializers', '1')
+      // Patterns are kept per combination of shapes, of which turns have no end.
+      api.DisableMemPattern(settings)
       if (options.externalDataFolder !== undefined) {
         api.AddSessionConfigEntry(settings, 'session.model_external_initializers_file_folder_path', options.externalDataFolder)
       }

@@ -8,11 +8,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { seededRandom } from '@skein/protocol'
 import type { Random, WeightDtype } from '@skein/protocol'
-import type { ModelConfig } from '../../checkpoint/model.ts'
-import { blockShape, buildGroupGraph, buildHeadGraph } from '../../graph/group-graph.ts'
-import type { PlannedGraph } from '../../graph/group-graph.ts'
-import { ropeFrequencies, ropeRows } from '../../graph/rope.ts'
-import type { PreparedGraph, PreparedSpan } from '../../graph/span-graph.ts'
+import type { ModelConfig } from '../checkpoint/model.ts'
+import { blockShape, buildGroupGraph, buildHeadGraph } from '../graph/group-graph.ts'
+import type { PlannedGraph } from '../graph/group-graph.ts'
+import { ropeFrequencies, ropeRows } from '../graph/rope.ts'
+import type { PreparedGraph, PreparedSpan } from '../graph/span-graph.ts'
 
 /** A model small enough for tests: four blocks, grouped queries. */
 export const tinyConfig: ModelConfig = {
@@ -43,8 +43,15 @@ export function temporaryFolder(): { readonly path: string; remove(): void } {
 
 /** Values of about `scale / 2` in size, row-major. */
 export function randomFloats(random: Random, count: number, scale: number): Float32Array {
-  return Float32Array.from({ length: count }, () => (random.float() - 0.5) * scale)
+  const values = new Float32Array(count)
+  const drawn = Math.min(count, mostDrawn)
+  for (let i = 0; i < drawn; i++) values[i] = (random.float() - 0.5) * scale
+  // Large tensors repeat themselves: drawing every value would take longer than the benchmark.
+  for (let i = drawn; i < count; i *= 2) values.copyWithin(i, 0, Math.min(i, count - i))
+  return values
 }
+
+const mostDrawn = 1 << 18
 
 /** Each tensor is drawn by its own name, so that a block is the same in whichever group it stands. */
 function fillWeights(graph: PlannedGraph, scale: number): Uint8Array {
@@ -54,7 +61,10 @@ function fillWeights(graph: PlannedGraph, scale: number): Uint8Array {
     const name = weight.tensors.join(' ')
     const random = seededRandom(name)
     if (weight.kind === 'quantized') {
-      bytes.set(random.bytes(weight.data.byteLength), weight.data.offset)
+      const data = Uint8Array.from(randomFloats(random, Math.min(weight.data.byteLength, mostDrawn), 1), (value) => (value + 0.5) * 256)
+      for (let i = 0; i < weight.data.byteLength; i += data.length) {
+        bytes.set(data.subarray(0, weight.data.byteLength - i), weight.data.offset + i)
+      }
       put(weight.scales.offset, new Float32Array(weight.scales.byteLength / 4).fill(scale / 2 ** weight.bits))
     } else {
       const isNorm = name.includes('norm')
