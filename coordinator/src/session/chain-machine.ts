@@ -416,14 +416,16 @@ export class ChainMachine {
 
   /** What a stage was given is not finite: whoever made it is replaced. */
   #onNotFinite(record: StageRecord, link: Link): void {
-    const culprit = this.#roster.stages.find((candidate) => candidate.span.end === link.boundary)
-    if (culprit === undefined) return this.#fail(WireErrorCode.NotFinite, 'the embeddings are not finite', { peer: record.peer })
+    if (link.boundary === 0) return this.#fail(WireErrorCode.NotFinite, 'the embeddings are not finite', { peer: record.peer })
     if (link.from === 0) {
-      // The bad rows are in the relay's log: it is filled anew.
+      // The bad rows are in the relay's log, which is filled anew; who made them may be lost already.
       this.#relays.delete(link.boundary)
       this.#roster.renew(link)
+      this.#dropEnds()
+      this.#beginRecovery([], 'activations at a relay are not finite')
     }
-    this.#lose([culprit], `${culprit.peer} sent activations that are not finite`)
+    const culprit = this.#roster.stages.find((candidate) => candidate.span.end === link.boundary)
+    if (culprit !== undefined) this.#lose([culprit], `${culprit.peer} sent activations that are not finite`)
   }
 
   /** Something is wrong with a link. That alone proves nothing: it asks for a look, and often enough for a new link. */

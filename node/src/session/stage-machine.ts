@@ -1,22 +1,10 @@
-import type {
-  AckMessage,
-  ControlRequest,
-  Held,
-  HeldMessage,
-  LinkEnd,
-  LinkMessage,
-  LinkPeer,
-  NewSegment,
-  OpenRequest,
-  PeerId,
-  Problem,
-  StepMessage
-} from '@skein/protocol'
-import { isProblem, limits, LinkDialer, LinkSender, rowBytes, StepLog, WireErrorCode } from '@skein/protocol'
+import type { ControlRequest, Held, LinkEnd, LinkMessage, LinkPeer, OpenRequest, Problem } from '@skein/protocol'
+import { limits, rowBytes, WireErrorCode } from '@skein/protocol'
 import type { StageEffect, StageEvent, StageHelloEvent, StageLinkEvent } from './stage-events.ts'
 import type { StageMachineInit, StageMachineOptions } from './stage-options.ts'
 import { stageDefaults } from './stage-options.ts'
 import { StageInput } from './stage-input.ts'
+import { StageOutput } from './stage-output.ts'
 import { stepRows } from './step-check.ts'
 
 /** The session as the machine sees it, for tests and status. */
@@ -56,13 +44,9 @@ export class StageMachine {
   #nowMs = 0
   #open!: OpenRequest
   #input!: StageInput
-  #log!: StepLog<Uint8Array>
-  #sender!: LinkSender<Uint8Array>
-  readonly #dialer: LinkDialer
+  #output!: StageOutput
   #inLink!: LinkEnd
   #inChannel: number | undefined
-  #outLink!: LinkEnd
-  #nextChannel = -1
   #leaseAtMs = Number.POSITIVE_INFINITY
   #job: { id: number; rows: number } | undefined
   #nextJob = 1
@@ -70,17 +54,12 @@ export class StageMachine {
 
   constructor(private readonly init: StageMachineInit) {
     this.#options = { ...stageDefaults, ...init.options }
-    this.#dialer = new LinkDialer(this.#options)
   }
 
   /** When to feed `tick`; undefined when nothing waits for time. */
   get wakeAtMs(): number | undefined {
     if (this.#status !== 'open') return this.#status === 'reserving' ? this.#leaseAtMs : undefined
-    return Math.min(
-      this.#leaseAtMs,
-      this.#dialer.wakeAtMs ?? Number.POSITIVE_INFINITY,
-      this.#sender.overdueAtMs ?? Number.POSITIVE_INFINITY
-    )
+    return Math.min(this.#leaseAtMs, this.#output.wakeAtMs)
   }
 
   snapshot(): StageSnapshot {
@@ -88,18 +67,18 @@ export class StageMachine {
     return {
       status: this.#status,
       acceptedSeq: started ? this.#input.lastSeq : 0,
-      computedSeq: started ? this.#log.lastSeq : 0,
-      sentSeq: started ? this.#sender.sentSeq : 0,
-      acknowledgedSeq: started ? this.#sender.ackedSeq : 0,
-      rows: started ? this.#log.map.rows : 0,
+      computedSeq: started ? this.#output.log.lastSeq : 0,
+      sentSeq: started ? this.#output.sentSeq : 0,
+      acknowledgedSeq: started ? this.#output.ackedSeq : 0,
+      rows: started ? this.#output.log.map.rows : 0,
       queuedSteps: started ? this.#input.length : 0,
       queuedBytes: started ? this.#input.bytes : 0,
-      logBytes: started ? this.#log.bytes : 0,
-      logSegments: started ? this.#log.segments.length : 0,
-      historyFrom: started ? this.#log.historyFrom : 0,
+      logBytes: started ? this.#output.log.bytes : 0,
+      logSegments: started ? this.#output.log.segments.length : 0,
+      historyFrom: started ? this.#output.log.historyFrom : 0,
       inputTerm: started ? this.#inLink.term : 0,
-      outputTerm: started ? this.#outLink.term : 0,
-      outputState: this.#dialer.state,
+      outputTerm: started ? this.#output.link.term : 0,
+      outputState: started ? this.#output.state : 'idle',
       duplicates: started ? this.#input.duplicates : 0
     }
   }
@@ -144,13 +123,18 @@ export class StageMachine {
     }
     this.#open = request
     this.#inLink = request.predecessor
-    this.#outLink = request.successor
     this.#bytesPerRow = rowBytes(request.encoding, this.init.hiddenSize)
     const { maxStepRows } = this.#options
     const bytesPerRow = this.#bytesPerRow
     this.#input = new StageInput({ kvTokens: request.kvTokens, maxStepRows, bytesPerRow }, this.#options)
-    this.#log = new StepLog(request.successor.to.kind === 'stage')
-    this.#sender = new LinkSender(this.#log, this.#options)
+    this.#output = new StageOutput({
+      coordinator: this.init.coordinator,
+      open: request,
+      bytesPerRow,
+      options: this.#options,
+      emit: (effect) => this.#out.push(effect),
+      accuse: (problem) => this.#accuse('successor', problem)
+    })
     this.#status = 'reserving'
     this.#renew()
     this.#out.push({ type: 'reserve', kvTokens: request.kvTokens, historyBytes: request.historyBytes })
@@ -161,7 +145,7 @@ export class StageMachine {
       case 'reserved':
         this.#status = 'open'
         this.#out.push({ type: 'respond', response: { type: 'opened', id: this.#open.id } })
-        return this.#dialSuccessor()
+        return this.#output.dial(this.#nowMs)
       case 'reserveFailed':
         this.#status = 'ending'
         this.#refuse(this.#open.id, event.code, event.message, event.detail)
@@ -191,14 +175,7 @@ export class StageMachine {
       case 'hello':
         return this.#onHello(event)
       case 'dialed':
-        if (event.channel !== this.#dialer.channel) return this.#hangUp(event.channel)
-        this.#dialer.connected()
-        return this.#send(event.channel, {
-          type: 'hello',
-          coordinator: this.init.coordinator,
-          session: this.#open.session,
-          term: this.#outLink.term
-        })
+        return this.#output.dialed(event.channel)
       case 'link':
         return this.#onLink(event)
       case 'linkClosed':
@@ -213,7 +190,7 @@ export class StageMachine {
       case 'abort':
         return this.#refuseSession(event.code, event.message)
       case 'tick':
-        return this.#onTick()
+        return this.#output.tick(this.#nowMs)
       case 'reserved':
       case 'reserveFailed':
         return
@@ -235,19 +212,23 @@ export class StageMachine {
       case 'close':
         return this.#close(request.id)
       case 'skip':
-        this.#log.skip(request.from, request.to)
-        return this.#input.skip(request.from, request.to, this.#job !== undefined, this.#log.map)
+        this.#output.log.skip(request.from, request.to)
+        return this.#input.skip(request.from, request.to, this.#job !== undefined, this.#output.log.map)
       case 'probe':
         this.#out.push({
           type: 'respond',
           response: {
             type: 'state',
             id: request.id,
-            held: { rows: this.#log.map.rows, lastSeq: this.#log.lastSeq, tail: this.#log.map.tail(limits.heldTailRuns) },
-            historyFrom: this.#log.historyFrom,
+            held: {
+              rows: this.#output.log.map.rows,
+              lastSeq: this.#output.log.lastSeq,
+              tail: this.#output.log.map.tail(limits.heldTailRuns)
+            },
+            historyFrom: this.#output.log.historyFrom,
             acceptedSeq: this.#input.lastSeq,
-            sentSeq: this.#sender.sentSeq,
-            acknowledgedSeq: this.#sender.ackedSeq
+            sentSeq: this.#output.sentSeq,
+            acknowledgedSeq: this.#output.ackedSeq
           }
         })
         return
@@ -270,22 +251,20 @@ export class StageMachine {
   }
 
   #rerouteSuccessor(id: number, link: LinkEnd): void {
-    if (link.to.kind !== this.#outLink.to.kind) {
+    const present = this.#output.link
+    if (link.to.kind !== present.to.kind) {
       return this.#refuse(id, WireErrorCode.Unsupported, 'a stage cannot change between a successor that is a stage and the coordinator')
     }
-    if (link.term > this.#outLink.term) {
-      this.#outLink = link
-      this.#dropOutChannel()
-      this.#dialer.stop()
-      this.#dialSuccessor()
-    } else if (link.term < this.#outLink.term || !samePeer(link.to, this.#outLink.to)) {
-      return this.#refuse(id, WireErrorCode.StaleTerm, `the successor's link is at term ${this.#outLink.term}`)
+    if (link.term > present.term) {
+      this.#output.reroute(link, this.#nowMs)
+    } else if (link.term < present.term || !samePeer(link.to, present.to)) {
+      return this.#refuse(id, WireErrorCode.StaleTerm, `the successor's link is at term ${present.term}`)
     }
     this.#rerouted(id)
   }
 
   #rerouted(id: number): void {
-    this.#out.push({ type: 'respond', response: { type: 'rerouted', id, held: this.#held(), historyFrom: this.#log.historyFrom } })
+    this.#out.push({ type: 'respond', response: { type: 'rerouted', id, held: this.#held(), historyFrom: this.#output.log.historyFrom } })
   }
 
   /** What was taken, computed or not: see {@link StageInput}. */
@@ -297,7 +276,11 @@ export class StageMachine {
     this.#out.push({ type: 'respond', response: { type: 'refused', id, code, message, detail } })
   }
 
-  #accuse(side: 'predecessor' | 'successor', problem: Problem, term = side === 'successor' ? this.#outLink.term : this.#inLink.term): void {
+  #accuse(
+    side: 'predecessor' | 'successor',
+    problem: Problem,
+    term = side === 'successor' ? this.#output.link.term : this.#inLink.term
+  ): void {
     this.#out.push({ type: 'respond', response: { type: 'accuse', side, term, code: problem.code, message: problem.message } })
   }
 
@@ -320,7 +303,7 @@ export class StageMachine {
     if (before === 'reserving') return
     if (before === 'open') {
       this.#dropInChannel()
-      this.#dropOutChannel()
+      this.#output.hangUp()
       this.#out.push({ type: 'release' })
     }
     this.#finish()
@@ -335,19 +318,14 @@ export class StageMachine {
   // Links
 
   #onHello(event: StageHelloEvent): void {
-    const link = event.side === 'predecessor' ? this.#inLink : this.#outLink
+    const link = event.side === 'predecessor' ? this.#inLink : this.#output.link
     const named = link.to.kind === 'coordinator' ? this.init.coordinator : link.to.peer
     const wrongWay = event.side === 'successor' && link.to.kind !== 'coordinator'
     if (event.peer !== named || event.message.term !== link.term || wrongWay) {
       const message = `a link at term ${event.message.term} is not the one in force (${link.term}), or its peer was not named`
       return this.#refuseChannel(event.channel, { code: WireErrorCode.StaleTerm, message })
     }
-    if (event.side === 'successor') {
-      this.#dropOutChannel()
-      this.#dialer.dial(event.channel, this.#nowMs)
-      this.#dialer.connected()
-      return
-    }
+    if (event.side === 'successor') return this.#output.greet(event.channel, this.#nowMs)
     this.#dropInChannel()
     this.#inChannel = event.channel
     this.#input.restart()
@@ -356,7 +334,7 @@ export class StageMachine {
 
   #onLink(event: StageLinkEvent): void {
     if (event.channel === this.#inChannel) this.#onInput(event)
-    else if (event.channel === this.#dialer.channel) this.#onOutput(event)
+    else if (event.channel === this.#output.channel) this.#output.receive(event, this.#nowMs)
   }
 
   #onInput({ message, body }: StageLinkEvent): void {
@@ -376,65 +354,13 @@ export class StageMachine {
     this.#accuse('predecessor', problem)
   }
 
-  #onOutput({ message }: StageLinkEvent): void {
-    let problem: Problem | undefined
-    if (message.type === 'held') problem = this.#onHeld(message)
-    else if (message.type === 'ack') problem = this.#onAck(message)
-    else if (message.type === 'refused') problem = message
-    else problem = { code: WireErrorCode.Malformed, message: `a successor sent ${message.type}` }
-    if (problem !== undefined) this.#giveUpOutput(problem, message.type !== 'refused')
-  }
-
-  #onHeld(message: HeldMessage): Problem | undefined {
-    if (this.#dialer.state !== 'greeting' || message.term !== this.#outLink.term) {
-      return { code: WireErrorCode.Malformed, message: 'held came twice or at another term' }
-    }
-    this.#dialer.opened()
-    return this.#sender.onHeld(message)
-  }
-
-  #onAck(message: AckMessage): Problem | undefined {
-    const problem = this.#sender.onAck(message, this.#nowMs)
-    if (problem === undefined) this.#trimLog()
-    return problem
-  }
-
-  #trimLog(): void {
-    this.#log.drop(this.#sender.droppableSeq, this.#log.pruned ? this.#open.historyBytes : 0)
-  }
-
-  /** The successor cannot be served on this channel, or is gone: the coordinator hears of it, and the link is tried again. */
-  #giveUpOutput(problem: Problem, tell: boolean): void {
-    const channel = this.#dialer.channel
-    if (channel !== undefined) {
-      if (tell) this.#refuseChannel(channel, problem)
-      else this.#hangUp(channel)
-    }
-    this.#lostOutput(problem)
-  }
-
-  #lostOutput(problem: Problem): void {
-    this.#sender.reset()
-    this.#accuse('successor', problem)
-    // Whoever dials a coordinator's results is the coordinator: it comes again by itself.
-    if (this.#outLink.to.kind === 'coordinator') this.#dialer.stop()
-    else this.#dialer.lost(this.#nowMs)
-  }
-
   #onLinkClosed(channel: number, problem: Problem): void {
     if (channel === this.#inChannel) {
       this.#inChannel = undefined
       this.#accuse('predecessor', problem)
-    } else if (channel === this.#dialer.channel) {
-      this.#lostOutput(problem)
+    } else if (channel === this.#output.channel) {
+      this.#output.lost(problem, this.#nowMs)
     }
-  }
-
-  #dialSuccessor(): void {
-    if (this.#outLink.to.kind === 'coordinator') return
-    const channel = this.#nextChannel--
-    this.#dialer.dial(channel, this.#nowMs)
-    this.#out.push({ type: 'dial', channel, peer: this.#outLink.to.peer, record: this.#outLink.to.record })
   }
 
   #dropInChannel(): void {
@@ -442,13 +368,8 @@ export class StageMachine {
     this.#inChannel = undefined
   }
 
-  #dropOutChannel(): void {
-    if (this.#dialer.channel !== undefined) this.#hangUp(this.#dialer.channel)
-    this.#sender.reset()
-  }
-
-  #send(channel: number, message: LinkMessage, parts: readonly Uint8Array[] = []): void {
-    this.#out.push({ type: 'send', channel, message, parts })
+  #send(channel: number, message: LinkMessage): void {
+    this.#out.push({ type: 'send', channel, message, parts: [] })
   }
 
   #hangUp(channel: number): void {
@@ -468,28 +389,16 @@ export class StageMachine {
       const head = this.#input.head
       if (head === undefined || this.#job !== undefined) break
       if (head.skipped || head.step.runs.length === 0) {
-        this.#log.recordVoid(head.step.to)
+        this.#output.log.recordVoid(head.step.to)
         this.#committed()
       } else {
         const rows = stepRows(head.step)
-        if (!this.#hasOutputSlot(rows)) break
+        if (!this.#output.makeRoom(rows)) break
         this.#job = { id: this.#nextJob++, rows }
         this.#out.push({ type: 'compute', job: this.#job.id, position: head.step.position, rows, input: head.body })
       }
     }
-    this.#flush()
-  }
-
-  /** Room in the log for one more output: of steps that are not acknowledged, and of bytes that cannot be dropped. */
-  #hasOutputSlot(rows: number): boolean {
-    if (this.#log.above(this.#sender.ackedSeq).segments >= this.#options.outputSlots) return false
-    if (!this.#log.pruned) return true
-    const wantedBytes = rows * this.#bytesPerRow
-    const { bytes } = this.#log.above(this.#sender.droppableSeq)
-    if (bytes > 0 && bytes + wantedBytes > this.#open.historyBytes) return false
-    // Room is made now: by the time the output is there, the link may have broken, and then nothing may be dropped.
-    this.#log.drop(this.#sender.droppableSeq, Math.max(0, this.#open.historyBytes - wantedBytes))
-    return true
+    this.#output.flush(this.#nowMs)
   }
 
   #onComputed(job: number, output: Uint8Array, computeUs: number): void {
@@ -500,41 +409,15 @@ export class StageMachine {
     if (output.byteLength !== rows * this.#bytesPerRow) {
       return this.#refuseSession(WireErrorCode.Internal, `${rows} rows were computed to ${output.byteLength} bytes`)
     }
-    this.#record(head.step, output, head.step.computeUs + Math.round(computeUs), job)
-    this.#log.recordVoid(head.step.to)
-    this.#trimLog()
+    const computedUs = head.step.computeUs + Math.round(computeUs)
+    this.#output.record(head.step, output, computedUs, job, (seq) => this.#input.isSkipped(seq))
     this.#committed()
-  }
-
-  /** One segment per run. A tail keeps only the rows that are wanted. */
-  #record(step: StepMessage, output: Uint8Array, computeUs: number, frame: number): void {
-    const bytesPerRow = this.#bytesPerRow
-    let row = 0
-    for (const run of step.runs) {
-      let from = row
-      row += run.rows
-      const position = step.position + from
-      if (this.#input.isSkipped(run.seq)) continue
-      if (!this.#log.pruned && run.want === 'last') from = row - 1
-      const data = output.subarray(from * bytesPerRow, row * bytesPerRow)
-      const segment: NewSegment<Uint8Array> = {
-        seq: run.seq,
-        position,
-        rows: row - from,
-        want: run.want,
-        frame,
-        computeUs,
-        bytesPerRow,
-        data
-      }
-      this.#log.record(segment, run.rows, this.#log.pruned || run.want !== 'none')
-    }
   }
 
   /** The head is done: the next one may come, and the predecessor hears of it. */
   #committed(): void {
     this.#input.shift()
-    if (this.#inChannel !== undefined) this.#send(this.#inChannel, { type: 'ack', seq: this.#log.lastSeq, ...this.#input.grant() })
+    if (this.#inChannel !== undefined) this.#send(this.#inChannel, { type: 'ack', seq: this.#output.log.lastSeq, ...this.#input.grant() })
   }
 
   #onComputeFailed(job: number, problem: Problem): void {
@@ -543,36 +426,11 @@ export class StageMachine {
     this.#job = undefined
     if (problem.code !== WireErrorCode.NotFinite) return this.#refuseSession(problem.code, problem.message)
     // The input is to blame. What was queued behind it came from the same hands: all of it is asked for again.
-    this.#log.cut(head.step.position)
-    this.#input.rollBack(this.#log.lastSeq, this.#log.map)
+    this.#output.log.cut(head.step.position)
+    this.#input.rollBack(this.#output.log.lastSeq, this.#output.log.map)
     if (this.#inChannel !== undefined) this.#refuseChannel(this.#inChannel, problem)
     this.#inChannel = undefined
     this.#accuse('predecessor', problem, head.term)
-  }
-
-  #flush(): void {
-    const channel = this.#dialer.channel
-    if (this.#dialer.state !== 'open' || channel === undefined) return
-    for (;;) {
-      const next = this.#sender.next(this.#nowMs)
-      if (next === undefined) return
-      if (isProblem(next)) return this.#giveUpOutput(next, true)
-      const parts = next.slices.map(({ segment, rows }) => segment.data.subarray(0, rows * segment.bytesPerRow))
-      this.#send(channel, next.message, parts)
-    }
-  }
-
-  #onTick(): void {
-    const due = this.#dialer.due(this.#nowMs)
-    if (due === 'dial') this.#dialSuccessor()
-    else if (due === 'timeout')
-      this.#giveUpOutput({ code: WireErrorCode.PeerUnreachable, message: 'the successor did not answer in time' }, false)
-    if (this.#sender.takeOverdue(this.#nowMs)) {
-      this.#accuse('successor', {
-        code: WireErrorCode.PeerUnreachable,
-        message: `seq ${this.#sender.ackedSeq + 1} is not acknowledged in time`
-      })
-    }
   }
 }
 

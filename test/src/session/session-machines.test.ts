@@ -89,13 +89,4 @@ describe('the test of the session machines sees a planted bug', () => {
     }
     withMethod(LinkSender.prototype, 'onHeld', blind, () => sees())
   })
-
-  it('a skip that leaves what was computed in the log', () => {
-    withMethod(
-      StepLog.prototype,
-      'skip',
-      () => {},
-      () => sees()
-    )
-  })
 })
