@@ -1,12 +1,7 @@
 import {
-  AnnouncementStore,
-  type BlockRange,
   type Clock,
   decodeRows,
-  DialError,
-  DirectoryService,
   encodeRows,
-  formatBlockRange,
   InvalidArgumentError,
   type Logger,
   type Network,
@@ -25,14 +20,11 @@ import {
   peersOfAddresses,
   systemClock
 } from '@skein/protocol/node'
-import { SwarmMap } from '../directory/swarm-map.ts'
 import type { Ends } from '../ends/ends.ts'
 import { createEnds } from '../ends/ends.node.ts'
-import { type ClientEnds, ConnectedClient, NoCoverageError } from './swarm-client.ts'
-import { connectDefaults, type ConnectOptions, type ConnectProgress, type SwarmClient as Client } from './types.ts'
-
-/** Between two looks at the swarm while blocks are uncovered. */
-const lookAgainMs = 500
+import { joinSwarm } from './join-swarm.ts'
+import type { ClientEnds } from './swarm-client.ts'
+import { connectDefaults, type ConnectOptions, type SwarmClient as Client } from './types.ts'
 
 interface Resolved extends Required<Omit<ConnectOptions, 'identity' | 'lan' | 'cacheDir' | 'signal' | 'threads'>> {
   readonly identity?: string
@@ -88,37 +80,18 @@ async function open(options: Resolved, cleanup: Cleanup): Promise<Client> {
   cleanup.push(() => ends.stop())
   onProgress({ phase: 'network', message: 'contacting the swarm' })
   const { network, release } = await openNetwork(options, clock, random, logger, cleanup)
-  const { modelId: model, config } = ends
-  const store = new AnnouncementStore()
-  const contacts = peersOfAddresses(options.bootstrap)
-  const directory = new DirectoryService(
-    { network, clock, random, verifier: ed25519Verifier(), logger, store },
-    { model, mesh: false, contacts }
-  )
-  cleanup.push(() => directory.stop())
-  const swarm = new SwarmMap({ clock, logger, network, directory, store }, { model, blocks: config.blocks, hiddenSize: config.hiddenSize })
-  await firstContact(directory, options, clock)
-  directory.start()
-  await coverage(swarm, options, clock)
-  await swarm.measureRoundTrips(signal === undefined ? {} : { signal })
-  const onClose = async (): Promise<void> => {
-    await directory.stop()
-    await release()
-  }
-  onProgress({ phase: 'ready', message: 'the swarm is whole' })
-  return new ConnectedClient(
-    { clock, random, logger, network, swarm, ends: encodedEnds(ends, options.encoding), ...ends.text, onClose },
+  return await joinSwarm(
     {
-      model,
-      blocks: config.blocks,
-      hiddenSize: config.hiddenSize,
-      vocabSize: config.vocabSize,
-      contextTokens: config.contextTokens,
-      transport: options.transport,
-      encoding: options.encoding,
-      exact: options.exact,
-      coverageTimeoutMs: options.coverageTimeoutMs
-    }
+      clock,
+      random,
+      logger,
+      network,
+      verifier: ed25519Verifier(),
+      ends: encodedEnds(ends, options.encoding),
+      text: ends.text,
+      onClosed: release
+    },
+    { ...options, model: ends.modelId, config: ends.config, contacts: peersOfAddresses(options.bootstrap) }
   )
 }
 
@@ -169,47 +142,6 @@ async function openNetwork(options: Resolved, clock: Clock, random: Random, logg
   })
   cleanup.push(() => network.stop())
   return { network, release: async () => locked?.release() }
-}
-
-/** One answer of a contact is enough; each failure is told when there is none. */
-async function firstContact(directory: DirectoryService, options: Resolved, clock: Clock): Promise<void> {
-  const deadline = clock.deadline(options.connectTimeoutMs, 'the first contact with the swarm', options.signal)
-  try {
-    const { answered, failures } = await directory.refresh({ signal: deadline.signal })
-    if (answered > 0) return
-    const reasons = failures.map(({ peer, reason }) => `${peer}: ${reason}`).join('; ')
-    throw new DialError(`no bootstrap peer answered (${reasons || 'none could be reached'}); is a node of this model running there?`)
-  } catch (error) {
-    if (!deadline.signal.aborted || options.signal?.aborted === true) throw error
-    throw new DialError(`no bootstrap peer answered within ${options.connectTimeoutMs} ms: ${options.bootstrap.join(', ')}`, {
-      cause: error
-    })
-  } finally {
-    deadline.clear()
-  }
-}
-
-async function coverage(swarm: SwarmMap, options: Resolved, clock: Clock): Promise<void> {
-  const { coverageTimeoutMs, onProgress, signal } = options
-  const startMs = clock.monotonicMs()
-  let told: readonly BlockRange[] = []
-  for (;;) {
-    const blocks = swarm.uncovered()
-    const waitedMs = clock.monotonicMs() - startMs
-    if (blocks.length === 0 || coverageTimeoutMs === 0) return
-    if (waitedMs >= coverageTimeoutMs) throw new NoCoverageError(blocks, 'no-node', waitedMs)
-    const ranges = blocks.map(formatBlockRange).join(', ')
-    if (told.map(formatBlockRange).join(', ') !== ranges) {
-      onProgress({
-        phase: 'coverage',
-        uncoveredBlocks: blocks,
-        message: `waiting for nodes that serve blocks ${ranges}`
-      } satisfies ConnectProgress)
-      told = blocks
-    }
-    await clock.sleep(lookAgainMs, signal === undefined ? {} : { signal })
-    await swarm.refresh(signal === undefined ? {} : { signal })
-  }
 }
 
 function withoutUndefined<T extends object>(value: T): T {

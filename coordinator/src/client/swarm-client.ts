@@ -12,7 +12,8 @@ import {
   type PeerId,
   type Random,
   seededRandom,
-  SkeinError
+  SkeinError,
+  type TensorEncoding
 } from '@skein/protocol'
 import type { SwarmMap } from '../directory/swarm-map.ts'
 import { ChainSession, type StageChoice } from '../session/chain-session.ts'
@@ -78,14 +79,18 @@ export interface SwarmClientComponents {
   readonly tokenizer: Tokenizer
   readonly chatTemplate: ChatTemplate
   readonly generation: GenerationDefaults
-  /** Stops what `connect` has started, besides the ends and the network. */
+  /** Stops what was started for the client, besides the ends and the network. */
   readonly onClose: () => Promise<void>
+  /** Called when everything has stopped. */
+  readonly onClosed: () => Promise<void>
 }
 
-type Connection = Pick<ConnectOptions, 'transport' | 'encoding' | 'exact' | 'coverageTimeoutMs'>
+type Connection = Pick<ConnectOptions, 'transport' | 'exact' | 'coverageTimeoutMs'>
 
 export interface SwarmClientInit extends Required<Pick<Connection, keyof typeof connectDefaults & keyof Connection>> {
   readonly model: ModelId
+  /** How rows travel; `raw` is for the simulator. */
+  readonly encoding: TensorEncoding
   readonly blocks: number
   readonly hiddenSize: number
   readonly vocabSize: number
@@ -234,6 +239,7 @@ export class ConnectedClient implements SwarmClient {
     await this.#components.onClose()
     await this.#components.ends.stop()
     await this.#components.network.stop()
+    await this.#components.onClosed()
   }
 
   #generate(
