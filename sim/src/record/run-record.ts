@@ -1,0 +1,109 @@
+/**
+ * What a run leaves behind: everything that reports, comparisons and oracles read. Plain data, JSON-serializable; times are
+ * virtual milliseconds (of a live run: milliseconds since its start).
+ *
+ * @packageDocumentation
+ */
+
+export interface StageRecord {
+  readonly node: number
+  readonly start: number
+  readonly end: number
+}
+
+/** Where the time of a generation went, summed over its life. */
+export interface TimeByCause {
+  readonly computeMs: number
+  /** Bytes on their way through up- and downlinks. */
+  readonly transferMs: number
+  /** Propagation, jitter and retransmission. */
+  readonly delayMs: number
+  /** Waiting for a turn, or for coverage. */
+  readonly queueMs: number
+  readonly recoveryMs: number
+}
+
+export interface GenerationRecord {
+  readonly id: number
+  readonly client: number
+  readonly startMs: number
+  readonly firstTokenMs?: number
+  readonly endMs?: number
+  readonly promptTokens: number
+  readonly outputTokens: number
+  /** `unfinished`: the run ended before it did. */
+  readonly outcome: 'completed' | 'failed' | 'unfinished'
+  readonly errorCode?: string
+  readonly recoveries: number
+  readonly chain: readonly StageRecord[]
+  readonly time: TimeByCause
+}
+
+export interface RunEvent {
+  readonly atMs: number
+  readonly kind: 'node-up' | 'node-down' | 'fault' | 'heal' | 'recovering' | 'recovered' | 'uncovered' | 'violation'
+  readonly node?: number
+  readonly generation?: number
+  readonly text: string
+}
+
+export interface NodeRecord {
+  readonly node: number
+  readonly peer: string
+  readonly group: string
+  readonly region: string
+  readonly start: number
+  readonly end: number
+  /** Intervals in which it was up. */
+  readonly up: ReadonlyArray<readonly [fromMs: number, toMs: number]>
+  readonly busyMs: number
+  readonly rows: number
+  readonly sentBytes: number
+  readonly receivedBytes: number
+}
+
+/** One sample a second, or `sampleMs`. */
+export interface Sample {
+  readonly atMs: number
+  readonly tokensPerSecond: number
+  readonly sessions: number
+  readonly nodesUp: number
+  /** Fewest nodes that serve any one block. */
+  readonly leastCoverage: number
+}
+
+/** A piece of one session's way through the swarm, for time lines and traces. */
+export interface TraceSpan {
+  readonly generation: number
+  /** `client 3`, `node 17`. */
+  readonly track: string
+  readonly name: 'compute' | 'transfer' | 'delay' | 'queue' | 'recovery' | 'generation'
+  readonly startMs: number
+  readonly endMs: number
+  readonly seq?: number
+}
+
+export interface Violation {
+  readonly oracle: string
+  readonly atMs: number
+  readonly text: string
+  /** The last events of the peers concerned. */
+  readonly lastEvents: readonly string[]
+  /** The one command that replays it. */
+  readonly replay: string
+}
+
+export interface RunRecord {
+  readonly scenario: string
+  readonly seed: number
+  readonly eventLogHash: string
+  readonly virtualMs: number
+  readonly wallMs: number
+  readonly events: number
+  readonly generations: readonly GenerationRecord[]
+  readonly nodes: readonly NodeRecord[]
+  readonly samples: readonly Sample[]
+  readonly log: readonly RunEvent[]
+  readonly trace: readonly TraceSpan[]
+  readonly violations: readonly Violation[]
+}

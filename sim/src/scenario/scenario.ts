@@ -1,0 +1,171 @@
+/**
+ * A scenario: what world is simulated, what happens in it, and what is expected of it. This is the shape of a validated
+ * one, with every default filled in; `schema.ts` reads it from YAML. Times are virtual milliseconds from the start.
+ *
+ * @packageDocumentation
+ */
+
+/** A distribution of numbers, drawn from a component's own random generator by series or tables, never by `Math` transcendentals. */
+export type Distribution =
+  | { readonly kind: 'constant'; readonly value: number }
+  | { readonly kind: 'uniform'; readonly min: number; readonly max: number }
+  | { readonly kind: 'exponential'; readonly mean: number }
+  | { readonly kind: 'weibull'; readonly shape: number; readonly scale: number }
+  | { readonly kind: 'lognormal'; readonly median: number; readonly sigma: number }
+  /** Drawn uniformly from values, such as those of a trace. */
+  | { readonly kind: 'empirical'; readonly values: readonly number[] }
+
+/** What a model costs: sizes that compute, memory and the wire are charged for. Presets are in `model-presets.ts`. */
+export interface ScenarioModel {
+  readonly name: string
+  readonly blocks: number
+  readonly hiddenSize: number
+  readonly vocabSize: number
+  readonly contextTokens: number
+  /** In the dtype that the nodes hold. */
+  readonly weightBytesPerBlock: number
+  readonly kvBytesPerTokenPerBlock: number
+  /** Floating-point operations for one token through one block, attention over the past not counted. */
+  readonly flopsPerTokenPerBlock: number
+  /** Bytes of one row of activations on a link. */
+  readonly rowBytes: number
+}
+
+/** A kind of machine. Presets with their sources are in `device-presets.ts`. */
+export interface ScenarioDevice {
+  readonly name: string
+  readonly memoryBandwidthBytesPerSecond: number
+  readonly flopsPerSecond: number
+  /** Fixed cost of a turn through one block: launching kernels, copying, Python where there is any. */
+  readonly overheadUsPerBlock: number
+  /** Fixed cost of a turn, once: serialization, queueing, waking up. */
+  readonly overheadUsPerTurn: number
+  /** Share of the peak rates that is reached. */
+  readonly efficiency: number
+  /** Multiplies each turn's time. */
+  readonly noise: Distribution
+}
+
+export type NatClass = 'open' | 'cone' | 'symmetric'
+
+/** How far apart two regions are. */
+export type LatencyModel =
+  /** One way, between any two peers. */
+  | { readonly kind: 'constant'; readonly oneWayMs: number }
+  /** Rows and columns in the order of `regions`; one way. */
+  | { readonly kind: 'matrix'; readonly oneWayMs: readonly (readonly number[])[] }
+  /** Great-circle distance at two thirds of the speed of light, times a detour factor, plus the access links. */
+  | { readonly kind: 'geographic'; readonly detour: number; readonly accessMs: number }
+  /** A shipped table of measured round trips, by name. */
+  | { readonly kind: 'measured'; readonly dataSet: string }
+
+export interface ScenarioNetwork {
+  readonly latency: LatencyModel
+  /** Added to each one-way delay. */
+  readonly jitterMs: Distribution
+  /** Share of packets lost; a loss costs a retransmission, as TCP does it. */
+  readonly lossShare: number
+  /** Round trips of a new connection: tcp, noise, yamux and identify. */
+  readonly connectRoundTrips: number
+}
+
+export interface ScenarioRegion {
+  readonly name: string
+  readonly latitude: number
+  readonly longitude: number
+}
+
+/** Nodes of one kind. `span: 'auto'` spreads the group's spans of `blocksPerNode` evenly over the model. */
+export interface NodeGroup {
+  readonly name: string
+  readonly count: number
+  /** Regions that they are spread over in turn. */
+  readonly regions: readonly string[]
+  readonly device: ScenarioDevice
+  readonly upMbps: Distribution
+  readonly downMbps: Distribution
+  readonly nat: NatClass
+  readonly span: 'auto' | { readonly start: number; readonly end: number }
+  readonly blocksPerNode: number
+  readonly kvTokens: number
+  readonly historyBytes: number
+  readonly maxSessions: number
+  /** How long a node stays and stays away; undefined when it never leaves. */
+  readonly churn?: { readonly upMs: Distribution; readonly downMs: Distribution; readonly graceful: boolean }
+}
+
+export interface ClientGroup {
+  readonly name: string
+  readonly count: number
+  readonly regions: readonly string[]
+  /** Computes the ends. */
+  readonly device: ScenarioDevice
+  readonly upMbps: Distribution
+  readonly downMbps: Distribution
+  readonly nat: NatClass
+  readonly transport: 'ring' | 'star'
+  readonly workload: Workload
+}
+
+/** `closed`: each client asks again `thinkMs` after the last answer. `open`: requests come whatever happens to earlier ones. */
+export type Workload =
+  | {
+      readonly kind: 'closed'
+      readonly startMs: Distribution
+      readonly thinkMs: Distribution
+      readonly promptTokens: Distribution
+      readonly outputTokens: Distribution
+      readonly maxRequests: number
+    }
+  | {
+      readonly kind: 'open'
+      readonly interArrivalMs: Distribution
+      readonly promptTokens: Distribution
+      readonly outputTokens: Distribution
+      readonly maxRequests: number
+    }
+
+/** What a fault hits: a node by its number in the population, a group, a region, or a random node drawn from the seed. */
+export type FaultTarget = { readonly node: number } | { readonly group: string } | { readonly region: string } | { readonly random: number }
+
+export type ScenarioFault =
+  | { readonly kind: 'crash'; readonly atMs: number; readonly target: FaultTarget; readonly restartAfterMs?: number }
+  | { readonly kind: 'freeze'; readonly atMs: number; readonly target: FaultTarget; readonly forMs: number }
+  | { readonly kind: 'slow'; readonly atMs: number; readonly target: FaultTarget; readonly forMs: number; readonly factor: number }
+  | { readonly kind: 'lie'; readonly atMs: number; readonly target: FaultTarget; readonly share: number }
+  | {
+      readonly kind: 'partition'
+      readonly atMs: number
+      readonly forMs: number
+      readonly between: readonly [FaultTarget, FaultTarget]
+      readonly oneWay: boolean
+    }
+  | { readonly kind: 'corrupt'; readonly atMs: number; readonly target: FaultTarget; readonly forMs: number; readonly share: number }
+  | { readonly kind: 'clock-jump'; readonly atMs: number; readonly target: FaultTarget; readonly byMs: number }
+  | { readonly kind: 'full-disk'; readonly atMs: number; readonly target: FaultTarget; readonly forMs: number }
+
+/** A figure of the report, by its name in `figures`, and the bounds it must keep. */
+export interface Expectation {
+  readonly figure: string
+  readonly atLeast?: number
+  readonly atMost?: number
+}
+
+export interface Scenario {
+  readonly name: string
+  /** The question that a volunteer or researcher has, which this scenario answers. */
+  readonly question: string
+  readonly seed: number
+  readonly durationMs: number
+  /** After `durationMs` no new requests come, faults end, cuts heal, and what is under way must end within this time. */
+  readonly settleMs: number
+  readonly model: ScenarioModel
+  readonly network: ScenarioNetwork
+  readonly regions: readonly ScenarioRegion[]
+  readonly nodes: readonly NodeGroup[]
+  readonly clients: readonly ClientGroup[]
+  readonly faults: readonly ScenarioFault[]
+  /** Wrong results are a violation, unless there is a liar in the chain and this is set. */
+  readonly allowLies: boolean
+  readonly expect: readonly Expectation[]
+}
