@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { encodeRows, seededRandom } from '@skein/protocol'
+import { decodeRows, encodeRows, seededRandom } from '@skein/protocol'
 import type { BlockRange, TensorEncoding } from '@skein/protocol'
 import fc from 'fast-check'
 import type { PreparedSpan } from '../graph/span-graph.ts'
@@ -167,8 +167,8 @@ describe('OrtSpanRuntime', function () {
   })
 
   for (const [encoding, error] of [
-    ['f16', 1e-2],
-    ['bf16', 1e-1]
+    ['f16', 2e-2],
+    ['bf16', 2e-1]
   ] as const) {
     it(`takes and gives rows in ${encoding}`, async () => {
       const input = randomFloats(random, 4 * hiddenSize, 2)
@@ -179,8 +179,7 @@ describe('OrtSpanRuntime', function () {
       const [output] = outputs
       assert.ok(output?.ok)
       assert.equal(output.output.byteLength, 2 * 4 * hiddenSize)
-      const { decodeRows } = await import('@skein/protocol')
-      decodeRows(encoding, output.output).forEach((value, i) => assert.ok(Math.abs(value - exact[i]!) < error * 10))
+      decodeRows(encoding, output.output).forEach((value, i) => assert.ok(Math.abs(value - exact[i]!) < error))
     })
   }
 
@@ -268,8 +267,12 @@ describe('OrtSpanRuntime', function () {
     await assert.rejects(runtime.reserve('a', 1, span), { code: 'ERR_SKEIN_RUNTIME_FAILED' })
   })
 
-  for (const dtype of ['f32', 'q8'] as const) {
-    it(`interleaves sessions with cut-backs as if each had no cache, in ${dtype}`, async () => {
+  for (const [dtype, exact] of [
+    ['f32', true],
+    ['q8', true],
+    ['f32', false]
+  ] as const) {
+    it(`interleaves sessions with cut-backs as if each had no cache, in ${dtype}, ${exact ? 'bit for bit' : 'but for rounding'}`, async () => {
       const from = writeRandomSpan(`${folder.path}/${dtype}`, { dtype })
       const runtime = open(from, { maxRunRows: 24 })
       const reference = open(from)
@@ -292,12 +295,14 @@ describe('OrtSpanRuntime', function () {
               const position = Math.max(0, held.length / hiddenSize - cut[index]!)
               const input = rowsOf(pool, offset + index, offset + index + rows[index]!)
               histories.set(name, Float32Array.from([...rowsOf(held, 0, position), ...input]))
-              return entry(name, position, input)
+              return entry(name, position, input, { exact })
             })
             const { outputs } = await runtime.run(entries)
             for (const [i, { cache, position }] of entries.entries()) {
               const whole = await forward(reference, histories.get(cache)!)
-              assert.deepEqual(floatsOf(outputs[i]), whole.slice(position * hiddenSize), `${cache} at ${position}`)
+              const expected = whole.slice(position * hiddenSize)
+              if (exact) assert.deepEqual(floatsOf(outputs[i]), expected, `${cache} at ${position}`)
+              else floatsOf(outputs[i]).forEach((value, j) => assert.ok(Math.abs(value - expected[j]!) < 1e-3, `${cache} at ${position}`))
             }
           }
           for (const name of names) await runtime.release(name)

@@ -7,7 +7,7 @@ import koffi from 'koffi'
 import { SkeinError } from '@skein/protocol'
 
 /** There is no memory of the size that was asked for. The detail has `bytes`. */
-export class OutOfMemoryError extends SkeinError<'ERR_SKEIN_OUT_OF_MEMORY'> {
+class OutOfMemoryError extends SkeinError<'ERR_SKEIN_OUT_OF_MEMORY'> {
   constructor(bytes: number, cause?: unknown) {
     super('ERR_SKEIN_OUT_OF_MEMORY', `the system refused ${bytes} bytes of memory: lower --max-kv-tokens`, { detail: { bytes }, cause })
   }
