@@ -1,5 +1,7 @@
-import type { ControlResponse, LinkMessage, PeerId, Problem, RefusedResponse, StepMessage } from '@skein/protocol'
+import type { ControlResponse, PeerId, Problem, RefusedResponse, StepMessage } from '@skein/protocol'
 import { InvalidArgumentError, rowBytes, StepLog, WireErrorCode } from '@skein/protocol'
+import { Assembly } from './assembly.ts'
+import { Blame } from './blame.ts'
 import type {
   ChainEffect,
   ChainEvent,
@@ -12,21 +14,13 @@ import type {
 import type { ChainMachineInit, ChainMachineOptions } from './chain-options.ts'
 import { chainDefaults } from './chain-options.ts'
 import { findCulprit, progressOf } from './checkup.ts'
-import type { LinkEndContext } from './link-ends.ts'
-import { least, ReceivingEnd, SendingEnd } from './link-ends.ts'
+import { least } from './link-ends.ts'
+import { OwnLinks } from './own-links.ts'
 import type { Gap, Link, StageRecord } from './roster.ts'
 import { Roster } from './roster.ts'
-import { Relay, StepResults } from './step-results.ts'
+import { StepResults } from './step-results.ts'
 
 export type { ChainMachineInit, ChainMachineOptions } from './chain-options.ts'
-
-/** A request that a stage must answer by a time. */
-interface Asked {
-  readonly stage: number
-  readonly kind: 'open' | 'predecessor' | 'successor' | 'probe'
-  readonly term: number
-  readonly byMs: number
-}
 
 /** A stage that is no part of the chain any more and is being closed. */
 interface Dying {
@@ -62,24 +56,18 @@ export class ChainMachine {
   readonly #bytesPerRow: number
   readonly #log = new StepLog<Uint8Array | undefined>(true)
   readonly #results: StepResults
-  readonly #relays = new Map<number, Relay>()
   readonly #roster: Roster
-  readonly #asked = new Map<number, Asked>()
+  readonly #assembly: Assembly
+  readonly #own: OwnLinks
+  readonly #blame = new Blame()
   readonly #excluded = new Set<PeerId>()
-  readonly #strikes = new Map<PeerId, number>()
-  /** Links that were made anew, or complained about, since the last progress: `from>to`. */
-  readonly #renewed = new Set<string>()
-  readonly #complaints = new Map<number, number>()
   /** Ranges of steps that were skipped, as long as some stage may still have rows of them. */
   #skips: Array<{ readonly from: number; readonly to: number }> = []
   #dying: Dying[] = []
-  #senders: SendingEnd[] = []
-  #receivers: ReceivingEnd[] = []
   #status: ChainSnapshot['status'] = 'new'
   #out: ChainEffect[] = []
   #nowMs = 0
   #nextId = 1
-  #nextChannel = 1
   #losses = 0
   #openByMs: number | undefined
   #wholeByMs: number | undefined
@@ -94,6 +82,24 @@ export class ChainMachine {
     this.#bytesPerRow = rowBytes(init.encoding, init.hiddenSize)
     this.#results = new StepResults(this.#bytesPerRow)
     this.#roster = new Roster(init.transport === 'star')
+    const shared = {
+      roster: this.#roster,
+      options: this.#options,
+      bytesPerRow: this.#bytesPerRow,
+      emit: (effect: ChainEffect) => this.#emit(effect)
+    }
+    this.#assembly = new Assembly({ ...shared, init, allocateId: () => this.#nextId++ })
+    this.#own = new OwnLinks({
+      ...shared,
+      totalBlocks: init.totalBlocks,
+      star: init.transport === 'star',
+      log: this.#log,
+      results: this.#results,
+      hello: (term) => ({ type: 'hello', coordinator: init.coordinator, session: init.session, term }),
+      onResult: (step, body) => this.#onResult(step, body),
+      onTrouble: (link, problem) => this.#onTrouble(link, problem),
+      isSkipped: (seq) => this.#skips.some(({ from, to }) => from <= seq && seq <= to)
+    })
   }
 
   /** The seq that the next `submit` will get. */
@@ -109,12 +115,10 @@ export class ChainMachine {
 
   /** When to feed `tick`; undefined when nothing waits for time. */
   get wakeAtMs(): number | undefined {
-    const times = [this.#openByMs, this.#wholeByMs, this.#renewLeasesAtMs, this.#checkAtMs]
-    for (const asked of this.#asked.values()) times.push(asked.byMs)
+    const times = [this.#openByMs, this.#wholeByMs, this.#renewLeasesAtMs, this.#checkAtMs, this.#assembly.wakeAtMs, this.#own.wakeAtMs]
     for (const dying of this.#dying) times.push(dying.byMs)
     for (const record of this.#roster.stages) if (record.phase !== 'open') times.push(record.openByMs)
     for (const gap of this.#roster.gaps) if (gap.request === undefined) times.push(gap.searchAtMs)
-    for (const end of [...this.#senders, ...this.#receivers]) times.push(end.wakeAtMs)
     return least(...times)
   }
 
@@ -176,15 +180,11 @@ export class ChainMachine {
         return
       }
       case 'dialed':
-        return this.#end(event.channel)?.dialed(event.nowMs)
-      case 'link': {
-        const end = this.#end(event.channel)
-        end?.receive(event)
-        if (end instanceof SendingEnd && event.message.type === 'ack') this.#ackRelay(end)
-        return
-      }
+        return this.#own.dialed(event.channel, event.nowMs)
+      case 'link':
+        return this.#own.receive(event)
       case 'linkClosed':
-        return this.#end(event.channel)?.closed(event.nowMs, event.message)
+        return this.#own.closed(event.channel, event.nowMs, event.message)
       case 'tick':
         return this.#onTick()
     }
@@ -231,7 +231,7 @@ export class ChainMachine {
     if (position === undefined) return
     const to = this.#log.lastSeq
     this.#log.cut(position)
-    for (const relay of this.#relays.values()) relay.log.skip(from, to)
+    this.#own.skip(from, to)
     this.#skips.push({ from, to })
     for (const record of this.#roster.stages) {
       if (record.phase === 'open') this.#emit({ type: 'control', stage: record.stage, request: { type: 'skip', from, to } })
@@ -242,13 +242,11 @@ export class ChainMachine {
     if (this.#status === 'closing') return
     this.#status = 'closing'
     this.#openByMs = this.#wholeByMs = this.#renewLeasesAtMs = this.#checkAtMs = undefined
-    for (const end of [...this.#senders, ...this.#receivers]) end.stop()
-    this.#senders = []
-    this.#receivers = []
-    this.#asked.clear()
     for (const record of this.#roster.stages) this.#bury(record)
+    for (const record of this.#roster.stages) this.#assembly.forget(record.stage)
     this.#roster.slots = []
     this.#roster.relink()
+    this.#own.drop()
     this.#closeDying()
   }
 
@@ -282,10 +280,10 @@ export class ChainMachine {
     for (const record of lost) {
       if (how.again !== true) this.#excluded.add(record.peer)
       if (how.gone !== true) this.#bury(record)
-      for (const [id, asked] of this.#asked) if (asked.stage === record.stage) this.#asked.delete(id)
+      this.#assembly.forget(record.stage)
     }
     this.#roster.remove(lost, this.#nowMs)
-    this.#dropEnds()
+    this.#own.drop()
     this.#beginRecovery(lost, reason)
   }
 
@@ -344,7 +342,7 @@ export class ChainMachine {
       case 'rerouted':
         return this.#onRerouted(record, response.id)
       case 'state':
-        if (this.#answered(response.id, record, 'probe') === undefined) return
+        if (this.#assembly.answered(response.id, record, 'probe') === undefined) return
         record.state = response
         record.probeAsked = false
         return this.#onState(record)
@@ -365,21 +363,8 @@ export class ChainMachine {
     this.#emit({ type: 'disconnect', stage: dying.stage })
   }
 
-  #ask(record: StageRecord, kind: Asked['kind'], term: number, byMs = this.#nowMs + this.#options.answerMs): number {
-    const id = this.#nextId++
-    this.#asked.set(id, { stage: record.stage, kind, term, byMs })
-    return id
-  }
-
-  #answered(id: number, record: StageRecord, ...kinds: Array<Asked['kind']>): Asked | undefined {
-    const asked = this.#asked.get(id)
-    if (asked === undefined || asked.stage !== record.stage || !kinds.includes(asked.kind)) return undefined
-    this.#asked.delete(id)
-    return asked
-  }
-
   #onOpened(record: StageRecord, id: number): void {
-    if (this.#answered(id, record, 'open') === undefined) return
+    if (this.#assembly.answered(id, record, 'open') === undefined) return
     record.phase = 'open'
     record.inTerm = record.inAsked
     record.outTerm = record.outAsked
@@ -387,14 +372,14 @@ export class ChainMachine {
   }
 
   #onRerouted(record: StageRecord, id: number): void {
-    const asked = this.#answered(id, record, 'predecessor', 'successor')
+    const asked = this.#assembly.answered(id, record, 'predecessor', 'successor')
     if (asked?.kind === 'predecessor') record.inTerm = asked.term
     else if (asked !== undefined) record.outTerm = asked.term
   }
 
   #onRefused(record: StageRecord, refused: RefusedResponse): void {
-    const asked = this.#asked.get(refused.id)
-    if (refused.id !== 0 && (asked === undefined || asked.stage !== record.stage)) return
+    const kinds = ['open', 'predecessor', 'successor', 'probe'] as const
+    if (refused.id !== 0 && this.#assembly.answered(refused.id, record, ...kinds) === undefined) return
     this.#lose([record], `${record.peer} refused (${refused.code}): ${refused.message}`)
   }
 
@@ -419,9 +404,9 @@ export class ChainMachine {
     if (link.boundary === 0) return this.#fail(WireErrorCode.NotFinite, 'the embeddings are not finite', { peer: record.peer })
     if (link.from === 0) {
       // The bad rows are in the relay's log, which is filled anew; who made them may be lost already.
-      this.#relays.delete(link.boundary)
+      this.#own.forgetRelay(link.boundary)
       this.#roster.renew(link)
-      this.#dropEnds()
+      this.#own.drop()
       this.#beginRecovery([], 'activations at a relay are not finite')
     }
     const culprit = this.#roster.stages.find((candidate) => candidate.span.end === link.boundary)
@@ -433,42 +418,28 @@ export class ChainMachine {
     // What is not finite is no fault of the link, and the stage that refused it says so on its own.
     if (!this.#roster.links.includes(link) || problem.code === WireErrorCode.NotFinite) return
     if (problem.code === WireErrorCode.StaleTerm) return this.#checkSoon()
-    const count = (this.#complaints.get(link.term) ?? 0) + 1
-    this.#complaints.set(link.term, count)
+    const count = this.#blame.complain(link)
     const broken = problem.code === WireErrorCode.PeerUnreachable || problem.code === WireErrorCode.UnknownSession
     if (!broken || count > this.#options.redials) this.#mendLink(link, problem.message)
     else this.#checkSoon()
   }
 
-  /** A link is at fault: it is made anew once, and then one of its ends is replaced. */
   #mendLink(link: Link, reason: string): void {
-    const pair = `${link.from}>${link.to}`
-    this.#complaints.delete(link.term)
-    if (!this.#renewed.has(pair)) {
-      this.#renewed.add(pair)
+    const remedy = this.#blame.remedy(link, this.#roster)
+    if (remedy.kind === 'renew') {
       this.#roster.renew(link)
-      this.#dropEnds()
-      return this.#beginRecovery([], reason)
+      this.#own.drop()
+      this.#beginRecovery([], reason)
+    } else if (remedy.kind === 'replace') {
+      const [from, to] = [link.from, link.to].map((stage) => this.#roster.stage(stage)?.peer ?? 'the coordinator')
+      this.#lose([remedy.stage], `the link from ${from} to ${to} fails: ${reason}`)
     }
-    const from = this.#roster.stage(link.from)
-    const to = this.#roster.stage(link.to)
-    for (const end of [from, to]) if (end !== undefined) this.#strikes.set(end.peer, (this.#strikes.get(end.peer) ?? 0) + 1)
-    // Who has had trouble with more neighbours is more likely to be its cause; of equals it is the one that is spoken of.
-    const strikes = (end: StageRecord | undefined): number => (end === undefined ? -1 : (this.#strikes.get(end.peer) ?? 0))
-    const culprit = strikes(from) > strikes(to) ? from : to
-    if (culprit !== undefined) this.#lose([culprit], `the link between ${from?.peer ?? 'here'} and ${to?.peer ?? 'here'} fails: ${reason}`)
   }
 
   // Checkups
 
   #checkSoon(): void {
     if (this.#status === 'open') this.#checkAtMs = this.#nowMs
-  }
-
-  #probe(record: StageRecord): void {
-    if (record.phase !== 'open' || record.probeAsked) return
-    record.probeAsked = true
-    this.#emit({ type: 'control', stage: record.stage, request: { type: 'probe', id: this.#ask(record, 'probe', 0) } })
   }
 
   #onState(record: StageRecord): void {
@@ -481,7 +452,7 @@ export class ChainMachine {
 
   /** Every stage has answered. Who answers is not dead; but does anything move? */
   #diagnose(): void {
-    const received = (boundary: number): number => this.#receivedSeq(boundary)
+    const received = (boundary: number): number => this.#own.receivedSeq(boundary)
     const progress = progressOf(this.#roster, this.#log.lastSeq, received)
     if (progress !== this.#lastProgress || this.#results.pending === 0) {
       this.#lastProgress = progress
@@ -495,16 +466,12 @@ export class ChainMachine {
     else if (culprit !== undefined) this.#mendLink(culprit.link, 'nothing passes it')
   }
 
-  #receivedSeq(boundary: number): number {
-    return boundary === this.init.totalBlocks ? this.#results.lastSeq : (this.#relays.get(boundary)?.log.lastSeq ?? 0)
-  }
-
   // The shape of the chain
 
   /** Does all that can be done now. */
   #advance(): void {
     if (this.#status === 'opening' || this.#status === 'open' || this.#status === 'recovering') this.#reconcile()
-    for (const sender of [...this.#senders]) sender.flush(this.#nowMs)
+    this.#own.flush(this.#nowMs)
     // What was sent may have shown a link to be of no use.
     if (this.#status === 'recovering') this.#reconcile()
     if (this.#status === 'closing' && this.#dying.length === 0) {
@@ -513,19 +480,13 @@ export class ChainMachine {
     }
   }
 
-  /** A relay has room again: its source may send on. */
-  #ackRelay(sender: SendingEnd): void {
-    this.#receivers.find((receiver) => receiver.link.boundary === sender.link.boundary)?.ack()
-  }
-
   #reconcile(): void {
     if (this.#search()) return
-    const { stages } = this.#roster
-    if (this.#fence(stages)) return
+    if (this.#assembly.fence(this.#nowMs)) return
     this.#closeDying()
-    if (this.#openNext(stages)) return
-    if (this.#reroute(stages)) return
-    this.#dialEnds()
+    if (this.#assembly.openNext((peer) => this.#dying.some((dying) => dying.peer === peer))) return
+    if (this.#assembly.reroute(this.#nowMs)) return
+    this.#own.dial(this.#nowMs)
     if (this.#status === 'open') return
     const opened = this.#status === 'opening'
     this.#status = 'open'
@@ -548,144 +509,6 @@ export class ChainMachine {
     return gaps.length > 0
   }
 
-  /** First: whoever follows a change hears of it, and takes nothing from its old predecessor any more. */
-  #fence(stages: readonly StageRecord[]): boolean {
-    let waiting = false
-    for (const record of stages) {
-      const link = this.#roster.inLink(record)
-      if (record.phase !== 'open' || link === undefined || record.inTerm === link.term) continue
-      waiting = true
-      if (record.inAsked === link.term) continue
-      record.inAsked = link.term
-      const id = this.#ask(record, 'predecessor', link.term)
-      const end = { term: link.term, to: this.#roster.peerOf(link.from) }
-      this.#emit({ type: 'control', stage: record.stage, request: { type: 'reroute', id, side: 'predecessor', link: end } })
-    }
-    return waiting
-  }
-
-  /** Second: new stages open, the one nearest to the tail first, so that each finds its successor ready. */
-  #openNext(stages: readonly StageRecord[]): boolean {
-    const record = stages.findLast((candidate) => candidate.phase !== 'open')
-    if (record === undefined) return false
-    if (record.control !== 'open' || record.phase === 'opening' || this.#dying.some((dying) => dying.peer === record.peer)) return true
-    const inLink = this.#roster.inLink(record) as Link
-    const outLink = this.#roster.outLink(record) as Link
-    record.phase = 'opening'
-    record.inAsked = inLink.term
-    record.outAsked = outLink.term
-    const { session, model, numerics, exact, kvTokens, encoding } = this.init
-    const historyBytes = outLink.to === 0 ? 0 : (this.init.historyBytes ?? kvTokens * this.#bytesPerRow)
-    this.#emit({
-      type: 'control',
-      stage: record.stage,
-      request: {
-        type: 'open',
-        id: this.#ask(record, 'open', 0, record.openByMs),
-        session,
-        model,
-        span: record.span,
-        numerics,
-        exact,
-        kvTokens,
-        historyBytes,
-        encoding,
-        predecessor: { term: inLink.term, to: this.#roster.peerOf(inLink.from) },
-        successor: { term: outLink.term, to: this.#roster.peerOf(outLink.to) },
-        leaseMs: this.#options.leaseMs
-      }
-    })
-    return true
-  }
-
-  /** Third: whoever precedes a change turns to its new successor, and replays what that lacks. */
-  #reroute(stages: readonly StageRecord[]): boolean {
-    let waiting = false
-    for (const record of stages) {
-      const link = this.#roster.outLink(record)
-      if (link === undefined || record.outTerm === link.term) continue
-      waiting = true
-      if (record.outAsked === link.term) continue
-      record.outAsked = link.term
-      const id = this.#ask(record, 'successor', link.term)
-      const end = { term: link.term, to: this.#roster.peerOf(link.to) }
-      this.#emit({ type: 'control', stage: record.stage, request: { type: 'reroute', id, side: 'successor', link: end } })
-    }
-    return waiting
-  }
-
-  // The coordinator's own links
-
-  /** Hangs up the links that are none any more, and forgets relays at boundaries that are gone. */
-  #dropEnds(): void {
-    const stale = (end: { link: Link }): boolean => !this.#roster.links.includes(end.link)
-    for (const end of [...this.#senders, ...this.#receivers]) if (stale(end)) end.stop()
-    this.#senders = this.#senders.filter((end) => !stale(end))
-    this.#receivers = this.#receivers.filter((end) => !stale(end))
-    const starts = new Set(this.#roster.slots.map((slot) => slot.span.start))
-    for (const boundary of this.#relays.keys()) if (!starts.has(boundary)) this.#relays.delete(boundary)
-  }
-
-  #dialEnds(): void {
-    const context: LinkEndContext = {
-      options: this.#options,
-      emit: (effect) => this.#emit(effect),
-      allocateChannel: () => this.#nextChannel++,
-      hello: (term) => this.#hello(term),
-      onTrouble: (link, problem) => this.#onTrouble(link, problem)
-    }
-    for (const link of this.#roster.links) {
-      if (link.from !== 0 && link.to !== 0) continue
-      if ([...this.#senders, ...this.#receivers].some((end) => end.link === link)) continue
-      const record = this.#roster.stage(link.from === 0 ? link.to : link.from) as StageRecord
-      const end = link.from === 0 ? this.#sendingEnd(link, record, context) : this.#receivingEnd(link, record.peer, context)
-      end.dial(this.#nowMs)
-    }
-  }
-
-  #sendingEnd(link: Link, record: StageRecord, context: LinkEndContext): SendingEnd {
-    const log = link.boundary === 0 ? this.#log : this.#relay(link.boundary).log
-    const isTail = record.span.end === this.init.totalBlocks
-    const want = this.init.transport === 'star' && !isTail ? 'all' : undefined
-    const end = new SendingEnd(link, record.peer, log, want, context)
-    this.#senders.push(end)
-    return end
-  }
-
-  #receivingEnd(link: Link, peer: PeerId, context: LinkEndContext): ReceivingEnd {
-    const { boundary } = link
-    const { creditSteps: steps, creditBytes: bytes } = this.#options
-    const take = (step: StepMessage, body: Uint8Array): Problem | undefined => {
-      if (boundary === this.init.totalBlocks) return this.#onResult(step, body)
-      return this.#relay(boundary).take(step, body)
-    }
-    const room = (): { steps: number; bytes: number } => {
-      // Results have had their slots since their steps were submitted. A relay is held up by the stage that it feeds.
-      if (boundary === this.init.totalBlocks) return { steps, bytes }
-      const acked = this.#senders.find((sender) => sender.link.boundary === boundary)?.ackedSeq ?? 0
-      return { steps: Math.max(0, steps - this.#relay(boundary).log.above(acked).segments), bytes }
-    }
-    const end = new ReceivingEnd(link, peer, { lastSeq: () => this.#receivedSeq(boundary), take, room }, context)
-    this.#receivers.push(end)
-    return end
-  }
-
-  #relay(boundary: number): Relay {
-    const relay =
-      this.#relays.get(boundary) ??
-      new Relay(this.#bytesPerRow, this.#results, (seq) => this.#skips.some(({ from, to }) => from <= seq && seq <= to))
-    this.#relays.set(boundary, relay)
-    return relay
-  }
-
-  #end(channel: number): SendingEnd | ReceivingEnd | undefined {
-    return [...this.#senders, ...this.#receivers].find((end) => end.channel === channel)
-  }
-
-  #hello(term: number): LinkMessage {
-    return { type: 'hello', coordinator: this.init.coordinator, session: this.init.session, term }
-  }
-
   #onResult(step: StepMessage, body: Uint8Array): Problem | undefined {
     const results = this.#results.take(step, body)
     if (!Array.isArray(results)) return results
@@ -695,9 +518,7 @@ export class ChainMachine {
     // Something came out at the end, so everything works.
     this.#losses = 0
     this.#excluded.clear()
-    this.#strikes.clear()
-    this.#renewed.clear()
-    this.#complaints.clear()
+    this.#blame.clear()
     this.#checkAtMs = this.#results.pending > 0 ? this.#nowMs + this.#options.checkAfterMs : undefined
     return undefined
   }
@@ -715,10 +536,10 @@ export class ChainMachine {
     }
     if (this.#wholeByMs !== undefined && now >= this.#wholeByMs) return this.#giveUp()
     this.#expire(now)
-    for (const end of [...this.#senders, ...this.#receivers]) end.tick(now)
+    this.#own.tick(now)
     if (this.#renewLeasesAtMs !== undefined && now >= this.#renewLeasesAtMs) {
       this.#renewLeasesAtMs = now + this.#options.leaseMs / 3
-      for (const record of this.#roster.stages) this.#probe(record)
+      for (const record of this.#roster.stages) this.#assembly.probe(record, this.#nowMs)
     }
     if (this.#checkAtMs !== undefined && now >= this.#checkAtMs) this.#check()
   }
@@ -727,15 +548,12 @@ export class ChainMachine {
     this.#checkAtMs = this.#results.pending > 0 ? this.#nowMs + this.#options.checkAfterMs : undefined
     if (this.#status !== 'open') return
     this.#checking = true
-    for (const record of this.#roster.stages) this.#probe(record)
+    for (const record of this.#roster.stages) this.#assembly.probe(record, this.#nowMs)
   }
 
   #expire(now: number): void {
-    const late = new Set<StageRecord>()
-    for (const asked of this.#asked.values()) {
-      const record = now >= asked.byMs ? this.#roster.stage(asked.stage) : undefined
-      if (record !== undefined) late.add(record)
-    }
+    const asked = this.#assembly.late(now)
+    const late = new Set(this.#roster.stages.filter((record) => asked.has(record.stage)))
     for (const record of this.#roster.stages) if (record.phase !== 'open' && now >= record.openByMs) late.add(record)
     const names = [...late].map((record) => record.peer).join(', ')
     this.#lose([...late], `no answer in time from ${names}`)
