@@ -1,5 +1,13 @@
 import type { BlockRange } from '@skein/protocol'
-import type { ChainStage, ChosenLogprob, FinishReason, GenerationEvent, GenerationResult, RecoveryReason } from '../client/types.ts'
+import type {
+  ChainStage,
+  ChosenLogprob,
+  FinishReason,
+  GenerationEvent,
+  GenerationResult,
+  GenerationTimings,
+  RecoveryReason
+} from '../client/types.ts'
 import { formatMs, shortPeerId } from './terminal.ts'
 
 /** What `skein run --json` prints: names that other programs rely on. */
@@ -50,15 +58,21 @@ export function formatBlocks(ranges: readonly BlockRange[]): string {
 export function statsLines(result: GenerationResult): string[] {
   const { timings } = result
   const first = timings.timeToFirstTokenMs
-  const rate = timings.tokensPerSecond
   return [
     `chain            ${formatChain(result.chain)}`,
     `first token      ${first === undefined ? 'none' : `after ${formatMs(first)}`}`,
-    `speed            ${rate === undefined ? 'fewer than two tokens' : `${rate.toFixed(1)} tokens/s`}`,
+    `speed            ${formatRate(timings)}`,
     `tokens           ${result.promptTokens} of the prompt, ${result.completionTokens} of the answer`,
     `finish reason    ${result.finishReason}`,
     `recoveries       ${result.recoveries}`
   ]
+}
+
+/** The rate, and how far it is from what the stages' compute alone would allow. */
+function formatRate({ tokensPerSecond, computeMsPerToken }: GenerationTimings): string {
+  if (tokensPerSecond === undefined) return 'fewer than two tokens'
+  const compute = computeMsPerToken === undefined ? '' : `, of which the stages computed ${formatMs(computeMsPerToken)}`
+  return `${tokensPerSecond.toFixed(1)} tokens/s (${formatMs(1000 / tokensPerSecond)} a token${compute})`
 }
 
 /** One line for each token: its own log-probability, and the most likely ones at its place. */

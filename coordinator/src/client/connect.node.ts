@@ -3,6 +3,7 @@ import {
   decodeRows,
   encodeRows,
   InvalidArgumentError,
+  limits,
   type Logger,
   type Network,
   type Random,
@@ -60,6 +61,10 @@ function resolve(options: ConnectOptions): Resolved {
     throw new InvalidArgumentError(
       'no bootstrap address was given: name a node of the swarm, such as the one that printed its address when it started'
     )
+  const chunk = options.prefillChunkTokens ?? connectDefaults.prefillChunkTokens
+  if (!(Number.isSafeInteger(chunk) && chunk >= 1 && chunk <= limits.maxStepRows)) {
+    throw new InvalidArgumentError(`prefillChunkTokens is ${chunk}: expected an integer from 1 to ${limits.maxStepRows}`)
+  }
   if (options.model === '') throw new InvalidArgumentError('no model was given')
   return {
     ...connectDefaults,

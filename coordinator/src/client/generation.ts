@@ -65,6 +65,7 @@ export class GenerationRun implements Generation {
   readonly #startedAtMs: number
   #firstTokenAtMs: number | undefined
   #lastTokenAtMs = 0
+  #decodeComputeUs = 0
   #recoveryStartedAtMs = 0
   #recoveriesBefore = 0
   #session: TokenSession | undefined
@@ -149,6 +150,7 @@ export class GenerationRun implements Generation {
       if (this.#answer.tokens.length >= maxTokens) return 'length'
       const output = await session.step([sample.token], session.rows, 'last', { signal })
       body = output.body
+      this.#decodeComputeUs += output.computeUs
     }
   }
 
@@ -235,6 +237,7 @@ export class GenerationRun implements Generation {
     return {
       timeToFirstTokenMs: first === undefined ? undefined : first - this.#startedAtMs,
       tokensPerSecond: further > 0 && decodeMs > 0 ? (further * 1000) / decodeMs : undefined,
+      computeMsPerToken: further > 0 ? this.#decodeComputeUs / 1000 / further : undefined,
       totalMs: this.#sinceStartMs()
     }
   }

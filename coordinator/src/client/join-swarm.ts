@@ -32,7 +32,7 @@ export interface JoinSwarmComponents {
   readonly onClosed?: () => Promise<void>
 }
 
-type Settings = Pick<ConnectOptions, 'transport' | 'exact' | 'connectTimeoutMs' | 'coverageTimeoutMs'>
+type Settings = Pick<ConnectOptions, 'transport' | 'exact' | 'connectTimeoutMs' | 'coverageTimeoutMs' | 'prefillChunkTokens'>
 
 export interface JoinSwarmInit extends Required<Pick<Settings, keyof Settings & keyof typeof connectDefaults>> {
   readonly model: ModelId
@@ -71,7 +71,7 @@ export async function joinSwarm(components: JoinSwarmComponents, init: JoinSwarm
     throw error
   }
   onProgress({ phase: 'ready', message: 'the swarm is whole' })
-  const { transport, encoding, exact, coverageTimeoutMs } = init
+  const { transport, encoding, exact, coverageTimeoutMs, prefillChunkTokens } = init
   return new ConnectedClient(
     {
       clock,
@@ -84,7 +84,7 @@ export async function joinSwarm(components: JoinSwarmComponents, init: JoinSwarm
       onClose: () => directory.stop(),
       onClosed: onClosed ?? (() => Promise.resolve())
     },
-    { model, blocks, hiddenSize, vocabSize, contextTokens, transport, encoding, exact, coverageTimeoutMs }
+    { model, blocks, hiddenSize, vocabSize, contextTokens, transport, encoding, exact, coverageTimeoutMs, prefillChunkTokens }
   )
 }
 

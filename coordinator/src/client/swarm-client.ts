@@ -85,7 +85,7 @@ export interface SwarmClientComponents {
   readonly onClosed: () => Promise<void>
 }
 
-type Connection = Pick<ConnectOptions, 'transport' | 'exact' | 'coverageTimeoutMs'>
+type Connection = Pick<ConnectOptions, 'transport' | 'exact' | 'coverageTimeoutMs' | 'prefillChunkTokens'>
 
 export interface SwarmClientInit extends Required<Pick<Connection, keyof typeof connectDefaults & keyof Connection>> {
   readonly model: ModelId
@@ -95,8 +95,6 @@ export interface SwarmClientInit extends Required<Pick<Connection, keyof typeof 
   readonly hiddenSize: number
   readonly vocabSize: number
   readonly contextTokens: number
-  /** Rows of a prefill chunk. @default 128 */
-  readonly prefillChunkTokens?: number
 }
 
 /** Between two looks at the swarm while blocks are uncovered. */
@@ -105,7 +103,7 @@ const lookAgainMs = 500
 /** A client on its parts; {@link connect} makes them. */
 export class ConnectedClient implements SwarmClient {
   readonly #components: SwarmClientComponents
-  readonly #init: SwarmClientInit & { readonly prefillChunkTokens: number }
+  readonly #init: SwarmClientInit
   readonly #open = new Set<TokenSession>()
   readonly #generations = new Set<Generation>()
   readonly #shutdown = new AbortController()
@@ -113,7 +111,7 @@ export class ConnectedClient implements SwarmClient {
 
   constructor(components: SwarmClientComponents, init: SwarmClientInit) {
     this.#components = components
-    this.#init = { prefillChunkTokens: 128, ...init }
+    this.#init = init
   }
 
   get model(): ModelId {

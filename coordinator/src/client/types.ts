@@ -48,6 +48,12 @@ export interface ConnectOptions {
    * @default false
    */
   exact?: boolean
+  /**
+   * Tokens of a prompt that travel together: chunks go through the chain as through a pipeline, so smaller ones keep more
+   * stages busy at once, and larger ones compute better. 1 to 2048.
+   * @default 128
+   */
+  prefillChunkTokens?: number
   /** Threads of the worker that computes embedding and head. @default 1 */
   threads?: number
   /** @default no logging */
@@ -70,6 +76,7 @@ export const connectDefaults = {
   transport: 'ring',
   encoding: 'f16',
   exact: false,
+  prefillChunkTokens: 128,
   threads: 1,
   /** Three round trips of a handshake over a bad line, with one retry. */
   connectTimeoutMs: 10_000,
@@ -177,6 +184,11 @@ export interface GenerationTimings {
   readonly timeToFirstTokenMs: number | undefined
   /** Tokens after the first, over the time after the first; `undefined` with fewer than two. Recoveries count. */
   readonly tokensPerSecond: number | undefined
+  /**
+   * What the stages computed for a token after the first, summed over the chain, mean, in milliseconds. What a token takes
+   * beyond it went to links, queues and the ends. `undefined` with fewer than two tokens.
+   */
+  readonly computeMsPerToken: number | undefined
   readonly totalMs: number
 }
 
