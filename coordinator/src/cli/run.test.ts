@@ -138,7 +138,7 @@ describe('skein run', () => {
     assert.equal(cli.stdout.text, 'Geese fly.\n')
     assert.match(cli.stderr.text, /chain +…AAAAAAAA 0:3 -> …BBBBBBBB 3:8\n/)
     assert.match(cli.stderr.text, /first token +after 13 ms\n/)
-    assert.match(cli.stderr.text, /speed +40\.0 tokens\/s\n/)
+    assert.match(cli.stderr.text, /speed +40\.0 tokens\/s \(25 ms a token, of which the stages computed 8\.0 ms\)\n/)
     assert.match(cli.stderr.text, /recoveries +0\n/)
   })
 

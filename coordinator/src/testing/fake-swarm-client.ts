@@ -172,7 +172,7 @@ function fakeResult(pieces: readonly string[], cancelled: boolean, options: Gene
     timings: {
       timeToFirstTokenMs: pieces.length === 0 ? undefined : 12.5,
       tokensPerSecond: pieces.length < 2 ? undefined : 40,
-      computeMsPerToken: undefined,
+      computeMsPerToken: pieces.length < 2 ? undefined : 8,
       totalMs: 100
     },
     chain: fakeChain,
