@@ -1,7 +1,7 @@
 import type { Storage } from '@skein/protocol'
 
 /** What everybody should have read before the first prompt leaves the machine; see DESIGN.md, section 4, Privacy. */
-export const privacyNotice = 'note: the volunteers of a public swarm can read your prompts and the answers; send no secrets (shown once)'
+const privacyNotice = 'note: the volunteers of a public swarm can read your prompts and the answers; send no secrets (shown once)'
 
 const shownName = 'privacy-notice-shown'
 

@@ -44,7 +44,7 @@ export function generationReport(result: GenerationResult): GenerationReport {
 }
 
 /** `…abcdefgh 0:3 -> …ijklmnop 3:8`. */
-export function formatChain(chain: readonly ChainStage[]): string {
+function formatChain(chain: readonly ChainStage[]): string {
   if (chain.length === 0) return 'none'
   return chain.map(({ peerId, start, end }) => `${shortPeerId(peerId)} ${start}:${end}`).join(' -> ')
 }

@@ -160,7 +160,7 @@ export class FakeSwarm {
   }
 }
 
-export const fakeModel: ModelId = parseModelId('skein-tiny@00112233445566778899aabbccddeeff')
+const fakeModel: ModelId = parseModelId('skein-tiny@00112233445566778899aabbccddeeff')
 
 function fakeResult(pieces: readonly string[], cancelled: boolean, options: GenerateOptions): GenerationResult {
   return {
