@@ -42,9 +42,24 @@ export class Assembly {
     return asked
   }
 
-  /** Stages that have not answered in time. */
-  late(nowMs: number): Set<number> {
-    return new Set([...this.#asked.values()].filter((asked) => nowMs >= asked.byMs).map((asked) => asked.stage))
+  opened(record: StageRecord, id: number): boolean {
+    if (this.answered(id, record, 'open') === undefined) return false
+    record.phase = 'open'
+    record.inTerm = record.inAsked
+    record.outTerm = record.outAsked
+    return true
+  }
+
+  rerouted(record: StageRecord, id: number): void {
+    const asked = this.answered(id, record, 'predecessor', 'successor')
+    if (asked?.kind === 'predecessor') record.inTerm = asked.term
+    else if (asked !== undefined) record.outTerm = asked.term
+  }
+
+  /** Stages that have not answered, or are not open, in time. */
+  late(nowMs: number): StageRecord[] {
+    const asked = new Set([...this.#asked.values()].filter((each) => nowMs >= each.byMs).map((each) => each.stage))
+    return this.context.roster.stages.filter((record) => asked.has(record.stage) || (record.phase !== 'open' && nowMs >= record.openByMs))
   }
 
   forget(stage: number): void {

@@ -6,42 +6,23 @@ import type {
   ChainEffect,
   ChainEvent,
   ChainFailureCode,
+  ChainNoReplacementEvent,
   ChainReplacementEvent,
-  ChainStage,
   ChainSubmitEvent,
   ChosenStage
 } from './chain-events.ts'
-import type { ChainMachineInit, ChainMachineOptions } from './chain-options.ts'
+import { requireCover, requireStep } from './chain-contract.ts'
+import type { ChainMachineInit, ChainMachineOptions, ChainSnapshot } from './chain-options.ts'
 import { chainDefaults } from './chain-options.ts'
-import { findCulprit, progressOf } from './checkup.ts'
+import { Checkup } from './checkup.ts'
+import { Graveyard } from './graveyard.ts'
 import { least } from './link-ends.ts'
 import { OwnLinks } from './own-links.ts'
-import type { Gap, Link, StageRecord } from './roster.ts'
-import { Roster } from './roster.ts'
+import type { Link, StageRecord } from './roster.ts'
+import { noCoverage, publicStage, Roster } from './roster.ts'
 import { StepResults } from './step-results.ts'
 
-export type { ChainMachineInit, ChainMachineOptions } from './chain-options.ts'
-
-/** A stage that is no part of the chain any more and is being closed. */
-interface Dying {
-  readonly peer: PeerId
-  readonly stage: number
-  closeSent: boolean
-  connected: boolean
-  byMs: number
-}
-
-export interface ChainSnapshot {
-  readonly status: 'new' | 'opening' | 'open' | 'recovering' | 'closing' | 'closed'
-  readonly submittedSeq: number
-  readonly resultSeq: number
-  readonly pending: number
-  readonly rows: number
-  readonly chain: readonly ChainStage[]
-  readonly gaps: number
-  readonly dying: number
-  readonly losses: number
-}
+export type { ChainMachineInit, ChainMachineOptions, ChainSnapshot } from './chain-options.ts'
 
 /**
  * The coordinator's side of one session, as a pure state machine. DESIGN.md section 4 says what it must do;
@@ -60,10 +41,11 @@ export class ChainMachine {
   readonly #assembly: Assembly
   readonly #own: OwnLinks
   readonly #blame = new Blame()
+  readonly #graveyard: Graveyard
+  readonly #checkup: Checkup
   readonly #excluded = new Set<PeerId>()
   /** Ranges of steps that were skipped, as long as some stage may still have rows of them. */
   #skips: Array<{ readonly from: number; readonly to: number }> = []
-  #dying: Dying[] = []
   #status: ChainSnapshot['status'] = 'new'
   #out: ChainEffect[] = []
   #nowMs = 0
@@ -72,10 +54,6 @@ export class ChainMachine {
   #openByMs: number | undefined
   #wholeByMs: number | undefined
   #renewLeasesAtMs: number | undefined
-  #checkAtMs: number | undefined
-  #checking = false
-  #lastProgress = ''
-  #lastProgressMs = 0
 
   constructor(private readonly init: ChainMachineInit) {
     this.#options = { ...chainDefaults, ...init.options }
@@ -88,6 +66,15 @@ export class ChainMachine {
       bytesPerRow: this.#bytesPerRow,
       emit: (effect: ChainEffect) => this.#emit(effect)
     }
+    const { checkAfterMs, stuckAfterMs, answerMs } = this.#options
+    this.#graveyard = new Graveyard(answerMs, shared.emit, () => this.#nextId++)
+    this.#checkup = new Checkup({
+      roster: this.#roster,
+      checkAfterMs,
+      stuckAfterMs,
+      sentSeq: () => this.#log.lastSeq,
+      receivedSeq: (boundary) => this.#own.receivedSeq(boundary)
+    })
     this.#assembly = new Assembly({ ...shared, init, allocateId: () => this.#nextId++ })
     this.#own = new OwnLinks({
       ...shared,
@@ -115,11 +102,8 @@ export class ChainMachine {
 
   /** When to feed `tick`; undefined when nothing waits for time. */
   get wakeAtMs(): number | undefined {
-    const times = [this.#openByMs, this.#wholeByMs, this.#renewLeasesAtMs, this.#checkAtMs, this.#assembly.wakeAtMs, this.#own.wakeAtMs]
-    for (const dying of this.#dying) times.push(dying.byMs)
-    for (const record of this.#roster.stages) if (record.phase !== 'open') times.push(record.openByMs)
-    for (const gap of this.#roster.gaps) if (gap.request === undefined) times.push(gap.searchAtMs)
-    return least(...times)
+    const parts = [this.#roster, this.#checkup, this.#assembly, this.#own, this.#graveyard]
+    return least(this.#openByMs, this.#wholeByMs, this.#renewLeasesAtMs, ...parts.map((part) => part.wakeAtMs))
   }
 
   snapshot(): ChainSnapshot {
@@ -129,9 +113,9 @@ export class ChainMachine {
       resultSeq: this.#results.lastSeq,
       pending: this.#results.pending,
       rows: this.#log.map.rows,
-      chain: this.#chain(),
+      chain: this.#roster.chain(),
       gaps: this.#roster.gaps.length,
-      dying: this.#dying.length,
+      dying: this.#graveyard.size,
       losses: this.#losses
     }
   }
@@ -168,23 +152,12 @@ export class ChainMachine {
         return this.#onControl(event.stage, event.response)
       case 'replacement':
         return this.#onReplacement(event)
-      case 'noReplacement': {
-        const gap = this.#roster.gaps.find((candidate) => candidate.request === event.request)
-        if (gap === undefined) return
-        if (this.#status === 'opening') return this.#fail('ERR_SKEIN_NO_COVERAGE', noCoverage(gap), { ...gap.span })
-        gap.request = undefined
-        gap.uncovered = event.uncovered
-        gap.searchAtMs = this.#nowMs + this.#options.searchAgainMs
-        // Somebody who refused or was lost may be the only one left, and better by then.
-        this.#excluded.clear()
-        return
-      }
+      case 'noReplacement':
+        return this.#onNoReplacement(event)
       case 'dialed':
-        return this.#own.dialed(event.channel, event.nowMs)
       case 'link':
-        return this.#own.receive(event)
       case 'linkClosed':
-        return this.#own.closed(event.channel, event.nowMs, event.message)
+        return this.#own.handle(event)
       case 'tick':
         return this.#onTick()
     }
@@ -210,17 +183,10 @@ export class ChainMachine {
   #submit({ position, rows, want }: ChainSubmitEvent): void {
     // Between the caller's look at `freeSlots` and its event the session may have ended.
     if (this.#status === 'closing') return
-    const { maxStepRows } = this.#options
     if (this.freeSlots === 0) throw new InvalidArgumentError('a step was submitted without a free slot: wait for a result')
-    if (!(rows >= 1 && rows <= maxStepRows)) throw new InvalidArgumentError(`a step has ${rows} rows: 1 to ${maxStepRows} can be sent`)
-    if (!(position >= 0 && position <= this.#log.map.rows)) {
-      throw new InvalidArgumentError(`a step is for row ${position}, and the session has ${this.#log.map.rows}`)
-    }
-    if (position + rows > this.init.kvTokens) {
-      throw new InvalidArgumentError(`a step ends at row ${position + rows}, and ${this.init.kvTokens} are reserved`)
-    }
+    requireStep(position, rows, { presentRows: this.#log.map.rows, maxStepRows: this.#options.maxStepRows, kvTokens: this.init.kvTokens })
     const seq = this.nextSeq
-    if (this.#results.pending === 0) this.#checkAtMs = this.#nowMs + this.#options.checkAfterMs
+    if (this.#results.pending === 0) this.#checkup.schedule(this.#nowMs, true)
     this.#results.submit(seq, position, rows, want)
     const bytesPerRow = this.#bytesPerRow
     this.#log.record({ seq, position, rows, want, frame: seq, computeUs: 0, bytesPerRow, data: undefined })
@@ -241,13 +207,14 @@ export class ChainMachine {
   #close(): void {
     if (this.#status === 'closing') return
     this.#status = 'closing'
-    this.#openByMs = this.#wholeByMs = this.#renewLeasesAtMs = this.#checkAtMs = undefined
-    for (const record of this.#roster.stages) this.#bury(record)
+    this.#openByMs = this.#wholeByMs = this.#renewLeasesAtMs = undefined
+    this.#checkup.schedule(this.#nowMs, false)
+    for (const record of this.#roster.stages) this.#graveyard.bury(record)
     for (const record of this.#roster.stages) this.#assembly.forget(record.stage)
     this.#roster.slots = []
     this.#roster.relink()
     this.#own.drop()
-    this.#closeDying()
+    this.#graveyard.closeAll(this.#nowMs)
   }
 
   #fail(code: ChainFailureCode, message: string, detail = {}): void {
@@ -264,7 +231,7 @@ export class ChainMachine {
   }
 
   #onControlClosed(stage: number, message: string): void {
-    this.#dying = this.#dying.filter((dying) => dying.stage !== stage)
+    this.#graveyard.gone(stage)
     const record = this.#roster.stage(stage)
     if (record !== undefined) this.#lose([record], `the control channel of ${record.peer} is closed: ${message}`, { gone: true })
   }
@@ -279,7 +246,7 @@ export class ChainMachine {
     }
     for (const record of lost) {
       if (how.again !== true) this.#excluded.add(record.peer)
-      if (how.gone !== true) this.#bury(record)
+      if (how.gone !== true) this.#graveyard.bury(record)
       this.#assembly.forget(record.stage)
     }
     this.#roster.remove(lost, this.#nowMs)
@@ -295,24 +262,8 @@ export class ChainMachine {
     if (this.#status === 'recovering') this.#emit({ type: 'recovering', lost: lost.map(publicStage), reason })
   }
 
-  #bury(record: StageRecord): void {
-    const connected = record.control === 'open'
-    if (!connected || record.phase === 'new') this.#emit({ type: 'disconnect', stage: record.stage })
-    else this.#dying.push({ peer: record.peer, stage: record.stage, closeSent: false, connected, byMs: Number.POSITIVE_INFINITY })
-  }
-
-  /** Asks lost stages to close, as best they can. */
-  #closeDying(): void {
-    for (const dying of this.#dying) {
-      if (dying.closeSent) continue
-      dying.closeSent = true
-      dying.byMs = this.#nowMs + this.#options.answerMs
-      this.#emit({ type: 'control', stage: dying.stage, request: { type: 'close', id: this.#nextId++ } })
-    }
-  }
-
   #onReplacement({ request, stages }: ChainReplacementEvent): void {
-    const gap = this.#roster.gaps.find((candidate) => candidate.request === request)
+    const gap = this.#roster.gapOf(request)
     if (gap === undefined) return
     requireCover(stages, gap.span)
     // Searches for several gaps run at the same time and may have come to the same node.
@@ -326,12 +277,20 @@ export class ChainMachine {
     )
   }
 
+  #onNoReplacement({ request, uncovered }: ChainNoReplacementEvent): void {
+    const gap = this.#roster.gapOf(request)
+    if (gap === undefined) return
+    if (this.#status === 'opening') return this.#fail('ERR_SKEIN_NO_COVERAGE', noCoverage(gap), { ...gap.span })
+    this.#roster.searchLater(gap, this.#nowMs + this.#options.searchAgainMs, uncovered)
+    // Somebody who refused or was lost may be the only one left, and better by then.
+    this.#excluded.clear()
+  }
+
   // Control
 
   #onControl(stage: number, response: ControlResponse): void {
-    const dying = this.#dying.find((candidate) => candidate.stage === stage)
-    if (dying !== undefined) {
-      if (response.type === 'closed' || (response.type === 'refused' && response.id === 0)) this.#forget(dying)
+    if (this.#graveyard.holds(stage)) {
+      if (response.type === 'closed' || (response.type === 'refused' && response.id === 0)) this.#graveyard.forget(stage)
       return
     }
     const record = this.#roster.stage(stage)
@@ -340,7 +299,7 @@ export class ChainMachine {
       case 'opened':
         return this.#onOpened(record, response.id)
       case 'rerouted':
-        return this.#onRerouted(record, response.id)
+        return this.#assembly.rerouted(record, response.id)
       case 'state':
         if (this.#assembly.answered(response.id, record, 'probe') === undefined) return
         record.state = response
@@ -358,23 +317,9 @@ export class ChainMachine {
     }
   }
 
-  #forget(dying: Dying): void {
-    this.#dying = this.#dying.filter((other) => other !== dying)
-    this.#emit({ type: 'disconnect', stage: dying.stage })
-  }
-
   #onOpened(record: StageRecord, id: number): void {
-    if (this.#assembly.answered(id, record, 'open') === undefined) return
-    record.phase = 'open'
-    record.inTerm = record.inAsked
-    record.outTerm = record.outAsked
+    if (!this.#assembly.opened(record, id)) return
     for (const skip of this.#skips) this.#emit({ type: 'control', stage: record.stage, request: { type: 'skip', ...skip } })
-  }
-
-  #onRerouted(record: StageRecord, id: number): void {
-    const asked = this.#assembly.answered(id, record, 'predecessor', 'successor')
-    if (asked?.kind === 'predecessor') record.inTerm = asked.term
-    else if (asked !== undefined) record.outTerm = asked.term
   }
 
   #onRefused(record: StageRecord, refused: RefusedResponse): void {
@@ -439,31 +384,15 @@ export class ChainMachine {
   // Checkups
 
   #checkSoon(): void {
-    if (this.#status === 'open') this.#checkAtMs = this.#nowMs
+    if (this.#status === 'open') this.#checkup.soon(this.#nowMs)
   }
 
   #onState(record: StageRecord): void {
     if ((record.state?.turnMs ?? 0) > this.#options.maxTurnMs) return this.#lose([record], `the runtime of ${record.peer} hangs`)
-    if (!this.#checking || this.#roster.stages.some((other) => other.probeAsked)) return
-    this.#checking = false
-    if (this.#status !== 'open') return
-    this.#diagnose()
-  }
-
-  /** Every stage has answered. Who answers is not dead; but does anything move? */
-  #diagnose(): void {
-    const received = (boundary: number): number => this.#own.receivedSeq(boundary)
-    const progress = progressOf(this.#roster, this.#log.lastSeq, received)
-    if (progress !== this.#lastProgress || this.#results.pending === 0) {
-      this.#lastProgress = progress
-      this.#lastProgressMs = this.#nowMs
-      return
-    }
-    if (this.#nowMs - this.#lastProgressMs < this.#options.stuckAfterMs) return
-    this.#lastProgressMs = this.#nowMs
-    const culprit = findCulprit(this.#roster, this.#log.lastSeq, received)
-    if (culprit?.kind === 'stage') this.#lose([culprit.stage], `${culprit.stage.peer} does not compute what it has taken`)
-    else if (culprit !== undefined) this.#mendLink(culprit.link, 'nothing passes it')
+    const culprit = this.#checkup.answered(this.#nowMs, this.#results.pending > 0)
+    if (culprit === undefined || this.#status !== 'open') return
+    if (culprit.kind === 'link') this.#mendLink(culprit.link, 'nothing passes it')
+    else this.#lose([culprit.stage], `${culprit.stage.peer} does not compute what it has taken`)
   }
 
   // The shape of the chain
@@ -474,7 +403,7 @@ export class ChainMachine {
     this.#own.flush(this.#nowMs)
     // What was sent may have shown a link to be of no use.
     if (this.#status === 'recovering') this.#reconcile()
-    if (this.#status === 'closing' && this.#dying.length === 0) {
+    if (this.#status === 'closing' && this.#graveyard.size === 0) {
       this.#status = 'closed'
       this.#emit({ type: 'closed' })
     }
@@ -483,18 +412,18 @@ export class ChainMachine {
   #reconcile(): void {
     if (this.#search()) return
     if (this.#assembly.fence(this.#nowMs)) return
-    this.#closeDying()
-    if (this.#assembly.openNext((peer) => this.#dying.some((dying) => dying.peer === peer))) return
+    this.#graveyard.closeAll(this.#nowMs)
+    if (this.#assembly.openNext((peer) => this.#graveyard.has(peer))) return
     if (this.#assembly.reroute(this.#nowMs)) return
     this.#own.dial(this.#nowMs)
     if (this.#status === 'open') return
     const opened = this.#status === 'opening'
     this.#status = 'open'
     this.#openByMs = this.#wholeByMs = undefined
-    this.#lastProgressMs = this.#nowMs
+    this.#checkup.restart(this.#nowMs)
     this.#renewLeasesAtMs ??= this.#nowMs + this.#options.leaseMs / 3
-    if (this.#results.pending > 0) this.#checkAtMs = this.#nowMs + this.#options.checkAfterMs
-    this.#emit({ type: opened ? 'opened' : 'recovered', chain: this.#chain() })
+    this.#checkup.schedule(this.#nowMs, this.#results.pending > 0)
+    this.#emit({ type: opened ? 'opened' : 'recovered', chain: this.#roster.chain() })
   }
 
   /** Looks for nodes where there is a gap. Returns whether there is one. */
@@ -519,7 +448,7 @@ export class ChainMachine {
     this.#losses = 0
     this.#excluded.clear()
     this.#blame.clear()
-    this.#checkAtMs = this.#results.pending > 0 ? this.#nowMs + this.#options.checkAfterMs : undefined
+    this.#checkup.schedule(this.#nowMs, this.#results.pending > 0)
     return undefined
   }
 
@@ -527,7 +456,7 @@ export class ChainMachine {
 
   #onTick(): void {
     const now = this.#nowMs
-    for (const dying of this.#dying) if (now >= dying.byMs) this.#forget(dying)
+    this.#graveyard.tick(now)
     if (this.#status === 'closing') return
     if (this.#openByMs !== undefined && now >= this.#openByMs) {
       return this.#fail('ERR_SKEIN_TIMEOUT', `the chain was not open within ${this.#options.openMs} ms`, {
@@ -541,22 +470,20 @@ export class ChainMachine {
       this.#renewLeasesAtMs = now + this.#options.leaseMs / 3
       for (const record of this.#roster.stages) this.#assembly.probe(record, this.#nowMs)
     }
-    if (this.#checkAtMs !== undefined && now >= this.#checkAtMs) this.#check()
+    if (this.#checkup.due(now)) this.#check()
   }
 
   #check(): void {
-    this.#checkAtMs = this.#results.pending > 0 ? this.#nowMs + this.#options.checkAfterMs : undefined
+    this.#checkup.schedule(this.#nowMs, this.#results.pending > 0)
     if (this.#status !== 'open') return
-    this.#checking = true
+    this.#checkup.begin()
     for (const record of this.#roster.stages) this.#assembly.probe(record, this.#nowMs)
   }
 
   #expire(now: number): void {
-    const asked = this.#assembly.late(now)
-    const late = new Set(this.#roster.stages.filter((record) => asked.has(record.stage)))
-    for (const record of this.#roster.stages) if (record.phase !== 'open' && now >= record.openByMs) late.add(record)
-    const names = [...late].map((record) => record.peer).join(', ')
-    this.#lose([...late], `no answer in time from ${names}`)
+    const late = this.#assembly.late(now)
+    const names = late.map((record) => record.peer).join(', ')
+    this.#lose(late, `no answer in time from ${names}`)
   }
 
   #giveUp(): void {
@@ -566,31 +493,7 @@ export class ChainMachine {
     this.#fail('ERR_SKEIN_NO_COVERAGE', `${noCoverage(gap)}, waited ${seconds} s`, { ...(gap.uncovered?.[0] ?? gap.span) })
   }
 
-  #chain(): ChainStage[] {
-    return this.#roster.stages.map(publicStage)
-  }
-
   #emit(effect: ChainEffect): void {
     this.#out.push(effect)
   }
-}
-
-function publicStage({ stage, peer, span, record }: StageRecord): ChainStage {
-  return { stage, peer, span, ...(record === undefined ? {} : { record }) }
-}
-
-function noCoverage(gap: Gap): string {
-  const blocks = (gap.uncovered ?? [gap.span]).map((range) => `${range.start}:${range.end}`).join(', ')
-  return `nobody serves blocks ${blocks}`
-}
-
-function requireCover(stages: readonly ChosenStage[], span: { start: number; end: number }): void {
-  let block = span.start
-  for (const stage of stages) {
-    if (stage.span.start !== block || stage.span.end <= block) break
-    block = stage.span.end
-  }
-  const peers = new Set(stages.map((stage) => stage.peer))
-  if (block === span.end && peers.size === stages.length) return
-  throw new InvalidArgumentError(`the chosen stages do not cover blocks ${span.start}:${span.end} in order, once, by different peers`)
 }

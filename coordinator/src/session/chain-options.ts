@@ -1,5 +1,6 @@
 import type { LinkDialerOptions, LinkSenderOptions, ModelId, Numerics, PeerId, SessionId, TensorEncoding } from '@skein/protocol'
 import { limits } from '@skein/protocol'
+import type { ChainStage } from './chain-events.ts'
 
 /** What a session is, for its whole life. */
 export interface ChainMachineInit {
@@ -71,4 +72,17 @@ export const chainDefaults: ChainMachineOptions = {
   greetMs: 10_000,
   redials: 3,
   redialMs: 200
+}
+
+/** The session as the machine sees it, for tests and status. */
+export interface ChainSnapshot {
+  readonly status: 'new' | 'opening' | 'open' | 'recovering' | 'closing' | 'closed'
+  readonly submittedSeq: number
+  readonly resultSeq: number
+  readonly pending: number
+  readonly rows: number
+  readonly chain: readonly ChainStage[]
+  readonly gaps: number
+  readonly dying: number
+  readonly losses: number
 }

@@ -23,7 +23,7 @@ function marks(roster: Roster, sentSeq: number, receivedSeq: (boundary: number) 
 }
 
 /** All that changes when anything moves; equal strings mean that nothing did. */
-export function progressOf(roster: Roster, sentSeq: number, receivedSeq: (boundary: number) => number): string {
+function progressOf(roster: Roster, sentSeq: number, receivedSeq: (boundary: number) => number): string {
   return marks(roster, sentSeq, receivedSeq)
     .map((mark) => mark.seq)
     .join()
@@ -33,11 +33,76 @@ export function progressOf(roster: Roster, sentSeq: number, receivedSeq: (bounda
  * What a chain without progress waits for: the last place at which less came out than went in. A place further up can be
  * waiting because of it, by backpressure; one further down has nothing to do.
  */
-export function findCulprit(roster: Roster, sentSeq: number, receivedSeq: (boundary: number) => number): Culprit | undefined {
+function findCulprit(roster: Roster, sentSeq: number, receivedSeq: (boundary: number) => number): Culprit | undefined {
   const list = marks(roster, sentSeq, receivedSeq)
   for (let index = list.length - 1; index > 0; index--) {
     const mark = list[index] as Mark
     if (mark.seq < (list[index - 1] as Mark).seq && mark.behind !== undefined) return mark.behind
   }
   return undefined
+}
+
+interface CheckupContext {
+  readonly roster: Roster
+  readonly checkAfterMs: number
+  readonly stuckAfterMs: number
+  /** The last seq that was submitted. */
+  readonly sentSeq: () => number
+  readonly receivedSeq: (boundary: number) => number
+}
+
+/**
+ * When to probe all stages, and what their answers mean. A checkup is due when no result has come for a while, or when
+ * somebody complains; it goes on until something moves or a culprit is found.
+ */
+export class Checkup {
+  #atMs: number | undefined
+  #running = false
+  #progress = ''
+  #sinceMs = 0
+
+  constructor(private readonly context: CheckupContext) {}
+
+  get wakeAtMs(): number | undefined {
+    return this.#atMs
+  }
+
+  /** The next one is due a while from now, if there is anything to wait for. */
+  schedule(nowMs: number, waiting: boolean): void {
+    this.#atMs = waiting ? nowMs + this.context.checkAfterMs : undefined
+  }
+
+  soon(nowMs: number): void {
+    this.#atMs = nowMs
+  }
+
+  /** Whether it is due; then all stages must be probed. */
+  due(nowMs: number): boolean {
+    return this.#atMs !== undefined && nowMs >= this.#atMs
+  }
+
+  begin(): void {
+    this.#running = true
+  }
+
+  /** The chain is whole: only from now on must something move. */
+  restart(nowMs: number): void {
+    this.#sinceMs = nowMs
+  }
+
+  /** A stage has answered. Once all have, nobody is dead; but does anything move? */
+  answered(nowMs: number, waiting: boolean): Culprit | undefined {
+    const { roster, stuckAfterMs, receivedSeq } = this.context
+    if (!this.#running || roster.stages.some((record) => record.probeAsked)) return undefined
+    this.#running = false
+    const sentSeq = this.context.sentSeq()
+    const progress = progressOf(roster, sentSeq, receivedSeq)
+    if (progress !== this.#progress || !waiting) {
+      this.#progress = progress
+      this.#sinceMs = nowMs
+    }
+    if (nowMs - this.#sinceMs < stuckAfterMs) return undefined
+    this.#sinceMs = nowMs
+    return findCulprit(roster, sentSeq, receivedSeq)
+  }
 }

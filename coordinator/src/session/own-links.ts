@@ -1,5 +1,5 @@
 import type { LinkMessage, PeerId, Problem, StepLog, StepMessage } from '@skein/protocol'
-import type { ChainEffect, ChainLinkEvent } from './chain-events.ts'
+import type { ChainDialedEvent, ChainEffect, ChainLinkClosedEvent, ChainLinkEvent } from './chain-events.ts'
 import type { ChainMachineOptions } from './chain-options.ts'
 import { least, ReceivingEnd, SendingEnd } from './link-ends.ts'
 import type { Link, Roster, StageRecord } from './roster.ts'
@@ -79,20 +79,14 @@ export class OwnLinks {
     }
   }
 
-  dialed(channel: number, nowMs: number): void {
-    this.#end(channel)?.dialed(nowMs)
-  }
-
-  receive(event: ChainLinkEvent): void {
-    const end = this.#end(event.channel)
-    end?.receive(event)
+  handle(event: ChainDialedEvent | ChainLinkEvent | ChainLinkClosedEvent): void {
+    const end = this.#all.find((each) => each.channel === event.channel)
+    if (event.type === 'dialed') end?.dialed(event.nowMs)
+    else if (event.type === 'linkClosed') end?.closed(event.nowMs, event.message)
+    else end?.receive(event)
     // A relay has room again: its source may send on.
-    if (!(end instanceof SendingEnd) || event.message.type !== 'ack') return
+    if (event.type !== 'link' || event.message.type !== 'ack' || !(end instanceof SendingEnd)) return
     this.#receivers.find((receiver) => receiver.link.boundary === end.link.boundary)?.ack()
-  }
-
-  closed(channel: number, nowMs: number, message: string): void {
-    this.#end(channel)?.closed(nowMs, message)
   }
 
   flush(nowMs: number): void {
@@ -101,10 +95,6 @@ export class OwnLinks {
 
   tick(nowMs: number): void {
     for (const end of this.#all) end.tick(nowMs)
-  }
-
-  #end(channel: number): SendingEnd | ReceivingEnd | undefined {
-    return this.#all.find((end) => end.channel === channel)
   }
 
   #endContext(): ConstructorParameters<typeof ReceivingEnd>[3] {

@@ -1,5 +1,5 @@
 import type { BlockRange, LinkPeer, PeerId, StateResponse } from '@skein/protocol'
-import type { ChosenStage } from './chain-events.ts'
+import type { ChainStage, ChosenStage } from './chain-events.ts'
 
 /** A stage of the chain, as far as the coordinator knows it. */
 export interface StageRecord extends ChosenStage {
@@ -62,6 +62,30 @@ export class Roster {
 
   get gaps(): Gap[] {
     return this.slots.filter((slot) => slot.kind === 'gap')
+  }
+
+  get wakeAtMs(): number | undefined {
+    const times = this.slots.flatMap((slot): number[] => {
+      if (slot.kind === 'stage') return slot.phase === 'open' ? [] : [slot.openByMs]
+      return slot.request === undefined ? [slot.searchAtMs] : []
+    })
+    return times.length === 0 ? undefined : Math.min(...times)
+  }
+
+  gapOf(request: number): Gap | undefined {
+    return this.gaps.find((gap) => gap.request === request)
+  }
+
+  /** Nobody could take these blocks: the next search is due at a time. */
+  searchLater(gap: Gap, atMs: number, uncovered: readonly BlockRange[]): void {
+    gap.request = undefined
+    gap.uncovered = uncovered
+    gap.searchAtMs = atMs
+  }
+
+  /** The stages as others may see them. */
+  chain(): ChainStage[] {
+    return this.stages.map(publicStage)
   }
 
   stage(number: number): StageRecord | undefined {
@@ -151,4 +175,13 @@ export class Roster {
   peers(): PeerId[] {
     return this.stages.map((record) => record.peer)
   }
+}
+
+export function publicStage({ stage, peer, span, record }: StageRecord): ChainStage {
+  return { stage, peer, span, ...(record === undefined ? {} : { record }) }
+}
+
+export function noCoverage(gap: Gap): string {
+  const blocks = (gap.uncovered ?? [gap.span]).map((range) => `${range.start}:${range.end}`).join(', ')
+  return `nobody serves blocks ${blocks}`
 }

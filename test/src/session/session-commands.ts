@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import type { WorldConfig } from './model-world.ts'
+import type { WorldConfig } from './model-network.ts'
 import { World } from './model-world.ts'
 
 /** What a caller, the network and the volunteers may do; `n` says how much, or to whom. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { HeldMessage, Problem } from '@skein/protocol'
 import { LinkSender, StepLog } from '@skein/protocol'
 import fc from 'fast-check'
-import type { Mutation, WorldConfig } from './model-world.ts'
+import type { Mutation, WorldConfig } from './model-network.ts'
 import type { Command } from './session-commands.ts'
 import { anyCommand, play } from './session-commands.ts'
 
