@@ -197,7 +197,7 @@ export class ConnectedClient implements SwarmClient {
     this.#requireOpen()
     if (options.refresh !== false) {
       await swarm.refresh(options)
-      await swarm.measureRoundTrips(options)
+      await Promise.all([swarm.measureRoundTrips(options), swarm.askLoads(options)])
     }
     const nodes = swarm.records().map(({ announcement }): NodeStatus => {
       const { peer, span, state, numerics, stepMs, kvTokens, addresses } = announcement

@@ -2,15 +2,19 @@ import {
   type AbortOptions,
   type AnnouncementStore,
   type BlockRange,
+  channelLimits,
   type Clock,
+  decodeControlResponse,
   describeError,
   type DirectoryService,
+  encodeControl,
   type Logger,
   type ModelId,
   type Network,
   type NodeLoad,
   type Numerics,
   type PeerId,
+  protocols,
   type StoredAnnouncement,
   uncoveredRanges
 } from '@skein/protocol'
@@ -54,6 +58,10 @@ interface Word {
 
 /** How long a node's last word on its load is better than its announcement. */
 const wordHoldsMs = 15_000
+
+/** Nodes that are asked or measured at once: more would tell little more, and take many connections. */
+const askedAtOnce = 64
+const loadAnswerMs = 3_000
 
 /**
  * The live map of the swarm, as one coordinator sees it: the directory's announcements, the nodes' last words on their load,
@@ -129,12 +137,47 @@ export class SwarmMap {
     return { kind: 'chain', stages, numerics: decision.numerics }
   }
 
+  /** Asks every node for its load, at most {@link askedAtOnce} of them; those that do not answer in time keep their last word. */
+  async askLoads(options: AbortOptions = {}): Promise<void> {
+    const { clock, logger } = this.#components
+    const deadline = clock.deadline(loadAnswerMs, 'the nodes to tell their load', options.signal)
+    try {
+      await Promise.all(
+        this.records()
+          .filter(({ announcement }) => announcement.state !== 'offline')
+          .slice(0, askedAtOnce)
+          .map(async ({ announcement: { peer } }) => {
+            try {
+              await this.#askLoad(peer, deadline.signal)
+            } catch (error) {
+              logger.debug('a node did not tell its load', { peer, reason: describeError(error) })
+            }
+          })
+      )
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  /** A probe of no session is refused, and the refusal tells the load. */
+  async #askLoad(peer: PeerId, signal: AbortSignal): Promise<void> {
+    const channel = await this.#components.network.open(peer, protocols.control, { limits: channelLimits.control, signal })
+    try {
+      channel.send({ head: encodeControl({ type: 'probe', id: 1 }) })
+      const frame = await channel.receive({ signal })
+      const response = frame === undefined ? undefined : decodeControlResponse(frame.head)
+      if (response !== undefined && 'load' in response && response.load !== undefined) this.noteLoad(peer, response.load)
+    } finally {
+      channel.reset()
+    }
+  }
+
   /** Measures the round trips to all nodes that were never measured, in the background of the caller's wait. */
   async measureRoundTrips(options: AbortOptions = {}): Promise<void> {
     const { network, logger } = this.#components
     const unmeasured = this.records().filter(({ announcement }) => network.path(announcement.peer)?.roundTripMs === undefined)
     await Promise.all(
-      unmeasured.slice(0, 32).map(async ({ announcement: { peer } }) => {
+      unmeasured.slice(0, askedAtOnce).map(async ({ announcement: { peer } }) => {
         try {
           await network.ping(peer, options)
         } catch (error) {
