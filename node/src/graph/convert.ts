@@ -47,8 +47,10 @@ export interface PrepareSpanOptions extends PrepareOptions {
 }
 
 /**
- * One block per graph: a stage can begin and end at every block. Bits do not depend on the grouping, and the time hardly
- * does: see `docs/decisions` and the benchmark.
+ * One block per graph: a stage can begin and end at every block, so that a chain can be cut anywhere and only the lost
+ * blocks are replaced. Bits do not depend on the grouping. Time does a little: one token through four blocks of the Llama-1B
+ * shape took 0 to 13 per cent more than with the four in one graph (f32 and 8 bits, one and two threads, a busy machine of
+ * two cores).
  */
 export const defaultGroupBlocks = 1
 

@@ -55,6 +55,9 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/** One read of the system takes at most 2 GiB; embeddings can be larger. */
+const maxReadBytes = 256 * 1024 * 1024
+
 /**
  * Reads `length` bytes at `offset`. @returns fewer when the file ends before
  */
@@ -62,7 +65,7 @@ export async function readAt(handle: FileHandle, offset: number, length: number)
   const bytes = new Uint8Array(length)
   let done = 0
   while (done < length) {
-    const { bytesRead } = await handle.read(bytes, done, length - done, offset + done)
+    const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, maxReadBytes), offset + done)
     if (bytesRead === 0) return bytes.subarray(0, done)
     done += bytesRead
   }
