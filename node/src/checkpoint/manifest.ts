@@ -14,7 +14,7 @@ import type { TensorInfo } from './model.ts'
 import type { TensorFiles } from './tensor-files.ts'
 
 /** A tensor is hashed in pieces of so many bytes, so that a part of it can be verified. */
-export const manifestChunkBytes = 4 * 1024 * 1024
+const manifestChunkBytes = 4 * 1024 * 1024
 
 /** Hashes in flight: they run on the thread pool of Node.js, whose default is four threads. */
 const hashesInFlight = 4
@@ -130,7 +130,7 @@ export function modelIdOf(name: string, manifest: Manifest): ModelId {
 }
 
 /** JSON with sorted keys and no spaces: equal values give equal text. */
-export function canonicalJson(value: unknown): string {
+function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item)).join(',')}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
   const entries = Object.entries(value).filter(([, item]) => item !== undefined)

@@ -17,7 +17,6 @@ import {
   makeManifest,
   modelIdOf,
   parseManifest,
-  type HashProgress,
   type Manifest,
   type ManifestOptions
 } from './manifest.ts'
@@ -39,8 +38,6 @@ export interface OpenedCheckpoint extends Checkpoint {
   /** Reads a tensor again and compares it with the manifest. @throws CheckpointError `ERR_SKEIN_CHECKPOINT_WRONG_HASH` */
   verifyTensor(name: string): Promise<void>
 }
-
-export type { HashProgress }
 
 /** A checkpoint without its manifest: what a converter needs. */
 export interface CheckpointTensors {

@@ -24,7 +24,7 @@ export interface TensorEntry {
 }
 
 /** The format's own limit on a header. */
-export const maxHeaderBytes = 100_000_000
+const maxHeaderBytes = 100_000_000
 
 const dtypes: ReadonlyMap<string, TensorDtype> = new Map([
   ['F32', 'f32'],

@@ -36,7 +36,7 @@ export function layoutHash(value: unknown): string {
 }
 
 /** A file's size, and a hash over pages spread evenly from its first to its last. */
-export async function sampleFile(file: string): Promise<{ bytes: number; sample: string }> {
+async function sampleFile(file: string): Promise<{ bytes: number; sample: string }> {
   const handle = await open(file, 'r')
   try {
     const { size } = await handle.stat()

@@ -23,7 +23,7 @@ export const llama: Family = {
 
 const qkv = ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'] as const
 
-export function llamaBlockTensors(config: ModelConfig, block: number): TensorSpec[] {
+function llamaBlockTensors(config: ModelConfig, block: number): TensorSpec[] {
   const { hiddenSize, ffnSize } = config
   const width = config.heads * config.headDim
   const kvWidth = config.kvHeads * config.headDim
@@ -43,7 +43,7 @@ export function llamaBlockTensors(config: ModelConfig, block: number): TensorSpe
   ]
 }
 
-export function llamaEndTensors(config: ModelConfig): EndTensors {
+function llamaEndTensors(config: ModelConfig): EndTensors {
   const shape = [config.vocabSize, config.hiddenSize]
   const embedding = { name: 'model.embed_tokens.weight', shape }
   return {
@@ -53,7 +53,7 @@ export function llamaEndTensors(config: ModelConfig): EndTensors {
   }
 }
 
-export function buildLlamaBlock(context: BlockContext, hidden: Value): Value {
+function buildLlamaBlock(context: BlockContext, hidden: Value): Value {
   const { builder, weights, config, turn, block, outputName } = context
   const { hiddenSize, ffnSize, heads, kvHeads, headDim, normEpsilon } = config
   const tensor = (name: string) => `model.layers.${block}.${name}`
