@@ -53,7 +53,10 @@ export interface RerouteRequest {
   readonly link: LinkEnd
 }
 
-/** Steps `from` to `to` (inclusive) are of no use any more: a stage that has not computed them passes a tombstone on. */
+/**
+ * Steps `from` to `to` (inclusive, the last one sent) are of no use any more: a stage that has not computed them passes a
+ * tombstone on, and what it has computed of them it forgets. The next step's position is at most theirs.
+ */
 export interface SkipRequest {
   readonly type: 'skip'
   readonly from: number
@@ -146,12 +149,12 @@ export type ControlResponse =
   OpenedResponse | ReroutedResponse | StateResponse | ClosedResponse | RefusedResponse | AccuseNotice | DrainNotice
 
 /**
- * What a stage has in its cache. `tail` is the end of its map from rows to seqs: pairs of (first row, seq) ascending, at
+ * What a stage has in its cache, or will have once what it has taken is computed. `tail` is the end of its map from rows to seqs: pairs of (first row, seq) ascending, at
  * most `limits.heldTailRuns`, the last of which reaches to `rows`. Empty when `rows` is 0.
  */
 export interface Held {
   readonly rows: number
-  /** The last seq that was taken and computed; 0 at the start. */
+  /** The last seq that these rows are of, 0 at the start. In `state` the last one computed; else the last one taken, which may be queued. */
   readonly lastSeq: number
   readonly tail: ReadonlyArray<readonly [firstRow: number, seq: number]>
 }
