@@ -4,7 +4,18 @@
  *
  * @packageDocumentation
  */
-export { EventQueue } from './kernel/event-queue.ts'
-export type { Event } from './kernel/event-queue.ts'
-export { VirtualClock } from './kernel/virtual-clock.ts'
-export { checksumBytes, checksumEmbedding, ChecksumRuntime } from './compute/checksum-runtime.ts'
+export { EventLog } from './kernel/event-log.ts'
+export { Event, EventKind, EventQueue } from './kernel/event-queue.ts'
+export type { EventOwner } from './kernel/event-queue.ts'
+export { PeerClock } from './kernel/peer-clock.ts'
+export type { PeerClockInit } from './kernel/peer-clock.ts'
+export { StalledError, VirtualClock } from './kernel/virtual-clock.ts'
+export type { VirtualClockInit } from './kernel/virtual-clock.ts'
+export { checksumBytes, checksumEmbedding, ReferenceMachine } from './compute/checksum-row.ts'
+export { ChecksumRuntime } from './compute/checksum-runtime.ts'
+export type { ChecksumRuntimeOptions } from './compute/checksum-runtime.ts'
+export { turnCost } from './compute/cost-model.ts'
+export type { TurnCost, TurnRows } from './compute/cost-model.ts'
+export { devicePresets } from './compute/device-presets.ts'
+export { modelPresets } from './compute/model-presets.ts'
+export { draw, drawCount, drawMs, meanOf } from './workload/draw.ts'

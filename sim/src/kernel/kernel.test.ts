@@ -2,22 +2,51 @@ import assert from 'node:assert/strict'
 import { clockCompliance, randomCompliance } from '@skein/protocol/testing'
 import { seededRandom } from '@skein/protocol'
 import fc from 'fast-check'
-import { EventQueue } from './event-queue.ts'
-import { VirtualClock } from './virtual-clock.ts'
+import { Event, EventKind, EventQueue } from './event-queue.ts'
+import { StalledError, VirtualClock } from './virtual-clock.ts'
 
 describe('EventQueue', () => {
-  it('gives events by time, and by seq within one instant', () => {
+  const event = (timeUs: number, peer: number, channel: number, seq: number): Event =>
+    new Event(timeUs, peer, channel, seq, EventKind.timer, undefined, () => {})
+  const key = ({ timeUs, peer, channel, seq }: Event): number[] => [timeUs, peer, channel, seq]
+
+  it('gives events by time, and within one instant by peer, channel and number', () => {
     fc.assert(
-      fc.property(fc.array(fc.nat(10)), (times) => {
+      fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(2), fc.nat(2))), (facts) => {
         const queue = new EventQueue()
-        times.forEach((timeMs, seq) => queue.push({ timeMs, seq, run: () => {} }))
-        const expected = times.map((timeMs, seq) => [timeMs, seq]).sort((a, b) => a[0]! - b[0]! || a[1]! - b[1]!)
-        const popped = times.map(() => queue.pop()!).map(({ timeMs, seq }) => [timeMs, seq])
-        assert.deepEqual(popped, expected)
+        const events = facts.map(([timeUs, peer, channel], seq) => event(timeUs, peer, channel, seq))
+        for (const each of events) queue.push(each)
+        const expected = events.map(key).sort((a, b) => a[0]! - b[0]! || a[1]! - b[1]! || a[2]! - b[2]! || a[3]! - b[3]!)
+        assert.deepEqual(
+          events.map(() => key(queue.pop()!)),
+          expected
+        )
         assert.equal(queue.pop(), undefined)
         assert.equal(queue.size, 0)
       })
     )
+  })
+
+  it('forgets cancelled events, and does not keep their memory', () => {
+    const queue = new EventQueue()
+    const kept: number[] = []
+    for (let seq = 0; seq < 50_000; seq++) {
+      const each = event((seq * 7919) % 1000, 0, 0, seq)
+      queue.push(each)
+      if (seq % 100 === 0) kept.push(seq)
+      else queue.cancel(each)
+    }
+    assert.equal(queue.size, kept.length)
+    assert.ok(queue.heldEvents < 3000, `${queue.heldEvents} events are held for ${kept.length} live ones`)
+    const popped: Event[] = []
+    for (let each = queue.pop(); each !== undefined; each = queue.pop()) popped.push(each)
+    assert.deepEqual(
+      popped.map(({ seq }) => seq).sort((a, b) => a - b),
+      kept
+    )
+    assert.ok(popped.every((each, index) => index === 0 || popped[index - 1]!.timeUs <= each.timeUs))
+    queue.cancel(popped[0]!)
+    assert.equal(queue.size, 0)
   })
 })
 
@@ -67,6 +96,104 @@ describe('VirtualClock', () => {
     assert.equal(clock.wallMs(), 3_600_000)
     await assert.rejects(clock.runUntil(1), { code: 'ERR_SKEIN_INVALID_ARGUMENT' })
     await assert.rejects(clock.runUntil(Infinity), { code: 'ERR_SKEIN_INVALID_ARGUMENT' })
+  })
+})
+
+describe('PeerClock', () => {
+  describe('as a clock', () => {
+    clockCompliance(() => {
+      const root = new VirtualClock()
+      return { clock: root.forPeer('one'), pass: (ms) => root.runUntil(root.monotonicMs() + ms) }
+    })
+  })
+
+  it('discards and counts what a dead incarnation had planned and what it plans', async () => {
+    const root = new VirtualClock()
+    const [dead, living] = [root.forPeer('dead'), root.forPeer('living')]
+    const log: string[] = []
+    dead.setTimer(10, () => log.push('dead'))
+    living.setTimer(10, () => log.push('living'))
+    root.setTimer(5, () => {
+      dead.kill()
+      dead.kill()
+      dead.setTimer(1, () => log.push('after death'))
+      dead.soon(() => log.push('after death'))
+    })
+    await root.runToEnd()
+    assert.deepEqual(log, ['living'])
+    assert.equal(root.discarded, 3)
+  })
+
+  it('keeps back what comes due while it is frozen, in order, and can still cancel it', async () => {
+    const root = new VirtualClock()
+    const peer = root.forPeer('sleeper')
+    const log: string[] = []
+    for (const ms of [1, 10, 20, 30]) peer.setTimer(ms, () => log.push(`${ms} at ${root.monotonicMs()}`))
+    const cancel = peer.setTimer(15, () => log.push('cancelled'))
+    root.setTimer(5, () => peer.freeze())
+    root.setTimer(24, cancel)
+    root.setTimer(25, () => peer.thaw())
+    await root.runToEnd()
+    assert.deepEqual(log, ['1 at 1', '10 at 25', '20 at 25', '30 at 30'])
+    assert.equal(root.pendingTimers, 0)
+  })
+
+  it('has a wall clock of its own that jumps, and everybody else keeps theirs', async () => {
+    const root = new VirtualClock(1000)
+    const [skewed, right] = [root.forPeer('skewed', { wallOffsetMs: -200 }), root.forPeer('right')]
+    let firedMs = 0
+    skewed.setTimer(50, () => (firedMs = root.monotonicMs()))
+    skewed.jump(500)
+    await root.runToEnd()
+    assert.deepEqual([skewed.wallMs(), right.wallMs(), firedMs], [1350, 1050, 50])
+  })
+})
+
+describe('a run that gets nowhere', () => {
+  it('ends with the time and the peer when virtual time does not pass', async () => {
+    const clock = new VirtualClock({ maxEventsPerInstant: 1000 })
+    const peer = clock.forPeer('the busy one')
+    const again = (): void => void peer.setTimer(0, again)
+    peer.setTimer(7, again)
+    await assert.rejects(clock.runToEnd(), (error) => {
+      assert.ok(error instanceof StalledError)
+      assert.match(error.message, /at 7 ms of virtual time.*the busy one/)
+      return true
+    })
+  })
+
+  it('says what waits when no event is left, and when the limit has passed', async () => {
+    const clock = new VirtualClock()
+    clock.setTimer(3, () => {})
+    await assert.rejects(
+      clock.runUntilSettled(new Promise(() => {}), 'the answer'),
+      /the answer has not come about by 3 ms.*no event is left/
+    )
+    const slow = clock.sleep(100)
+    await assert.rejects(clock.runUntilSettled(slow, 'the sleep', 50), /limit of 50 ms.*due at 103 ms/)
+    await clock.runUntilSettled(slow, 'the sleep', 200)
+    assert.equal(clock.monotonicMs(), 103)
+    await assert.rejects(clock.runUntilSettled(Promise.reject(new Error('its own')), 'it'), /its own/)
+  })
+})
+
+describe('the hash of the event log', () => {
+  const run = async (seed: number): Promise<string> => {
+    const clock = new VirtualClock()
+    const random = seededRandom(seed)
+    const peers = ['a', 'b'].map((name) => clock.forPeer(name))
+    for (let index = 0; index < 200; index++) peers[index % 2]!.setTimer(random.below(50), () => {})
+    await clock.runToEnd()
+    assert.equal(clock.events, 200)
+    return clock.eventLogHash()
+  }
+
+  it('is the same for the same events and another for others', async () => {
+    assert.equal(await run(1), await run(1))
+    const hashes = new Set(await Promise.all(Array.from({ length: 50 }, (_, seed) => run(seed))))
+    assert.equal(hashes.size, 50)
+    // Never changes between releases without notice: recorded hashes name runs.
+    assert.equal(await run(1), 'c5039ad511e843cb')
   })
 })
 
