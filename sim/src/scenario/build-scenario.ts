@@ -1,0 +1,249 @@
+import type { DistributionInput } from './fields.ts'
+import { didYouMean, type FieldPath, type Problem } from './problems.ts'
+import type {
+  ClientGroup,
+  Distribution,
+  Expectation,
+  NodeGroup,
+  Scenario,
+  ScenarioDevice,
+  ScenarioFault,
+  ScenarioModel,
+  ScenarioRegion,
+  Workload
+} from './scenario.ts'
+import type { ScenarioInput } from './schema.ts'
+import { readTrace } from './trace-file.ts'
+
+/** What scenarios may call by name. */
+export interface ScenarioPresets {
+  readonly devices: Readonly<Record<string, ScenarioDevice>>
+  readonly models: Readonly<Record<string, ScenarioModel>>
+  readonly regions: Readonly<Record<string, ScenarioRegion>>
+}
+
+/** Reads a file that the scenario names. @throws when it cannot be read */
+export type ReadFile = (path: string) => string
+
+type Path = FieldPath
+
+/** The scenario with its presets and traces filled in, and what was wrong with them; each `problem` has its field. */
+export function buildScenario(
+  input: ScenarioInput,
+  presets: ScenarioPresets,
+  readFile: ReadFile
+): { scenario: Scenario; problems: Problem[] } {
+  const builder = new Builder(presets, readFile)
+  const scenario = builder.scenario(input)
+  return { scenario, problems: builder.problems }
+}
+
+class Builder {
+  readonly problems: Problem[] = []
+  readonly #presets: ScenarioPresets
+  readonly #readFile: ReadFile
+
+  constructor(presets: ScenarioPresets, readFile: ReadFile) {
+    this.#presets = presets
+    this.#readFile = readFile
+  }
+
+  scenario(input: ScenarioInput): Scenario {
+    const regions = input.regions.map((region, index) => this.#region(region, ['regions', index]))
+    const names = regions.map(({ name }) => name)
+    return {
+      name: input.name,
+      question: input.question,
+      seed: input.seed,
+      durationMs: input.duration,
+      settleMs: input.settle,
+      model: this.#model(input.model, ['model']),
+      network: {
+        latency: input.network.latency,
+        jitterMs: this.#distribution(input.network.jitter, ['network', 'jitter']),
+        lossShare: input.network.loss,
+        connectRoundTrips: input.network.connectRoundTrips
+      },
+      regions,
+      nodes: input.nodes.map((group, index) => this.#nodes(group, names, ['nodes', index])),
+      clients: input.clients.map((group, index) => this.#clients(group, names, ['clients', index])),
+      faults: input.faults.map(toFault),
+      allowLies: input.allowLies,
+      expect: toExpectations(input.expect)
+    }
+  }
+
+  #region(region: ScenarioInput['regions'][number], path: Path): ScenarioRegion {
+    if (typeof region !== 'string') return region
+    return this.#preset('region', region, this.#presets.regions, path) ?? { name: region, latitude: 0, longitude: 0 }
+  }
+
+  #model(input: ScenarioInput['model'], path: Path): ScenarioModel {
+    const empty: ScenarioModel = {
+      name: 'unknown',
+      blocks: 1,
+      hiddenSize: 1,
+      vocabSize: 2,
+      contextTokens: 2,
+      weightBytesPerBlock: 1,
+      kvBytesPerTokenPerBlock: 1,
+      flopsPerTokenPerBlock: 1,
+      rowBytes: 1
+    }
+    return this.#filled('model', input, this.#presets.models, empty, path)
+  }
+
+  #device(input: ScenarioInput['nodes'][number]['device'], path: Path): ScenarioDevice {
+    const empty: ScenarioDevice = {
+      name: 'unknown',
+      memoryBandwidthBytesPerSecond: 1,
+      flopsPerSecond: 1,
+      overheadUsPerBlock: 0,
+      overheadUsPerTurn: 0,
+      efficiency: 1,
+      noise: { kind: 'constant', value: 1 }
+    }
+    if (typeof input === 'string') return this.#filled('device', input, this.#presets.devices, empty, path)
+    const noise = input.noise === undefined ? {} : { noise: this.#distribution(input.noise, [...path, 'noise']) }
+    return this.#filled('device', { ...input, ...noise } as Partial<ScenarioDevice>, this.#presets.devices, empty, path)
+  }
+
+  /** A preset by name, or one with fields that replace its own, or all fields. */
+  #filled<T extends object>(
+    kind: string,
+    input: string | (Partial<T> & { preset?: string }),
+    presets: Readonly<Record<string, T>>,
+    empty: T,
+    path: Path
+  ): T {
+    if (typeof input === 'string') return this.#preset(kind, input, presets, path) ?? empty
+    const { preset, ...given } = input
+    const fields = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>
+    if (preset !== undefined) return { ...(this.#preset(kind, preset, presets, [...path, 'preset']) ?? empty), ...fields }
+    const missing = Object.keys(empty).filter((field) => !(field in fields))
+    if (missing.length > 0) {
+      this.#problem(path, `without a preset, every field is needed; missing: ${missing.join(', ')}`)
+    }
+    return { ...empty, ...fields }
+  }
+
+  #preset<T>(kind: string, name: string, presets: Readonly<Record<string, T>>, path: Path): T | undefined {
+    if (Object.hasOwn(presets, name)) return presets[name]
+    const known = Object.keys(presets)
+    const hint = didYouMean(name, known)
+    this.#problem(path, `no ${kind} is called '${name}'${hint === '' ? `; known: ${known.join(', ')}` : hint}`)
+    return undefined
+  }
+
+  #peers(group: ScenarioInput['nodes'][number] | ScenarioInput['clients'][number], regions: readonly string[], path: Path) {
+    group.regions?.forEach((region, index) => {
+      if (regions.includes(region)) return
+      const hint = didYouMean(region, regions)
+      this.#problem(
+        [...path, 'regions', index],
+        `'${region}' is not one of the scenario's regions${hint === '' ? `: ${regions.join(', ')}` : hint}`
+      )
+    })
+    return {
+      name: group.name,
+      count: group.count,
+      regions: group.regions ?? regions,
+      device: this.#device(group.device, [...path, 'device']),
+      upMbps: this.#distribution(group.up, [...path, 'up']),
+      downMbps: this.#distribution(group.down, [...path, 'down']),
+      nat: group.nat
+    }
+  }
+
+  #nodes(group: ScenarioInput['nodes'][number], regions: readonly string[], path: Path): NodeGroup {
+    if (group.span === 'auto' && group.blocksPerNode === undefined) {
+      this.#problem(path, 'with span: auto, blocksPerNode says how many blocks each node hosts')
+    }
+    const { churn, span } = group
+    return {
+      ...this.#peers(group, regions, path),
+      span,
+      blocksPerNode: span === 'auto' ? (group.blocksPerNode ?? 1) : span.end - span.start,
+      kvTokens: group.kvTokens,
+      historyBytes: group.history,
+      maxSessions: group.maxSessions,
+      ...(churn === undefined
+        ? {}
+        : {
+            churn: {
+              upMs: this.#distribution(churn.up, [...path, 'churn', 'up']),
+              downMs: this.#distribution(churn.down, [...path, 'churn', 'down']),
+              graceful: churn.graceful
+            }
+          })
+    }
+  }
+
+  #clients(group: ScenarioInput['clients'][number], regions: readonly string[], path: Path): ClientGroup {
+    return {
+      ...this.#peers(group, regions, path),
+      transport: group.transport,
+      workload: this.#workload(group.workload, [...path, 'workload'])
+    }
+  }
+
+  #workload(input: ScenarioInput['clients'][number]['workload'], path: Path): Workload {
+    const shared = {
+      promptTokens: this.#distribution(input.promptTokens, [...path, 'promptTokens']),
+      outputTokens: this.#distribution(input.outputTokens, [...path, 'outputTokens']),
+      maxRequests: input.maxRequests
+    }
+    return input.kind === 'open'
+      ? { kind: 'open', interArrivalMs: this.#distribution(input.interArrival, [...path, 'interArrival']), ...shared }
+      : {
+          kind: 'closed',
+          startMs: this.#distribution(input.start, [...path, 'start']),
+          thinkMs: this.#distribution(input.think, [...path, 'think']),
+          ...shared
+        }
+  }
+
+  #distribution(input: DistributionInput, path: Path): Distribution {
+    if (input.kind !== 'trace') return input
+    try {
+      return { kind: 'empirical', values: readTrace(input, this.#readFile) }
+    } catch (error) {
+      this.#problem([...path, 'file'], error instanceof Error ? error.message : String(error))
+      return { kind: 'constant', value: 1 }
+    }
+  }
+
+  #problem(path: Path, message: string): void {
+    this.problems.push({ path, message })
+  }
+}
+
+function toFault(input: ScenarioInput['faults'][number]): ScenarioFault {
+  const atMs = input.at
+  switch (input.kind) {
+    case 'crash':
+      return {
+        kind: 'crash',
+        atMs,
+        target: input.target,
+        ...(input.restartAfter === undefined ? {} : { restartAfterMs: input.restartAfter })
+      }
+    case 'partition':
+      return { kind: 'partition', atMs, forMs: input.for, between: input.between, oneWay: input.oneWay }
+    case 'lie':
+      return { kind: 'lie', atMs, target: input.target, share: input.share }
+    case 'slow':
+      return { kind: 'slow', atMs, target: input.target, forMs: input.for, factor: input.factor }
+    case 'corrupt':
+      return { kind: 'corrupt', atMs, target: input.target, forMs: input.for, share: input.share }
+    case 'clock-jump':
+      return { kind: 'clock-jump', atMs, target: input.target, byMs: input.by }
+    case 'freeze':
+    case 'full-disk':
+      return { kind: input.kind, atMs, target: input.target, forMs: input.for }
+  }
+}
+
+function toExpectations(input: ScenarioInput['expect']): Expectation[] {
+  return Object.entries(input).map(([figure, bounds]) => ({ figure, ...bounds }))
+}

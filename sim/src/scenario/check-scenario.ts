@@ -1,0 +1,175 @@
+import { didYouMean, type FieldPath, type Problem } from './problems.ts'
+import type { Distribution, FaultTarget, NodeGroup, Scenario, ScenarioFault } from './scenario.ts'
+import { scenarioLimits } from './schema.ts'
+
+/** What a scenario may refer to beyond itself. */
+export interface CheckOptions {
+  /** Names of the figures that can be expected. */
+  readonly figures: readonly string[]
+  /** Names of the measured latency tables, and the regions that each has. */
+  readonly dataSets: Readonly<Record<string, readonly string[]>>
+}
+
+/** What cannot be simulated, or would never mean anything, although every field alone is right. */
+export function checkScenario(scenario: Scenario, options: CheckOptions): Problem[] {
+  return [
+    ...checkSize(scenario),
+    ...checkHosting(scenario),
+    ...checkSessions(scenario),
+    ...checkNetwork(scenario, options),
+    ...scenario.faults.flatMap((fault, index) => checkFault(scenario, fault, ['faults', index])),
+    ...checkExpectations(scenario, options.figures)
+  ]
+}
+
+function checkSize({ durationMs, nodes, clients, regions }: Scenario): Problem[] {
+  const problems: Problem[] = []
+  if (durationMs <= 0) problems.push({ path: ['duration'], message: 'expected more than 0' })
+  if (durationMs > scenarioLimits.durationMs) problems.push({ path: ['duration'], message: 'expected at most 30d' })
+  for (const [field, groups, limit] of [
+    ['nodes', nodes, scenarioLimits.nodes],
+    ['clients', clients, scenarioLimits.clients]
+  ] as const) {
+    const total = groups.reduce((sum, { count }) => sum + count, 0)
+    if (total === 0) problems.push({ path: [field], message: `there are none: all groups of ${field} have a count of 0` })
+    if (total > limit) problems.push({ path: [field], message: `${total} in all; at most ${limit} can be simulated` })
+    problems.push(
+      ...duplicates(groups.map(({ name }) => name)).map((index) => ({
+        path: [field, index, 'name'],
+        message: 'another group has this name'
+      }))
+    )
+  }
+  problems.push(
+    ...duplicates(regions.map(({ name }) => name)).map((index) => ({ path: ['regions', index], message: 'it is listed twice' }))
+  )
+  return problems
+}
+
+function duplicates(names: readonly string[]): number[] {
+  return names.flatMap((name, index) => (names.indexOf(name) < index ? [index] : []))
+}
+
+/** Whether all nodes together can host every block; where a block is nobody's, no generation could ever begin. */
+function checkHosting({ model, nodes }: Scenario): Problem[] {
+  const problems = nodes.flatMap((group, index) => checkSpan(group, model.blocks, ['nodes', index]))
+  if (problems.length > 0) return problems
+  const fixed = new Set<number>()
+  let room = 0
+  for (const { span, count, blocksPerNode } of nodes) {
+    if (span === 'auto') room += count * blocksPerNode
+    else if (count > 0) for (let block = span.start; block < span.end; block++) fixed.add(block)
+  }
+  const left = model.blocks - fixed.size
+  if (left <= room) return []
+  const missing = Array.from({ length: model.blocks }, (_, block) => block).filter((block) => !fixed.has(block))
+  const which = room === 0 ? `nobody hosts block ${missing[0]}` : `${left} blocks are left for nodes that can host ${room}`
+  const message = `the model has ${model.blocks} blocks, and the nodes cannot host them all: ${which}. Add nodes, or blocksPerNode`
+  return [{ path: ['nodes'], message }]
+}
+
+function checkSpan({ span, blocksPerNode }: NodeGroup, blocks: number, path: FieldPath): Problem[] {
+  if (span === 'auto') {
+    if (blocksPerNode <= blocks) return []
+    return [{ path: [...path, 'blocksPerNode'], message: `expected at most the model's ${blocks} blocks` }]
+  }
+  if (span.start < span.end && span.end <= blocks) return []
+  return [{ path: [...path, 'span'], message: `expected START below END, and END at most the model's ${blocks} blocks` }]
+}
+
+/** The least value that can be drawn. */
+function least(distribution: Distribution): number {
+  switch (distribution.kind) {
+    case 'constant':
+      return distribution.value
+    case 'uniform':
+      return distribution.min
+    case 'empirical':
+      return distribution.values.reduce((lowest, value) => Math.min(lowest, value), Infinity)
+    case 'exponential':
+    case 'weibull':
+    case 'lognormal':
+      return 1
+  }
+}
+
+function checkSessions({ model, nodes, clients }: Scenario): Problem[] {
+  return clients.flatMap((group, index) => {
+    const needed = least(group.workload.promptTokens) + least(group.workload.outputTokens)
+    const path = ['clients', index, 'workload']
+    if (needed > model.contextTokens) {
+      return [{ path, message: `the shortest request has ${needed} tokens; the model's context has ${model.contextTokens}` }]
+    }
+    const roomiest = nodes.reduce((most, { kvTokens }) => Math.max(most, kvTokens), 0)
+    if (needed <= roomiest) return []
+    return [{ path, message: `the shortest request has ${needed} tokens; no node has room for more than ${roomiest} (kvTokens)` }]
+  })
+}
+
+function checkNetwork({ network: { latency, lossShare }, regions }: Scenario, { dataSets }: CheckOptions): Problem[] {
+  const path = ['network', 'latency']
+  const problems: Problem[] = []
+  if (lossShare >= 1) problems.push({ path: ['network', 'loss'], message: 'expected less than 1: nothing would ever arrive' })
+  if (latency.kind === 'matrix') {
+    const rows = latency.oneWayMs
+    const size = regions.length
+    if (rows.length !== size || rows.some((row) => row.length !== size)) {
+      problems.push({ path: [...path, 'oneWay'], message: `expected ${size} rows of ${size} values, in the order of the regions` })
+    }
+  }
+  if (latency.kind === 'measured') {
+    const known = Object.hasOwn(dataSets, latency.dataSet) ? dataSets[latency.dataSet] : undefined
+    if (known === undefined) {
+      const names = Object.keys(dataSets)
+      const hint = didYouMean(latency.dataSet, names)
+      const message = `no data set is called '${latency.dataSet}'${hint === '' ? `; known: ${names.join(', ')}` : hint}`
+      problems.push({ path: [...path, 'dataSet'], message })
+    } else {
+      regions.forEach(({ name }, index) => {
+        if (known.includes(name)) return
+        const message = `the data set ${latency.dataSet} has no region '${name}'; it has ${known.join(', ')}`
+        problems.push({ path: ['regions', index], message })
+      })
+    }
+  }
+  return problems
+}
+
+function checkFault(scenario: Scenario, fault: ScenarioFault, path: FieldPath): Problem[] {
+  const problems: Problem[] = []
+  if (fault.atMs >= scenario.durationMs)
+    problems.push({ path: [...path, 'at'], message: "expected a time before the scenario's duration ends" })
+  if (fault.kind === 'lie' && !scenario.allowLies) {
+    problems.push({ path, message: 'a liar makes wrong answers, which are violations unless the scenario has allowLies: true' })
+  }
+  const targets: Array<[FaultTarget, FieldPath]> =
+    fault.kind === 'partition'
+      ? fault.between.map((target, index): [FaultTarget, FieldPath] => [target, [...path, 'between', index]])
+      : [[fault.target, [...path, 'target']]]
+  return [...problems, ...targets.flatMap(([target, at]) => checkTarget(scenario, target, at))]
+}
+
+function checkTarget({ nodes, clients, regions }: Scenario, target: FaultTarget, path: FieldPath): Problem[] {
+  if ('node' in target) {
+    const total = nodes.reduce((sum, { count }) => sum + count, 0)
+    return target.node < total ? [] : [{ path: [...path, 'node'], message: `there are ${total} nodes, numbered from 0` }]
+  }
+  if ('random' in target) return []
+  const [field, name, names] =
+    'group' in target
+      ? (['group', target.group, [...nodes, ...clients].map((group) => group.name)] as const)
+      : (['region', target.region, regions.map((region) => region.name)] as const)
+  if (names.includes(name)) return []
+  return [
+    { path: [...path, field], message: `no ${field} is called '${name}'${didYouMean(name, names) || `; known: ${names.join(', ')}`}` }
+  ]
+}
+
+function checkExpectations({ expect }: Scenario, figures: readonly string[]): Problem[] {
+  return expect
+    .filter(({ figure }) => !figures.includes(figure))
+    .map(({ figure }) => ({
+      path: ['expect', figure],
+      message: `no figure is called '${figure}'${didYouMean(figure, figures) || '; skein-sim explain figures lists them'}`
+    }))
+}

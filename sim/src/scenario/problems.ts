@@ -1,0 +1,141 @@
+import { SkeinError } from '@skein/protocol'
+import type { z } from 'zod'
+
+/** A field, from the top of the scenario: names of fields and numbers in lists. */
+export type FieldPath = ReadonlyArray<string | number>
+
+/** What is wrong with a field. */
+export interface Problem {
+  readonly path: FieldPath
+  /** What was expected, and what to do. */
+  readonly message: string
+}
+
+/** A problem with its place in the file. */
+export interface LocatedProblem extends Problem {
+  /** From 1; undefined for a value that is not in the file, such as one of `--set`. */
+  readonly line?: number
+  readonly column?: number
+}
+
+/** A scenario that cannot be run; the text has a line for each problem: file, line, column, field, what was expected. */
+export class ScenarioError extends SkeinError<'ERR_SKEIN_INVALID_ARGUMENT'> {
+  readonly problems: readonly LocatedProblem[]
+
+  constructor(file: string, problems: readonly LocatedProblem[]) {
+    const shown = problems.slice(0, 20)
+    const lines = shown.map((problem) => describeProblem(file, problem))
+    const hidden = problems.length - shown.length
+    super('ERR_SKEIN_INVALID_ARGUMENT', [...lines, ...(hidden > 0 ? [`... and ${hidden} more`] : [])].join('\n'))
+    this.problems = problems
+  }
+}
+
+function describeProblem(file: string, { line, column, path, message }: LocatedProblem): string {
+  const place = line === undefined ? file : `${file}:${line}:${column ?? 1}`
+  return path.length === 0 ? `${place}: ${message}` : `${place}: ${formatPath(path)}: ${message}`
+}
+
+/** `nodes[0].churn.up`. */
+export function formatPath(path: FieldPath): string {
+  return path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`)).join('')
+}
+
+/** The known name that is nearest to a misspelt one, if any is near. */
+export function nearest(name: string, known: Iterable<string>): string | undefined {
+  let best: string | undefined
+  let bestDistance = Math.min(3, Math.floor(name.length / 2)) + 1
+  for (const candidate of known) {
+    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase(), bestDistance)
+    if (distance < bestDistance) [best, bestDistance] = [candidate, distance]
+  }
+  return best
+}
+
+/** ` (did you mean X?)`, or nothing. */
+export function didYouMean(name: string, known: Iterable<string>): string {
+  const suggestion = nearest(name, known)
+  return suggestion === undefined ? '' : ` (did you mean ${suggestion}?)`
+}
+
+/** Levenshtein's distance, with `limit` for all that is not below it. */
+function editDistance(a: string, b: string, limit: number): number {
+  if (Math.abs(a.length - b.length) >= limit || a.length > 100) return limit
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return Math.min(row[b.length] ?? limit, limit)
+}
+
+/**
+ * Turns zod's issues into problems. Of a union that fails, the branch that was meant is followed: the one that got furthest.
+ *
+ * @param fieldsAt - the names of the fields that an object at a path may have
+ */
+export function toProblems(issues: readonly z.core.$ZodIssue[], fieldsAt: (path: FieldPath) => readonly string[]): Problem[] {
+  return issues.flatMap((issue) => fromIssue(issue, [], fieldsAt))
+}
+
+function fromIssue(issue: z.core.$ZodIssue, base: FieldPath, fieldsAt: (path: FieldPath) => readonly string[]): Problem[] {
+  const path = [...base, ...issue.path.map((part) => (typeof part === 'number' ? part : String(part)))]
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => {
+      const known = fieldsAt(path)
+      const suggestion = nearest(key, known)
+      const rest = suggestion === undefined ? (known.length === 0 ? '' : `; expected ${known.join(', ')}`) : `; did you mean ${suggestion}?`
+      return { path: [...path, key], message: `unknown field${rest}` }
+    })
+  }
+  if (issue.code === 'invalid_union') return fromUnion(issue, path, fieldsAt)
+  return [{ path, message: describeIssue(issue) }]
+}
+
+function fromUnion(issue: z.core.$ZodIssueInvalidUnion, path: FieldPath, fieldsAt: (path: FieldPath) => readonly string[]): Problem[] {
+  const note = issue as { note?: string; discriminator?: string; options?: readonly unknown[]; input?: unknown }
+  if (note.discriminator !== undefined) {
+    return [{ path, message: `expected one of ${(note.options ?? []).map(String).join(', ')}` }]
+  }
+  const branches = issue.errors
+  const deep = branches.filter((branch) => branch.some((inner) => inner.path.length > 0 || inner.code === 'unrecognized_keys'))
+  const [meant] = deep.toSorted((a, b) => a.length - b.length)
+  if (meant !== undefined) return meant.flatMap((inner) => fromIssue(inner, path, fieldsAt))
+  if (issue.message !== 'Invalid input') return [{ path, message: issue.message }]
+  const messages = new Set(branches.flat().flatMap((inner) => fromIssue(inner, path, fieldsAt).map(({ message }) => message)))
+  return [{ path, message: [...messages].join('; or ') }]
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')) {
+    return issue.input === undefined && issue.message.endsWith('received undefined')
+      ? `missing; expected ${article(issue.expected)}`
+      : `expected ${article(issue.expected)}`
+  }
+  if (issue.code === 'invalid_value') return `expected ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(String).join(', ')}`
+  if (issue.code === 'too_small' && issue.origin === 'array') return `expected at least ${String(issue.minimum)} in the list`
+  if (issue.code === 'too_big' && issue.origin === 'array') return `expected at most ${String(issue.maximum)} in the list`
+  if (issue.code === 'too_small' && issue.origin === 'number')
+    return `expected ${issue.inclusive ? 'at least' : 'more than'} ${String(issue.minimum)}`
+  if (issue.code === 'too_big' && issue.origin === 'number')
+    return `expected ${issue.inclusive ? 'at most' : 'less than'} ${String(issue.maximum)}`
+  return issue.message
+}
+
+function article(type: string): string {
+  const words: Readonly<Record<string, string>> = {
+    object: 'fields (a mapping)',
+    record: 'fields (a mapping)',
+    array: 'a list',
+    tuple: 'a list',
+    string: 'text',
+    number: 'a number',
+    int: 'a whole number',
+    boolean: 'true or false'
+  }
+  return words[type] ?? type
+}

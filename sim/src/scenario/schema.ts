@@ -1,0 +1,278 @@
+/**
+ * A scenario as it is written in YAML. One source for the validation, the published JSON Schema and `skein-sim explain`.
+ *
+ * @packageDocumentation
+ */
+import { z } from 'zod'
+import { distributionOf, duration, positive, share, size, tokens, wholeNumber } from './fields.ts'
+
+const name = z
+  .string({ error: 'expected a name' })
+  .regex(/^[\w][\w .-]{0,63}$/, { error: 'expected a name of letters, digits, dots, dashes and spaces, at most 64 characters' })
+
+/** Bounds on what a scenario may ask for, so that a slip of the pen is told and not simulated. */
+export const scenarioLimits = { nodes: 100_000, clients: 100_000, durationMs: 30 * 86_400_000, blocks: 10_000, faults: 10_000 } as const
+
+const durations = distributionOf('duration')
+const rates = distributionOf('rate')
+const counts = distributionOf('count')
+const factors = distributionOf('factor')
+
+const modelFields = {
+  name: name.describe('how reports call it'),
+  blocks: wholeNumber(1, scenarioLimits.blocks).describe('transformer blocks'),
+  hiddenSize: wholeNumber(1, 1_000_000).describe('width of the hidden states'),
+  vocabSize: wholeNumber(2, 10_000_000),
+  contextTokens: wholeNumber(2, 10_000_000).describe('prompt and answer together may not be longer'),
+  weightBytesPerBlock: size.describe('in the dtype that nodes hold: what a step reads from memory'),
+  kvBytesPerTokenPerBlock: size.describe('keys and values of one token in one block'),
+  flopsPerTokenPerBlock: positive.describe('floating-point operations of one token through one block, without attention over the past'),
+  rowBytes: size.describe('one row of activations on a link')
+}
+
+const model = z
+  .union([
+    z.string().describe('a preset'),
+    z
+      .strictObject({ preset: z.string().describe('where the fields that are not given come from'), ...modelFields })
+      .partial()
+      .describe('a model of your own: every field, or a preset and what differs from it')
+  ])
+  .describe('The model that the swarm serves: what it costs to compute, to hold and to send.')
+
+const deviceFields = {
+  name: name.describe('how reports call it'),
+  memoryBandwidthBytesPerSecond: positive.describe('reads weights and keys and values'),
+  flopsPerSecond: positive.describe('multiplies'),
+  overheadUsPerBlock: z.number().min(0).describe('fixed cost of a turn in each block, in microseconds'),
+  overheadUsPerTurn: z.number().min(0).describe('fixed cost of a turn, in microseconds'),
+  efficiency: z.number().positive().max(1).describe('share of the peak rates that is reached'),
+  noise: factors.describe("multiplies each turn's time")
+}
+
+const device = z
+  .union([
+    z.string().describe('a preset'),
+    z
+      .strictObject({ preset: z.string().describe('where the fields that are not given come from'), ...deviceFields })
+      .partial()
+      .describe('a machine of your own: every field, or a preset and what differs from it')
+  ])
+  .describe('The kind of machine.')
+
+const latency = z
+  .union([
+    duration.transform((oneWayMs) => ({ kind: 'constant' as const, oneWayMs })),
+    z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('constant'), oneWay: duration }).transform(({ kind, oneWay }) => ({ kind, oneWayMs: oneWay })),
+      z
+        .strictObject({ kind: z.literal('matrix'), oneWay: z.array(z.array(duration)).describe('a row a region, in their order') })
+        .transform(({ kind, oneWay }) => ({ kind, oneWayMs: oneWay })),
+      z
+        .strictObject({
+          kind: z.literal('geographic'),
+          detour: z.number().min(1).max(10).prefault(1.5).describe('length of the cable over the great circle'),
+          access: duration.prefault('5ms').describe('added for the two access links')
+        })
+        .transform(({ kind, detour, access }) => ({ kind, detour, accessMs: access })),
+      z.strictObject({ kind: z.literal('measured'), dataSet: z.string().describe('a shipped table of round trips, by its name') })
+    ])
+  ])
+  .describe('How far apart two peers are, one way: a constant, a matrix of regions, geographic, or a measured table.')
+
+const network = z
+  .strictObject({
+    latency: latency.prefault('20ms'),
+    jitter: durations.prefault(0).describe('Added to each one-way delay.'),
+    loss: share.prefault(0).describe('Share of packets lost; each costs a retransmission, as in TCP.'),
+    connectRoundTrips: z
+      .number()
+      .min(0)
+      .max(20)
+      .prefault(4)
+      .describe('Round trips of a new connection: one of TCP, one and a half of noise, the rest of yamux and identify.')
+  })
+  .describe('The internet between the peers.')
+
+const region = z
+  .union([z.string(), z.strictObject({ name, latitude: z.number().min(-90).max(90), longitude: z.number().min(-180).max(180) })])
+  .describe('A place: a preset by name, or one of your own with its coordinates in degrees.')
+
+const nat = z
+  .enum(['open', 'cone', 'symmetric'])
+  .describe('Who can dial it: anyone (open), anyone after hole punching (cone), or only through a relay (symmetric).')
+
+const peerFields = {
+  name: name.describe('How faults, overrides and reports call the group.'),
+  count: wholeNumber(0, scenarioLimits.nodes).describe('How many of them.'),
+  regions: z.array(z.string()).min(1).optional().describe('Regions that they are spread over in turn; all of them when not given.'),
+  up: rates.prefault('20 Mbit/s').describe('Bandwidth of its uplink, which all that it sends shares.'),
+  down: rates.prefault('100 Mbit/s').describe('Bandwidth of its downlink.'),
+  nat: nat.prefault('open')
+}
+
+const spanExpected = 'expected auto, or a span as START:END, such as 0:12'
+
+const span = z
+  .union([
+    z.literal('auto', { error: spanExpected }),
+    z
+      .string({ error: spanExpected })
+      .regex(/^\d+:\d+$/, { error: spanExpected })
+      .transform((text) => {
+        const [start = 0, end = 0] = text.split(':').map(Number)
+        return { start, end }
+      })
+  ])
+  .describe('The blocks that it hosts: START:END (without END), or auto, which spreads the spans of the group evenly over the model.')
+
+const nodes = z
+  .array(
+    z.strictObject({
+      ...peerFields,
+      device,
+      span: span.prefault('auto'),
+      blocksPerNode: wholeNumber(1, scenarioLimits.blocks).optional().describe('Length of the span of each; needed with span: auto.'),
+      kvTokens: tokens.prefault(32_768).describe('Room for keys and values, in tokens of all sessions together.'),
+      history: size.prefault('512 MB').describe('Room for the activations that it has sent on, for replays.'),
+      maxSessions: wholeNumber(1, 100_000).prefault(64).describe('Sessions that it serves at a time.'),
+      churn: z
+        .strictObject({
+          up: durations.describe('How long it stays.'),
+          down: durations.describe('How long it is away.'),
+          graceful: z.boolean().prefault(false).describe('Whether it drains before it leaves, or just vanishes.')
+        })
+        .optional()
+        .describe('How long nodes stay and stay away; without it they never leave.')
+    })
+  )
+  .min(1, { error: 'expected at least one group of nodes' })
+  .describe('The volunteers, in groups of one kind.')
+
+const lengths = {
+  promptTokens: counts.prefault(64).describe('Length of a prompt.'),
+  outputTokens: counts.prefault(64).describe('Length of an answer.'),
+  maxRequests: wholeNumber(1, 1_000_000).prefault(1_000_000).describe('A client stops after so many.')
+}
+
+const workload = z
+  .discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('closed').describe('each client asks again after the last answer'),
+      start: durations.prefault(0).describe('When its first request comes.'),
+      think: durations.prefault('1s').describe('From an answer to the next request.'),
+      ...lengths
+    }),
+    z.strictObject({
+      kind: z.literal('open').describe('requests come whatever happens to earlier ones'),
+      interArrival: durations.describe('From one request of a client to its next; exponential makes a Poisson process.'),
+      ...lengths
+    })
+  ])
+  .describe('What the clients ask for, and when.')
+
+const clients = z
+  .array(
+    z.strictObject({
+      ...peerFields,
+      device,
+      transport: z
+        .enum(['ring', 'star'])
+        .prefault('ring')
+        .describe('Activations go from stage to stage (ring), or through the client each time (star, as Petals does it).'),
+      workload
+    })
+  )
+  .min(1, { error: 'expected at least one group of clients' })
+  .describe('Who asks: coordinators, in groups of one kind.')
+
+const target = z
+  .union([
+    z.strictObject({ node: wholeNumber(0, scenarioLimits.nodes) }),
+    z.strictObject({ group: z.string() }),
+    z.strictObject({ region: z.string() }),
+    z.strictObject({ random: wholeNumber(0, 1_000_000) })
+  ])
+  .describe('Whom: { node: NUMBER } in the order of the groups, { group: NAME }, { region: NAME }, or { random: N }, drawn from the seed.')
+
+const at = duration.describe('When, from the start.')
+const during = duration.describe('How long.')
+
+const fault = z
+  .discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('crash').describe('the process ends without a word'),
+      at,
+      target,
+      restartAfter: duration.optional().describe('Comes back after that; without it, never.')
+    }),
+    z.strictObject({ kind: z.literal('freeze').describe('answers nothing, holds its connections open'), at, target, for: during }),
+    z.strictObject({
+      kind: z.literal('slow').describe('computes slower'),
+      at,
+      target,
+      for: during,
+      factor: z.number().min(1).max(1e6).describe('So many times slower.')
+    }),
+    z.strictObject({ kind: z.literal('lie').describe('sends wrong activations; needs allowLies'), at, target, share }),
+    z.strictObject({
+      kind: z.literal('partition').describe('no packet passes'),
+      at,
+      for: during,
+      between: z.tuple([target, target]),
+      oneWay: z.boolean().prefault(false).describe('Only from the first to the second.')
+    }),
+    z.strictObject({ kind: z.literal('corrupt').describe('flips bytes of what it sends'), at, target, for: during, share }),
+    z.strictObject({ kind: z.literal('clock-jump').describe('its wall clock jumps forwards'), at, target, by: duration }),
+    z.strictObject({ kind: z.literal('full-disk').describe('every write fails'), at, target, for: during })
+  ])
+  .describe('Something that goes wrong.')
+
+const expectations = z
+  .record(
+    z.string(),
+    z
+      .strictObject({ atLeast: z.number().optional(), atMost: z.number().optional() })
+      .refine(({ atLeast, atMost }) => atLeast !== undefined || atMost !== undefined, { error: 'expected atLeast, atMost or both' })
+      .refine(({ atLeast = -Infinity, atMost = Infinity }) => atLeast <= atMost, { error: 'expected atLeast to be at most atMost' })
+  )
+  .describe(
+    'What must come out: figures of the report with bounds, such as completedShare: { atLeast: 1 }. `skein-sim explain figures` lists them.'
+  )
+
+/** The whole file. */
+export const scenarioSchema = z
+  .strictObject({
+    name: name.describe('What the scenario is called; that of a shipped one is the name of its file.'),
+    question: z.string().min(1).max(500).describe('The question that it answers.'),
+    seed: wholeNumber(0, 2 ** 32 - 1)
+      .prefault(1)
+      .describe('All chance of a run comes from it; --seed gives another.'),
+    duration: duration.describe('How long requests, churn and faults go on, in virtual time.'),
+    settle: duration.prefault('2m').describe('After the duration, faults heal, and what is under way must end within this time.'),
+    model,
+    network: network.prefault({}),
+    regions: z.array(region).min(1).max(1000).prefault(['frankfurt']).describe('The places where peers are.'),
+    nodes,
+    clients,
+    faults: z.array(fault).max(scenarioLimits.faults).prefault([]).describe('What goes wrong, beside churn.'),
+    allowLies: z.boolean().prefault(false).describe('A wrong answer is no violation when a liar was in the chain.'),
+    expect: expectations.prefault({}),
+    ci: z
+      .strictObject({
+        set: z.record(z.string(), z.unknown()).describe('Fields to replace, by their path, such as nodes.homes.count: 10.'),
+        expect: expectations.optional().describe('Replaces the expectations of the full size.')
+      })
+      .optional()
+      .describe('A small variant that tests run (--ci).')
+  })
+  .describe('A scenario of skein-sim.')
+
+/** A scenario that has the right fields with the right types, quantities in base units and presets still by name. */
+export type ScenarioInput = z.output<typeof scenarioSchema>
+
+/** The schema for editors, published as `scenarios/schema.json`. */
+export function scenarioJsonSchema(): Record<string, unknown> {
+  const schema = z.toJSONSchema(scenarioSchema, { io: 'input', reused: 'inline' })
+  return { ...schema, title: 'skein-sim scenario' }
+}
