@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict'
+import type { ControlRequest, Held, ModelId, PeerId, SessionId } from '@skein/protocol'
+import { WireErrorCode } from '@skein/protocol'
+import type { ChainEffect, ChainEvent, ChosenStage } from './chain-events.ts'
+import { ChainMachine } from './chain-machine.ts'
+
+type Untimed<E> = E extends { nowMs: number } ? Omit<E, 'nowMs'> : never
+
+const load = { queuedRows: 0, freeKvTokens: 0, freeHistoryBytes: 0, sessions: 1 }
+const nothing: Held = { rows: 0, lastSeq: 0, tail: [] }
+const stage = (name: string, start: number, end: number): ChosenStage => ({ peer: name as PeerId, span: { start, end } })
+
+class Bench {
+  nowMs = 0
+  readonly machine = new ChainMachine({
+    coordinator: 'me' as PeerId,
+    session: '0'.repeat(32) as SessionId,
+    model: `m@${'0'.repeat(32)}` as ModelId,
+    totalBlocks: 6,
+    hiddenSize: 8,
+    numerics: { weights: 'f32', kernels: 'k' },
+    exact: false,
+    encoding: 'raw',
+    kvTokens: 32,
+    options: { window: 2, openMs: 3_000, coverageWaitMs: 4_000, searchAgainMs: 500 }
+  })
+
+  feed(event: Untimed<ChainEvent>): ChainEffect[] {
+    return this.machine.handle({ ...event, nowMs: this.nowMs } as ChainEvent)
+  }
+
+  /** Answers requests as good stages do; returns the requests in order, `stage:type`, and the other effects. */
+  settle(effects: ChainEffect[]): { asked: string[]; rest: ChainEffect[] } {
+    const asked: string[] = []
+    const rest: ChainEffect[] = []
+    const queue = [...effects]
+    for (let effect = queue.shift(); effect !== undefined; effect = queue.shift()) {
+      if (effect.type === 'connect') queue.push(...this.feed({ type: 'connected', stage: effect.stage }))
+      else if (effect.type === 'control') {
+        asked.push(`${effect.stage}:${effect.request.type}${effect.request.type === 'reroute' ? ` ${effect.request.side}` : ''}`)
+        queue.push(...this.#answer(effect.stage, effect.request))
+      } else rest.push(effect)
+    }
+    return { asked, rest }
+  }
+
+  #answer(number: number, request: ControlRequest): ChainEffect[] {
+    if (request.type === 'skip' || request.type === 'probe') return []
+    const { id } = request
+    if (request.type === 'open') return this.feed({ type: 'control', stage: number, response: { type: 'opened', id, load } })
+    if (request.type === 'close') return this.feed({ type: 'control', stage: number, response: { type: 'closed', id } })
+    return this.feed({ type: 'control', stage: number, response: { type: 'rerouted', id, held: nothing, historyFrom: 0 } })
+  }
+
+  open(): this {
+    this.settle(this.feed({ type: 'start', stages: [stage('a', 0, 2), stage('b', 2, 4), stage('c', 4, 6)] }))
+    return this
+  }
+}
+
+const find = <T extends ChainEffect['type']>(effects: ChainEffect[], type: T): Extract<ChainEffect, { type: T }> | undefined =>
+  effects.find((effect): effect is Extract<ChainEffect, { type: T }> => effect.type === type)
+
+describe('ChainMachine', () => {
+  it('opens the chain from the tail on, each stage once the one behind it is open', () => {
+    const bench = new Bench()
+    const { asked, rest } = bench.settle(bench.feed({ type: 'start', stages: [stage('a', 0, 2), stage('b', 2, 4), stage('c', 4, 6)] }))
+    assert.deepEqual(asked, ['3:open', '2:open', '1:open'])
+    assert.deepEqual(
+      rest.map((effect) => effect.type),
+      ['dial', 'dial', 'opened']
+    )
+  })
+
+  it('fences, then opens, then reroutes, when a stage in the middle is lost', () => {
+    const bench = new Bench().open()
+    const lost = bench.feed({ type: 'controlClosed', stage: 2, message: 'reset' })
+    assert.ok(find(lost, 'recovering'))
+    const search = find(lost, 'findReplacement')
+    assert.deepEqual(search?.span, { start: 2, end: 4 })
+    assert.deepEqual([...(search?.exclude ?? [])].sort(), ['a', 'b', 'c'])
+    const stages = [stage('d', 2, 3), stage('e', 3, 4)]
+    const { asked, rest } = bench.settle(bench.feed({ type: 'replacement', request: search?.request ?? 0, stages }))
+    assert.deepEqual(asked, ['3:reroute predecessor', '5:open', '4:open', '1:reroute successor'])
+    assert.deepEqual(
+      find(rest, 'recovered')?.chain.map((member) => member.peer),
+      ['a', 'd', 'e', 'c']
+    )
+    assert.equal(find(rest, 'dial'), undefined, 'the links at both ends stay')
+  })
+
+  it('rebuilds neighbours that are lost together as one span', () => {
+    const bench = new Bench().open()
+    bench.feed({ type: 'controlClosed', stage: 2, message: 'reset' })
+    const search = find(bench.feed({ type: 'controlClosed', stage: 3, message: 'reset' }), 'findReplacement')
+    assert.deepEqual(search?.span, { start: 2, end: 6 })
+  })
+
+  it('rebuilds a stage that has lost its history, and may take the same node once that has closed', () => {
+    const bench = new Bench().open()
+    const accuse = { type: 'accuse', side: 'successor', term: 2, code: WireErrorCode.HistoryLost, message: 'gone' } as const
+    const search = find(bench.feed({ type: 'control', stage: 1, response: accuse }), 'findReplacement')
+    assert.deepEqual(search?.span, { start: 0, end: 2 })
+    assert.ok(!search?.exclude.includes('a' as PeerId))
+    const { asked } = bench.settle(bench.feed({ type: 'replacement', request: search?.request ?? 0, stages: [stage('a', 0, 2)] }))
+    assert.deepEqual(asked, ['2:reroute predecessor', '1:close', '4:open'])
+  })
+
+  it('takes no accusation of an older link, and none for proof', () => {
+    const bench = new Bench().open()
+    const accuse = (term: number): ChainEffect[] =>
+      bench.feed({
+        type: 'control',
+        stage: 1,
+        response: { type: 'accuse', side: 'successor', term, code: WireErrorCode.PeerUnreachable, message: 'x' }
+      })
+    assert.deepEqual(accuse(1), [])
+    assert.deepEqual(accuse(2), [])
+    assert.equal(bench.machine.wakeAtMs, 0, 'a checkup is due')
+    const probes = bench.feed({ type: 'tick' })
+    assert.deepEqual(
+      probes.map((effect) => effect.type === 'control' && effect.request.type),
+      ['probe', 'probe', 'probe']
+    )
+    bench.nowMs = 5_000
+    assert.equal(find(bench.feed({ type: 'tick' }), 'recovering')?.lost.length, 3, 'who does not answer is lost')
+  })
+
+  it('waits a stated time for blocks that nobody serves, then names them', () => {
+    const bench = new Bench().open()
+    let search = find(bench.feed({ type: 'controlClosed', stage: 2, message: 'reset' }), 'findReplacement')
+    const uncovered = [{ start: 3, end: 4 }]
+    for (; bench.nowMs < 3_500; bench.nowMs += 500) {
+      bench.feed({ type: 'noReplacement', request: search?.request ?? 0, uncovered })
+      search = find(bench.feed({ type: 'tick' }), 'findReplacement') ?? search
+    }
+    bench.nowMs = 4_000
+    const effects = bench.feed({ type: 'tick' })
+    const failed = find(effects, 'failed')
+    assert.equal(failed?.code, 'ERR_SKEIN_NO_COVERAGE')
+    assert.deepEqual(failed?.detail, { start: 3, end: 4 })
+    assert.match(failed?.message ?? '', /blocks 3:4, waited 4 s/)
+    const { asked, rest } = bench.settle(effects)
+    assert.deepEqual(asked, ['1:close', '3:close'])
+    assert.ok(find(rest, 'closed'))
+  })
+
+  it('asks another node when one refuses, and gives up opening when nobody is left or it takes too long', () => {
+    const bench = new Bench()
+    const connect = find(bench.feed({ type: 'start', stages: [stage('a', 0, 6)] }), 'connect')
+    assert.ok(connect)
+    const request = find(bench.feed({ type: 'connected', stage: 1 }), 'control')?.request
+    assert.ok(request?.type === 'open')
+    const refused = { type: 'refused', id: request.id, code: WireErrorCode.KvFull, message: 'full', detail: {} } as const
+    const search = find(bench.feed({ type: 'control', stage: 1, response: refused }), 'findReplacement')
+    assert.deepEqual(search?.exclude, ['a'])
+    const failed = bench.feed({ type: 'noReplacement', request: search?.request ?? 0, uncovered: [] })
+    assert.equal(find(failed, 'failed')?.code, 'ERR_SKEIN_NO_COVERAGE')
+    const slow = new Bench()
+    slow.feed({ type: 'start', stages: [stage('a', 0, 6)] })
+    slow.nowMs = 3_000
+    const effects = slow.feed({ type: 'tick' })
+    assert.equal(find(effects, 'failed')?.code, 'ERR_SKEIN_TIMEOUT')
+    assert.equal(effects.at(-1)?.type, 'closed', 'the dial is given up as well')
+  })
+
+  it('holds the caller to the contract of start and submit', () => {
+    const bench = new Bench()
+    assert.throws(() => bench.feed({ type: 'start', stages: [stage('a', 0, 2), stage('b', 3, 6)] }), /do not cover/)
+    assert.throws(() => bench.feed({ type: 'start', stages: [stage('a', 0, 2), stage('a', 2, 6)] }), /different peers/)
+    bench.open()
+    assert.throws(() => bench.feed({ type: 'submit', position: 1, rows: 1, want: 'last' }), /has 0/)
+    assert.throws(() => bench.feed({ type: 'submit', position: 0, rows: 33, want: 'last' }), /32 are reserved/)
+    assert.throws(() => bench.feed({ type: 'submit', position: 0, rows: 0, want: 'last' }), /0 rows/)
+    bench.feed({ type: 'submit', position: 0, rows: 4, want: 'last' })
+    bench.feed({ type: 'submit', position: 4, rows: 4, want: 'last' })
+    assert.equal(bench.machine.freeSlots, 0)
+    assert.throws(() => bench.feed({ type: 'submit', position: 8, rows: 1, want: 'last' }), /free slot/)
+    bench.feed({ type: 'skip', from: 2 })
+    assert.equal(bench.machine.snapshot().rows, 4, 'a step after the skip cannot stand on what was skipped')
+  })
+})
