@@ -4,6 +4,5 @@
  * @packageDocumentation
  */
 export { llama1bShape, makeRandomCheckpoint, type RandomCheckpointOptions, type RandomConfig } from './random-checkpoint.ts'
-export { StockForward, stockHead, type ForwardEntry } from './stock-forward.ts'
 export { openBareRun, type BareRun } from './bare-run.ts'
 export { randomFloats, temporaryFolder, tinyConfig, writeRandomSpan, type RandomSpanOptions } from './random-span.ts'
