@@ -26,7 +26,7 @@ class Bench {
   })
 
   feed(event: Untimed<ChainEvent>): ChainEffect[] {
-    return this.machine.handle({ ...event, nowMs: this.nowMs } as ChainEvent)
+    return this.machine.handle({ ...event, nowMs: this.nowMs })
   }
 
   /** Answers requests as good stages do; returns the requests in order, `stage:type`, and the other effects. */

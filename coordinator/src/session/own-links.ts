@@ -1,4 +1,5 @@
 import type { LinkMessage, PeerId, Problem, StepLog, StepMessage } from '@skein/protocol'
+import { WireErrorCode } from '@skein/protocol'
 import type { ChainDialedEvent, ChainEffect, ChainLinkClosedEvent, ChainLinkEvent } from './chain-events.ts'
 import type { ChainMachineOptions } from './chain-options.ts'
 import { least, ReceivingEnd, SendingEnd } from './link-ends.ts'
@@ -116,7 +117,11 @@ export class OwnLinks {
     const isTail = boundary === totalBlocks
     const sink = {
       lastSeq: () => this.receivedSeq(boundary),
-      take: (step: StepMessage, body: Uint8Array) => (isTail ? onResult(step, body) : this.#relay(boundary).take(step, body)),
+      take: (step: StepMessage, body: Uint8Array) => {
+        const sentSeq = this.context.log.lastSeq
+        if (step.to > sentSeq) return { code: WireErrorCode.OutOfOrder, message: `seq ${step.to} came back, and only ${sentSeq} were sent` }
+        return isTail ? onResult(step, body) : this.#relay(boundary).take(step, body)
+      },
       // Results have had their slots since their steps were submitted. A relay is held up by the stage that it feeds.
       room: () => ({ steps: isTail ? options.creditSteps : this.#roomAt(boundary), bytes: options.creditBytes })
     }

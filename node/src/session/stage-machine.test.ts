@@ -37,7 +37,7 @@ class Bench {
   })
 
   feed(event: Untimed<StageEvent>): StageEffect[] {
-    return this.machine.handle({ ...event, nowMs: this.nowMs } as StageEvent)
+    return this.machine.handle({ ...event, nowMs: this.nowMs })
   }
 
   opened(request = open): this {
