@@ -50,9 +50,9 @@ describe('openCheckpoint', () => {
     })
   }
 
-  it('reads the configuration, names the model after its folder, and reads tensors', async () => {
+  it('reads the configuration, names the model after its shape, and reads tensors', async () => {
     const checkpoint = await openCheckpoint(folder, { cacheDir })
-    assert.match(checkpoint.modelId, /^tiny-model-@[0-9a-f]{32}$/)
+    assert.match(checkpoint.modelId, /^llama-2x64@[0-9a-f]{32}$/)
     assert.equal(checkpoint.config.blocks, 2)
     assert.deepEqual(checkpoint.config.ropeScaling, { kind: 'none' })
     assert.deepEqual(checkpoint.tensor('model.norm.weight'), { name: 'model.norm.weight', dtype: 'bf16', shape: [64], byteLength: 128 })
@@ -64,6 +64,9 @@ describe('openCheckpoint', () => {
   it('gives a model one id however it is stored, and another one when anything that counts differs', async () => {
     const id = await idOf(folder)
     assert.equal(await idOf(await copy('volatile', editConfig({ transformers_version: '9.9', _name_or_path: 'y' }))), id)
+    const named = await openCheckpoint(folder, { cacheDir, name: 'my model' })
+    assert.equal(named.modelId, id.replace(/^[^@]+/, 'my-model'))
+    await named.close()
     assert.notEqual(await idOf(await copy('theta', editConfig({ rope_theta: 20000 }))), id)
     assert.notEqual(await idOf(await copy('tokenizer', (target) => writeFile(path.join(target, 'tokenizer.json'), '{ }'))), id)
     assert.equal(await idOf(await copy('other-files', (target) => writeFile(path.join(target, 'README.md'), 'hello'))), id)

@@ -24,7 +24,7 @@ import type { Checkpoint, ModelConfig, TensorInfo } from './model.ts'
 import { missingTensor, readJsonFile, TensorFiles } from './tensor-files.ts'
 
 export interface OpenCheckpointOptions extends ManifestOptions {
-  /** The model's name in its id. @default `_name_or_path` of the config, else the folder's name */
+  /** The model's name in its id. @default its shape, such as `llama-8x128` */
   readonly name?: string
   /** Where the manifest is remembered, so that the next start need not hash again. @default {@link defaultCacheDir} */
   readonly cacheDir?: string
@@ -48,7 +48,7 @@ export interface CheckpointTensors {
   readonly tensors: readonly TensorInfo[]
 }
 
-const rawConfigSchema = z.looseObject({ model_type: z.string(), _name_or_path: z.string().optional() })
+const rawConfigSchema = z.looseObject({ model_type: z.string() })
 
 /**
  * Opens a checkpoint and checks that every tensor of the model is there, in the right shape. The first time, all tensors
@@ -60,8 +60,10 @@ export async function openCheckpoint(folder: string, options: OpenCheckpointOpti
   const opened = await openTensors(folder)
   try {
     const { manifest, kept } = await loadManifest(opened, options)
-    const given = options.name ?? (opened.rawConfig['_name_or_path'] as string | undefined) ?? ''
-    const name = sanitizeName(given) ?? sanitizeName(path.resolve(folder)) ?? 'model'
+    // By default nothing that differs between two copies of the same checkpoint, such as the folder's name: their owners
+    // would not find each other.
+    const { family, blocks, hiddenSize } = opened.config
+    const name = (options.name === undefined ? undefined : sanitizeName(options.name)) ?? `${family}-${blocks}x${hiddenSize}`
     return new FolderCheckpoint(opened, manifest, kept, modelIdOf(name, manifest))
   } catch (error) {
     await opened.files.close()

@@ -1,4 +1,5 @@
 import {
+  type CancelTimer,
   type Clock,
   describeError,
   type DirectoryService,
@@ -10,6 +11,7 @@ import {
   type NodeState,
   type PeerId,
   type SignedAnnouncement,
+  SkeinError,
   type Storage,
   type Verifier
 } from '@skein/protocol'
@@ -45,6 +47,8 @@ export interface NodeDaemonInit {
   /** Only with the simulator's runtime. @default false */
   readonly acceptsRaw?: boolean
   readonly announcer?: Partial<AnnouncerInit>
+  /** A turn that runs longer hangs, and the node gives up. @default 300_000: a full chunk on a slow machine takes seconds */
+  readonly maxTurnMs?: number
 }
 
 /** A node's state, for its operator. */
@@ -60,6 +64,17 @@ export interface NodeStatusReport {
   readonly stepMs: number
   readonly rowsPerSecond: number
   readonly load: NodeLoad
+}
+
+const defaultMaxTurnMs = 300_000
+/** The runtime has been busy with one turn for too long: it hangs, and only a new process helps. */
+export class RuntimeHangsError extends SkeinError<'ERR_SKEIN_RUNTIME_HANGS'> {
+  constructor(turnMs: number) {
+    super(
+      'ERR_SKEIN_RUNTIME_HANGS',
+      `a turn of the runtime has been running for ${Math.round(turnMs / 1000)} s: it hangs; start the node anew`
+    )
+  }
 }
 
 /** How long the last word of a node that leaves may take to get out. */
@@ -80,6 +95,7 @@ export class NodeDaemon {
   #speed: MeasuredSpeed = { stepMs: 0, rowsPerSecond: 0 }
   #unsubscribe: (() => void) | undefined
   #stopped: Promise<void> | undefined
+  #cancelWatch: CancelTimer = () => {}
 
   constructor(components: NodeDaemonComponents, init: NodeDaemonInit) {
     this.#components = components
@@ -101,7 +117,10 @@ export class NodeDaemon {
     this.#life.subscribe((state) => logger.info('state changed', { state }))
   }
 
-  /** Rejects when the node cannot go on by itself, with the reason; it has left the swarm by then. Never resolves. */
+  /**
+   * Rejects when the node cannot go on, with the reason. It has left the swarm by then, or hangs, and its process must end.
+   * Never resolves.
+   */
   get failed(): Promise<never> {
     return this.#failed.promise
   }
@@ -120,6 +139,7 @@ export class NodeDaemon {
     directory.start()
     this.#life.transition('serving')
     this.#announce()
+    this.#watchRuntime()
     this.#unsubscribe = network.subscribe((event) => {
       if (event.type === 'addresses') this.#announce()
     })
@@ -156,6 +176,7 @@ export class NodeDaemon {
     const wasServing = this.state === 'serving'
     this.#stopping = true
     this.#unsubscribe?.()
+    this.#cancelWatch()
     if (wasServing) {
       this.#life.transition('draining')
       this.#announce()
@@ -169,6 +190,17 @@ export class NodeDaemon {
     await directory.stop()
     await network.stop()
     await runtime.stop()
+  }
+
+  #watchRuntime(): void {
+    const { turnMs } = this.#host
+    const { maxTurnMs = defaultMaxTurnMs } = this.#init
+    if (turnMs > maxTurnMs) {
+      // Not `stop`: that would wait for the very turn that never ends.
+      this.#failed.reject(new RuntimeHangsError(turnMs))
+      return
+    }
+    this.#cancelWatch = this.#components.clock.setTimer(maxTurnMs / 8, () => this.#watchRuntime())
   }
 
   /** A node without a runtime only harms: it leaves at once, and whoever runs it may start it anew. */

@@ -28,7 +28,7 @@ import type { NodeOptions } from '../cli/node-options.ts'
 import { prepareSpan, type PrepareProgress } from '../graph/convert.ts'
 import type { PreparedSpan } from '../graph/span-graph.ts'
 import { startSpanRuntime } from '../runtime/worker-span-runtime.ts'
-import { NodeDaemon } from './node-daemon.ts'
+import { NodeDaemon, RuntimeHangsError } from './node-daemon.ts'
 import { ProgressReporter } from './progress-reporter.ts'
 import { type StatusServer, serveStatus } from './status-server.ts'
 
@@ -165,7 +165,9 @@ async function serve(
     await Promise.race([stopped, daemon.failed])
     logger.info('stopped', { event: 'stopped' })
   } catch (error) {
-    logger.error('the node could not stop cleanly', { reason: describeError(error) })
+    logger.error('the node gives up', { event: 'failed', reason: describeError(error) })
+    // What is left of it may hang as well: it is not waited for.
+    if (error instanceof RuntimeHangsError) host.exit(1)
     throw error
   } finally {
     stopReporting()
@@ -194,7 +196,13 @@ function announceReady(
     `ready: blocks ${start}:${end} of ${model}, ${numerics.weights} weights, ${kvTokens} tokens of KV cache`,
     `speed: ${stepMs.toFixed(2)} ms a decode step, ${Math.round(rowsPerSecond)} rows a second in a prefill`,
     ...addresses.map((address) => `address: ${address}`),
-    ...(status === undefined ? [] : [`status: ${statusUrl.statusUrl}`])
+    ...(status === undefined ? [] : [`status: ${statusUrl.statusUrl}`]),
+    ...(addresses[0] === undefined
+      ? ['no address: nobody can reach this node; see --listen']
+      : [
+          `join with:  skein-node --model ${options.model} --bootstrap ${addresses[0]}`,
+          `ask with:   skein run "Hello" --model ${options.model} --bootstrap ${addresses[0]}`
+        ])
   ]
   host.stdout.write(`${lines.join('\n')}\n`)
 }

@@ -97,6 +97,11 @@ export class SessionHost {
     return this.#sessions.size
   }
 
+  /** How long the runtime's present turn has been running; 0 when it rests. */
+  get turnMs(): number {
+    return this.#scheduler.turnMs
+  }
+
   load(): NodeLoad {
     return {
       queuedRows: this.#scheduler.queuedRows,

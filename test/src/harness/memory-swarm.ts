@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { ChainSession, type ChainSessionInit, type SessionEvent, type TokenSession } from '@skein/coordinator'
 import { NodeDaemon } from '@skein/node'
 import {
@@ -14,7 +13,7 @@ import {
 } from '@skein/protocol'
 import { ed25519Verifier, systemClock } from '@skein/protocol/node'
 import { memoryAddress, type MemoryInternet, memoryInternet, memoryStorage, seededRandom, testIdentity } from '@skein/protocol/testing'
-import { checksumEmbedding, ChecksumRuntime } from '@skein/sim'
+import { checksumEmbedding, ChecksumRuntime, ReferenceMachine } from '@skein/sim'
 
 export const model = parseModelId('checksums@00000000000000000000000000000001')
 export const totalBlocks = 8
@@ -26,6 +25,12 @@ export interface SwarmNode {
   readonly runtime: ChecksumRuntime
   /** As kill -9: the network is gone, and nothing is said to anybody. */
   crash(): Promise<void>
+}
+
+export interface NodeInit {
+  /** What a turn waits for. */
+  readonly compute?: () => Promise<void>
+  readonly maxTurnMs?: number
 }
 
 export interface SessionUnderTest {
@@ -42,24 +47,42 @@ export class MemorySwarm {
   readonly #networks: Network[] = []
   #nextSeed = 1
 
-  async addNode(span: BlockRange, kvTokens = 4096): Promise<SwarmNode> {
+  async addNode(span: BlockRange, init: NodeInit = {}): Promise<SwarmNode> {
     const identity = testIdentity(this.#nextSeed++)
     const network = this.#join(identity.peerId)
-    const runtime = new ChecksumRuntime({
-      span,
-      entryPoints: Array.from({ length: span.end - span.start + 1 }, (_, index) => span.start + index),
-      hiddenSize: 8,
-      numerics,
-      contextTokens: 2048,
-      kvTokens
-    })
+    const runtime = new ChecksumRuntime(
+      {
+        span,
+        entryPoints: Array.from({ length: span.end - span.start + 1 }, (_, index) => span.start + index),
+        hiddenSize: 8,
+        numerics,
+        contextTokens: 2048,
+        kvTokens: 4096
+      },
+      init.compute === undefined
+        ? {}
+        : {
+            spend: async () => {
+              await init.compute?.()
+              return 0
+            }
+          }
+    )
     const components = { clock: this.clock, logger: silentLogger, network, verifier: ed25519Verifier() }
     const contacts = this.nodes.slice(0, 1).map((node) => node.peer)
     const random = this.#random.fork(identity.peerId)
     const directory = new DirectoryService({ ...components, random, store: new AnnouncementStore() }, { model, mesh: true, contacts })
     const daemon = new NodeDaemon(
       { ...components, storage: memoryStorage(), identity, runtime, directory },
-      { model, blocks: totalBlocks, maxSessions: 8, maxSessionsPerPeer: 8, historyBytes: 1 << 20, acceptsRaw: true }
+      {
+        model,
+        blocks: totalBlocks,
+        maxSessions: 8,
+        maxSessionsPerPeer: 8,
+        historyBytes: 1 << 20,
+        acceptsRaw: true,
+        ...(init.maxTurnMs === undefined ? {} : { maxTurnMs: init.maxTurnMs })
+      }
     )
     await daemon.start()
     const node = { peer: identity.peerId, daemon, runtime, crash: () => network.stop() }
@@ -143,12 +166,7 @@ function embed(tokens: readonly number[]): Uint8Array {
 
 /** The last row's output of one undisturbed machine, for a context of tokens: what every swarm must give. */
 export function reference(context: readonly number[]): string {
-  let rows = context.map((token) => checksumEmbedding(token))
-  for (let block = 0; block < totalBlocks; block++) {
-    let earlier: Uint8Array = new Uint8Array(32)
-    rows = rows.map((value) => (earlier = createHash('sha256').update(earlier).update(value).update(String(block)).digest()))
-  }
-  return Buffer.from(rows.at(-1) ?? []).toString('hex')
+  return hex(ReferenceMachine.output(totalBlocks, context))
 }
 
 export function hex(bytes: Uint8Array): string {
