@@ -12,6 +12,7 @@ const places: Readonly<Record<string, readonly [latitude: number, longitude: num
   istanbul: [41.01, 28.98],
   'new-york': [40.71, -74.01],
   virginia: [39.04, -77.49],
+  washington: [38.91, -77.04],
   chicago: [41.88, -87.63],
   dallas: [32.78, -96.8],
   oregon: [45.84, -119.7],
@@ -26,6 +27,7 @@ const places: Readonly<Record<string, readonly [latitude: number, longitude: num
   singapore: [1.35, 103.82],
   'hong-kong': [22.32, 114.17],
   tokyo: [35.68, 139.69],
+  osaka: [34.69, 135.5],
   seoul: [37.57, 126.98],
   sydney: [-33.87, 151.21]
 }

@@ -1,0 +1,223 @@
+/**
+ * The figures of a report: pure functions of a run's record, each with its unit and its meaning. Expectations, comparisons,
+ * sweeps and `--json` use them by these names.
+ *
+ * @packageDocumentation
+ */
+import { quantileSorted } from 'simple-statistics'
+import type { GenerationRecord, NodeRecord, RunRecord, TimeByCause } from '../record/run-record.ts'
+import type { Expectation } from '../scenario/scenario.ts'
+
+export type FigureUnit = 'count' | 'ms' | 'tokens/s' | 'tokens' | 'share' | 'bytes' | 'nodes' | 'stages'
+
+/** Figures by name. Undefined where a run has nothing to compute it from: no generation ended, for example. */
+export type Figures = Readonly<Record<FigureName, number | undefined>>
+
+export interface FigureMeaning {
+  readonly unit: FigureUnit
+  readonly text: string
+  /** Which way is better, if either is. */
+  readonly better?: 'more' | 'less'
+}
+
+const more = 'more'
+const less = 'less'
+
+/** All figures, in the order in which reports show them. */
+export const figureMeanings = {
+  generations: { unit: 'count', text: 'requests that began' },
+  completed: { unit: 'count', text: 'generations that ended with all their tokens', better: more },
+  failed: { unit: 'count', text: 'generations that ended with an error', better: less },
+  unfinished: { unit: 'count', text: 'generations that the run ended before they did', better: less },
+  completedShare: { unit: 'share', text: 'completed of all that began', better: more },
+  violations: { unit: 'count', text: 'times that an oracle found a promise broken', better: less },
+  tokens: { unit: 'tokens', text: 'tokens of all answers', better: more },
+  tokensPerSecond: { unit: 'tokens/s', text: "tokens of all answers over the run's time", better: more },
+  sessionTokensPerSecondP10: { unit: 'tokens/s', text: 'speed of one answer after its first token: one in ten is slower', better: more },
+  sessionTokensPerSecondP50: { unit: 'tokens/s', text: 'speed of one answer after its first token: the median', better: more },
+  sessionTokensPerSecondP90: { unit: 'tokens/s', text: 'speed of one answer after its first token: one in ten is faster', better: more },
+  firstTokenMsP50: { unit: 'ms', text: 'from a request to its first token: the median', better: less },
+  firstTokenMsP90: { unit: 'ms', text: 'from a request to its first token: one in ten takes longer', better: less },
+  firstTokenMsP99: { unit: 'ms', text: 'from a request to its first token: one in a hundred takes longer', better: less },
+  latencyMsP50: { unit: 'ms', text: 'from a request to the end of its answer: the median', better: less },
+  latencyMsP90: { unit: 'ms', text: 'from a request to the end of its answer: one in ten takes longer', better: less },
+  latencyMsP99: { unit: 'ms', text: 'from a request to the end of its answer: one in a hundred takes longer', better: less },
+  computeShare: { unit: 'share', text: 'of the time of all generations: computing' },
+  transferShare: { unit: 'share', text: 'of the time of all generations: bytes passing through up- and downlinks' },
+  delayShare: { unit: 'share', text: 'of the time of all generations: distance, jitter and retransmissions' },
+  queueShare: { unit: 'share', text: 'of the time of all generations: waiting for a turn or for coverage', better: less },
+  recoveryShare: { unit: 'share', text: 'of the time of all generations: recovering lost stages', better: less },
+  recoveries: { unit: 'count', text: 'lost stages that were replaced in the middle of an answer' },
+  recoveryMsMean: { unit: 'ms', text: 'time that one recovery took, on average', better: less },
+  recoveredShare: { unit: 'share', text: 'of the generations that lost a stage: those that completed all the same', better: more },
+  stagesMean: { unit: 'stages', text: 'stages of a chain, on average' },
+  coveredShare: { unit: 'share', text: "of the run's time: every block had a node", better: more },
+  leastCoverage: { unit: 'nodes', text: 'fewest nodes that any block had at any time', better: more },
+  coverageMean: { unit: 'nodes', text: 'nodes of the least covered block, averaged over time', better: more },
+  nodesUpMean: { unit: 'nodes', text: 'nodes that were up, averaged over time' },
+  departures: { unit: 'count', text: 'times that a node went away' },
+  sessionsMean: { unit: 'count', text: 'sessions under way, averaged over time' },
+  sessionsMax: { unit: 'count', text: 'most sessions at a time' },
+  utilisationMean: { unit: 'share', text: 'time that nodes computed of the time that they were up' },
+  utilisationMax: { unit: 'share', text: 'the same, of the busiest node' },
+  bytesPerToken: { unit: 'bytes', text: 'bytes that nodes sent, announcements included, over the tokens of all answers', better: less }
+} as const satisfies Readonly<Record<string, FigureMeaning>>
+
+export type FigureName = keyof typeof figureMeanings
+
+/** In the order in which reports show them. */
+export const figureNames = Object.keys(figureMeanings) as FigureName[]
+
+/** Values and their quantile, or undefined of none. `q` from 0 to 1. */
+export function quantileOf(values: readonly number[], q: number): number | undefined {
+  if (values.length === 0) return undefined
+  return quantileSorted(
+    values.toSorted((a, b) => a - b),
+    q
+  )
+}
+
+function sum(values: Iterable<number>): number {
+  let total = 0
+  for (const value of values) total += value
+  return total
+}
+
+function ratio(part: number, whole: number): number | undefined {
+  return whole > 0 ? part / whole : undefined
+}
+
+function mean(values: readonly number[]): number | undefined {
+  return ratio(sum(values), values.length)
+}
+
+/** Milliseconds to the first token; undefined if there was none. */
+export function firstTokenMs({ startMs, firstTokenMs: at }: GenerationRecord): number | undefined {
+  return at === undefined ? undefined : at - startMs
+}
+
+/** Tokens a second after the first one; undefined if there was no second. */
+export function tokensPerSecond({ firstTokenMs: first, endMs, outputTokens, outcome }: GenerationRecord): number | undefined {
+  if (outcome !== 'completed' || first === undefined || endMs === undefined || outputTokens < 2 || endMs <= first) return undefined
+  return (1000 * (outputTokens - 1)) / (endMs - first)
+}
+
+export const causes = ['computeMs', 'transferMs', 'delayMs', 'queueMs', 'recoveryMs'] as const satisfies ReadonlyArray<keyof TimeByCause>
+
+/** The sum over generations of the time that went to each cause. */
+export function timeByCause(generations: readonly GenerationRecord[]): TimeByCause {
+  const total = (cause: keyof TimeByCause): number => sum(generations.map(({ time }) => time[cause]))
+  return {
+    computeMs: total('computeMs'),
+    transferMs: total('transferMs'),
+    delayMs: total('delayMs'),
+    queueMs: total('queueMs'),
+    recoveryMs: total('recoveryMs')
+  }
+}
+
+export function upMs({ up }: NodeRecord): number {
+  return sum(up.map(([from, to]) => to - from))
+}
+
+/** Share of its time up in which a node computed; undefined if it was never up. */
+export function utilisation(node: NodeRecord): number | undefined {
+  return ratio(node.busyMs, upMs(node))
+}
+
+function isNumber(value: number | undefined): value is number {
+  return value !== undefined
+}
+
+/** The figures of a run. */
+export function figures(record: RunRecord): Figures {
+  const { generations, violations, virtualMs } = record
+  const tokens = sum(generations.map(({ outputTokens }) => outputTokens))
+  return {
+    ...countFigures(generations),
+    violations: violations.length,
+    tokens,
+    tokensPerSecond: ratio(1000 * tokens, virtualMs),
+    ...latencyFigures(generations),
+    ...timeFigures(generations),
+    ...swarmFigures(record, tokens)
+  }
+}
+
+function countFigures(generations: readonly GenerationRecord[]) {
+  const count = (outcome: GenerationRecord['outcome']): number => generations.filter((generation) => generation.outcome === outcome).length
+  const completed = count('completed')
+  const failed = count('failed')
+  const unfinished = count('unfinished')
+  return { generations: generations.length, completed, failed, unfinished, completedShare: ratio(completed, generations.length) }
+}
+
+function latencyFigures(generations: readonly GenerationRecord[]) {
+  const first = generations.map(firstTokenMs).filter(isNumber)
+  const speeds = generations.map(tokensPerSecond).filter(isNumber)
+  const whole = generations
+    .filter(({ outcome }) => outcome === 'completed')
+    .map(({ startMs, endMs }) => (endMs === undefined ? undefined : endMs - startMs))
+    .filter(isNumber)
+  return {
+    sessionTokensPerSecondP10: quantileOf(speeds, 0.1),
+    sessionTokensPerSecondP50: quantileOf(speeds, 0.5),
+    sessionTokensPerSecondP90: quantileOf(speeds, 0.9),
+    firstTokenMsP50: quantileOf(first, 0.5),
+    firstTokenMsP90: quantileOf(first, 0.9),
+    firstTokenMsP99: quantileOf(first, 0.99),
+    latencyMsP50: quantileOf(whole, 0.5),
+    latencyMsP90: quantileOf(whole, 0.9),
+    latencyMsP99: quantileOf(whole, 0.99)
+  }
+}
+
+function timeFigures(generations: readonly GenerationRecord[]) {
+  const time = timeByCause(generations)
+  const all = sum(Object.values(time) as number[])
+  const recoveries = sum(generations.map((generation) => generation.recoveries))
+  const hit = generations.filter((generation) => generation.recoveries > 0)
+  const chains = generations.map(({ chain }) => chain.length).filter((length) => length > 0)
+  return {
+    computeShare: ratio(time.computeMs, all),
+    transferShare: ratio(time.transferMs, all),
+    delayShare: ratio(time.delayMs, all),
+    queueShare: ratio(time.queueMs, all),
+    recoveryShare: ratio(time.recoveryMs, all),
+    recoveries,
+    recoveryMsMean: ratio(time.recoveryMs, recoveries),
+    recoveredShare: ratio(hit.filter(({ outcome }) => outcome === 'completed').length, hit.length),
+    stagesMean: mean(chains)
+  }
+}
+
+function swarmFigures({ samples, nodes, log }: RunRecord, tokens: number) {
+  const shares = nodes.map(utilisation).filter(isNumber)
+  const coverage = samples.map(({ leastCoverage }) => leastCoverage)
+  return {
+    coveredShare: ratio(coverage.filter((count) => count > 0).length, coverage.length),
+    leastCoverage: coverage.length === 0 ? undefined : coverage.reduce((least, value) => Math.min(least, value)),
+    coverageMean: mean(coverage),
+    nodesUpMean: mean(samples.map(({ nodesUp }) => nodesUp)),
+    departures: log.filter(({ kind }) => kind === 'node-down').length,
+    sessionsMean: mean(samples.map(({ sessions }) => sessions)),
+    sessionsMax: samples.reduce((most, { sessions }) => Math.max(most, sessions), 0),
+    utilisationMean: ratio(sum(nodes.map(({ busyMs }) => busyMs)), sum(nodes.map(upMs))),
+    utilisationMax: shares.length === 0 ? undefined : shares.reduce((most, value) => Math.max(most, value)),
+    bytesPerToken: ratio(sum(nodes.map(({ sentBytes }) => sentBytes)), tokens)
+  }
+}
+
+/** An expectation that was not met: its figure was outside its bounds, or there was none. */
+export interface MissedExpectation extends Expectation {
+  readonly value: number | undefined
+}
+
+/** What of `expect` a run did not keep. */
+export function missedExpectations(found: Figures, expect: readonly Expectation[]): MissedExpectation[] {
+  return expect.flatMap((expectation) => {
+    const { figure, atLeast = -Infinity, atMost = Infinity } = expectation
+    const value = Object.hasOwn(found, figure) ? found[figure as FigureName] : undefined
+    return value !== undefined && value >= atLeast && value <= atMost ? [] : [{ ...expectation, value }]
+  })
+}

@@ -1,0 +1,44 @@
+import { formatBytes, formatDuration } from '../scenario/units.ts'
+import { figureMeanings, type FigureName, type FigureUnit, type MissedExpectation } from './figures.ts'
+
+/** A figure with its unit: `1.5 s`, `98.2 %`, `12.3 tokens/s`; a dash where there is none. */
+export function formatFigure(name: FigureName, value: number | undefined): string {
+  return formatValue(value, figureMeanings[name].unit)
+}
+
+export function formatValue(value: number | undefined, unit: FigureUnit): string {
+  if (value === undefined) return '–'
+  switch (unit) {
+    case 'ms':
+      return formatDuration(value)
+    case 'share':
+      return `${trimmed(100 * value, 1)} %`
+    case 'bytes':
+      return formatBytes(value)
+    case 'tokens/s':
+      return `${trimmed(value, value < 10 ? 2 : 1)} tokens/s`
+    case 'count':
+    case 'tokens':
+    case 'nodes':
+    case 'stages':
+      return grouped(value)
+  }
+}
+
+function trimmed(value: number, digits: number): string {
+  return String(Number(value.toFixed(digits)))
+}
+
+/** `12,345`; at most one digit after the point. */
+export function grouped(value: number): string {
+  const [whole = '', rest] = value.toFixed(1).split('.')
+  const text = whole.replaceAll(/\B(?=(\d{3})+$)/g, ',')
+  return rest === undefined || rest === '0' ? text : `${text}.${rest}`
+}
+
+/** `completedShare is 0.93, expected at least 1`. */
+export function describeMissed({ figure, atLeast, atMost, value }: MissedExpectation): string {
+  const bounds = [...(atLeast === undefined ? [] : [`at least ${atLeast}`]), ...(atMost === undefined ? [] : [`at most ${atMost}`])]
+  const found = value === undefined ? 'has no value in this run' : `is ${trimmed(value, 4)}`
+  return `${figure} ${found}, expected ${bounds.join(' and ')}`
+}
