@@ -1,39 +1,47 @@
-import { createHash } from 'node:crypto'
 import { blockCount, type BlockRange, WireError, WireErrorCode } from '@skein/protocol'
 import type { CacheKey, SpanRuntime, SpanRuntimeInfo, TurnEntry, TurnOutput, TurnResult } from '@skein/node'
-
-/** Bytes of a row: the size of a SHA-256 digest, and of a row in `raw` encoding. */
-export const checksumBytes = 32
+import { checksumBytes, mixThroughBlock, rowWords, stateWords } from './checksum-row.ts'
 
 interface ChecksumCache {
+  /** Reserved rows. */
   readonly tokens: number
   readonly span: BlockRange
-  /** Per block of the span, per row: a digest of that block's inputs up to the row. */
-  readonly digests: Uint8Array[][]
+  /** Per row, per block of the span: the block's state after the row. Grows with the rows. */
+  states: Int32Array
+  rows: number
+}
+
+export interface ChecksumRuntimeOptions {
+  /** Takes the time of a turn; returns the microseconds that it says it took. @default none */
+  readonly spend?: (entries: readonly TurnEntry[]) => Promise<number>
+  /** Changes outputs before they go out: a lying node. */
+  readonly tamper?: (output: Uint8Array) => void
 }
 
 /**
- * A runtime whose activations are checksums. Each block maps a row's 32 bytes to a digest of that value, the block's index
+ * A runtime whose activations are checksums. Each block maps a row's 32 bytes to a mix of that value, the block's index
  * and all earlier rows in the session's cache. The last block's output therefore depends on every block and every cache
  * entry in order: a lost, doubled, swapped or stale entry anywhere changes it.
- *
- * `computeMs` turns a turn into time; the default takes none.
  */
 export class ChecksumRuntime implements SpanRuntime {
   readonly info: SpanRuntimeInfo
   readonly #caches = new Map<CacheKey, ChecksumCache>()
-  readonly #computeMs: (rows: number) => Promise<void>
+  readonly #options: ChecksumRuntimeOptions
   #freeTokens: number
 
-  constructor(info: SpanRuntimeInfo, computeMs: (rows: number) => Promise<void> = () => Promise.resolve()) {
+  constructor(info: SpanRuntimeInfo, options: ChecksumRuntimeOptions = {}) {
     this.info = info
     this.#freeTokens = info.kvTokens
-    this.#computeMs = computeMs
+    this.#options = options
   }
 
   /** Caches that are reserved. */
   get caches(): number {
     return this.#caches.size
+  }
+
+  cacheKeys(): IterableIterator<CacheKey> {
+    return this.#caches.keys()
   }
 
   freeKvTokens(): number {
@@ -48,14 +56,14 @@ export class ChecksumRuntime implements SpanRuntime {
       )
     }
     this.#freeTokens -= tokens
-    this.#caches.set(cache, { tokens, span, digests: Array.from({ length: blockCount(span) }, () => []) })
+    this.#caches.set(cache, { tokens, span, states: new Int32Array(0), rows: 0 })
     return Promise.resolve()
   }
 
   async run(entries: readonly TurnEntry[]): Promise<TurnResult> {
     const outputs = entries.map((entry) => this.#compute(entry))
-    await this.#computeMs(entries.reduce((sum, entry) => sum + entry.rows, 0))
-    return { outputs, computeUs: 0 }
+    const computeUs = (await this.#options.spend?.(entries)) ?? 0
+    return { outputs, computeUs }
   }
 
   release(cache: CacheKey): Promise<void> {
@@ -65,41 +73,50 @@ export class ChecksumRuntime implements SpanRuntime {
   }
 
   stop(): Promise<void> {
+    this.#caches.clear()
+    this.#freeTokens = this.info.kvTokens
     return Promise.resolve()
   }
 
   #compute({ cache: key, position, rows, input }: TurnEntry): TurnOutput {
     const cache = this.#caches.get(key)
     if (cache === undefined) return { ok: false, code: WireErrorCode.Internal, message: 'there is no such cache' }
-    if (position > (cache.digests[0]?.length ?? 0)) {
-      return { ok: false, code: WireErrorCode.OutOfOrder, message: `position ${position} is beyond the cache` }
-    }
+    if (position > cache.rows) return { ok: false, code: WireErrorCode.OutOfOrder, message: `position ${position} is beyond the cache` }
     if (position + rows > cache.tokens) return { ok: false, code: WireErrorCode.TooLong, message: 'the reservation is used up' }
-    const output = new Uint8Array(rows * checksumBytes)
-    for (let row = 0; row < rows; row++) {
-      const value = input.subarray(row * checksumBytes, (row + 1) * checksumBytes)
-      output.set(throughBlocks(cache, position + row, value), row * checksumBytes)
-    }
+    const output = throughBlocks(cache, position, rows, input)
+    cache.rows = position + rows
+    this.#options.tamper?.(output)
     return { ok: true, output }
   }
 }
 
-function throughBlocks({ digests, span }: ChecksumCache, position: number, input: Uint8Array): Uint8Array {
-  let value = input
-  for (const [index, block] of digests.entries()) {
-    block.length = position
-    const earlier = block[position - 1] ?? new Uint8Array(checksumBytes)
-    value = createHash('sha256')
-      .update(earlier)
-      .update(value)
-      .update(String(span.start + index))
-      .digest()
-    block.push(value)
+const noState = new Int32Array(stateWords)
+
+function throughBlocks(cache: ChecksumCache, position: number, rows: number, input: Uint8Array): Uint8Array {
+  const blocks = blockCount(cache.span)
+  const perRow = blocks * stateWords
+  grow(cache, (position + rows) * perRow)
+  const { states, span } = cache
+  const output = new Uint8Array(rows * checksumBytes)
+  output.set(input.subarray(0, output.byteLength))
+  const words = new Int32Array(output.buffer)
+  for (let index = 0; index < rows; index++) {
+    const row = words.subarray(index * rowWords, (index + 1) * rowWords)
+    const at = (position + index) * perRow
+    for (let block = 0; block < blocks; block++) {
+      const here = at + block * stateWords
+      if (here >= perRow) mixThroughBlock(row, states, here - perRow, span.start + block)
+      else mixThroughBlock(row, noState, 0, span.start + block)
+      for (let word = 0; word < stateWords; word++) states[here + word] = row[word]!
+    }
   }
-  return value
+  return output
 }
 
-/** The row that stands for a token before block 0. */
-export function checksumEmbedding(token: number): Uint8Array {
-  return createHash('sha256').update(`token ${token}`).digest()
+function grow(cache: ChecksumCache, words: number): void {
+  if (cache.states.length >= words) return
+  const most = cache.tokens * blockCount(cache.span) * stateWords
+  const larger = new Int32Array(Math.min(most, Math.max(words, 2 * cache.states.length)))
+  larger.set(cache.states)
+  cache.states = larger
 }

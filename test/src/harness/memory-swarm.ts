@@ -117,7 +117,7 @@ export class MemorySwarm {
               daemon.status().end >= span.end
           )
           return Promise.resolve(
-            node === undefined ? { kind: 'uncovered', blocks: [span] } : { kind: 'stages', stages: [{ peer: node.peer, span }] }
+            node === undefined ? { kind: 'uncovered', blocks: [span] } : { kind: 'stages', stages: [{ peer: node.peer, span, numerics }] }
           )
         },
         onEvent: (event) => events.push(event)
@@ -128,13 +128,12 @@ export class MemorySwarm {
         model,
         totalBlocks,
         hiddenSize: 8,
-        numerics,
         exact: false,
         encoding: 'raw',
         kvTokens: 512,
         ...init
       },
-      stages.map(({ node, span }) => ({ peer: node.peer, span }))
+      stages.map(({ node, span }) => ({ peer: node.peer, span, numerics }))
     )
     return { session, events }
   }

@@ -1,0 +1,50 @@
+import { ChatTemplate, type ModelText, Tokenizer } from '@skein/coordinator'
+import type { Random } from '@skein/protocol'
+
+/** The printable characters of ASCII, each a token: its id is its code less 32. */
+export const vocabularySize = 95
+
+const firstCode = 32
+
+/** A character as byte-level tokenizers write it in their vocabulary. */
+function written(code: number): string {
+  return code === firstCode ? '\u0120' : String.fromCharCode(code)
+}
+
+/** The text side of the modelled models: a byte-level tokenizer made in memory, no chat template, greedy, no end token. */
+export function modelledText(): ModelText {
+  const vocab = Object.fromEntries(Array.from({ length: vocabularySize }, (_, id) => [written(firstCode + id), id]))
+  const tokenizer = {
+    version: '1.0',
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+    post_processor: null,
+    decoder: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+    model: { type: 'BPE', unk_token: null, byte_fallback: false, vocab, merges: [] }
+  }
+  return {
+    tokenizer: new Tokenizer({ tokenizer, config: {} }),
+    chatTemplate: new ChatTemplate({ config: {} }),
+    generation: { eosTokenIds: [], sampling: { temperature: 0 } }
+  }
+}
+
+/** A text of so many tokens: words of one to eight letters. */
+export function drawPrompt(tokens: number, random: Random): string {
+  let text = ''
+  let word = 1 + random.below(8)
+  while (text.length < tokens) {
+    if (word-- > 0) text += String.fromCharCode(97 + random.below(26))
+    else {
+      text += ' '
+      word = 1 + random.below(8)
+    }
+  }
+  return text
+}
+
+/** The token ids of a text of the vocabulary's characters. */
+export function tokensOfText(text: string): number[] {
+  return Array.from(text, (character) => character.charCodeAt(0) - firstCode)
+}
