@@ -229,8 +229,9 @@ export class VirtualClock extends ClockBase {
       this.#queue.pop()
       this.#pass(event)
       const { owner } = event
-      if (owner?.frozen === true) {
-        owner.defer(event)
+      if (owner !== undefined && (owner.frozen || !owner.alive)) {
+        if (owner.alive) owner.defer(event)
+        else this.#discarded++
         continue
       }
       const run = event.run as () => void

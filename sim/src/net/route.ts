@@ -1,0 +1,80 @@
+import type { VirtualHost } from './virtual-host.ts'
+import type { Hub } from './virtual-network.ts'
+
+/** How two peers are connected. */
+export interface Route {
+  /** Carries every byte of theirs; undefined for a direct connection. */
+  readonly relay: VirtualHost | undefined
+  /** From the dialer to the target, and back. */
+  readonly forwardUs: number
+  readonly backwardUs: number
+  readonly roundTripUs: number
+  /** What it takes to set the connection up. */
+  readonly setUpUs: number
+}
+
+/** Round trips through the relay by which two peers agree on a direct connection (DCUtR: connect, then sync). */
+const punchRoundTrips = 2
+/** Round trips through the relay by which an open peer asks one behind a NAT to dial back. */
+const reversalRoundTrips = 1
+
+/**
+ * Who can connect to whom. An open target is dialled. Behind a NAT, it is asked through a relay: to dial back when the
+ * dialer is open, to punch holes when both NATs are cones and the transport can, and else everything goes by the relay.
+ *
+ * @returns undefined when a relay is needed and there is none
+ */
+export function findRoute(hub: Hub, dialer: VirtualHost, target: VirtualHost): Route | undefined {
+  const { latency } = hub
+  const { connectRoundTrips } = hub.network
+  const forwardUs = latency.oneWayUs(dialer.region, target.region)
+  const backwardUs = latency.oneWayUs(target.region, dialer.region)
+  const roundTripUs = forwardUs + backwardUs
+  const direct = (extraUs: number): Route => ({
+    relay: undefined,
+    forwardUs,
+    backwardUs,
+    roundTripUs,
+    setUpUs: Math.round(connectRoundTrips * roundTripUs) + extraUs
+  })
+  if (target.nat === 'open') return direct(0)
+  const relay = nearestRelay(hub, target, dialer)
+  if (relay === undefined) return undefined
+  const thereUs = latency.oneWayUs(dialer.region, relay.region) + latency.oneWayUs(relay.region, target.region)
+  const backUs = latency.oneWayUs(target.region, relay.region) + latency.oneWayUs(relay.region, dialer.region)
+  if (dialer.nat === 'open') return direct(reversalRoundTrips * (thereUs + backUs))
+  if (hub.options.holePunching && dialer.nat === 'cone' && target.nat === 'cone') return direct(punchRoundTrips * (thereUs + backUs))
+  const relayedUs = thereUs + backUs
+  return {
+    relay,
+    forwardUs: thereUs,
+    backwardUs: backUs,
+    roundTripUs: relayedUs,
+    // The dialer's connection to the relay, then one through it.
+    setUpUs: Math.round(connectRoundTrips * (latency.roundTripUs(dialer.region, relay.region) + relayedUs))
+  }
+}
+
+/** Where the peer has a reservation: among the nearest relays one by its number, so that they share the load. */
+function nearestRelay(hub: Hub, peer: VirtualHost, dialer: VirtualHost): VirtualHost | undefined {
+  if (isUsable(peer.relay)) {
+    if (peer.relay !== dialer) return peer.relay
+  }
+  let leastUs = Infinity
+  let nearest: VirtualHost[] = []
+  for (const relay of hub.relays) {
+    if (!isUsable(relay) || relay === dialer) continue
+    const roundTripUs = hub.latency.roundTripUs(peer.region, relay.region)
+    if (roundTripUs > leastUs) continue
+    if (roundTripUs < leastUs) nearest = []
+    leastUs = roundTripUs
+    nearest.push(relay)
+  }
+  const chosen = nearest[peer.clock.number % Math.max(1, nearest.length)]
+  if (!isUsable(peer.relay)) peer.relay = chosen
+  return chosen
+}
+
+function isUsable(relay: VirtualHost | undefined): relay is VirtualHost {
+  return relay !== undefined && relay.answers && !relay.clock.frozen
+}
