@@ -47,3 +47,7 @@ export { joinSwarm } from './client/join-swarm.ts'
 export type { JoinSwarmComponents, JoinSwarmInit } from './client/join-swarm.ts'
 export type { ClientEnds } from './client/swarm-client.ts'
 export type { ModelText } from './text/model-text.ts'
+// How the commands of this project write to a terminal; skein-sim does it alike.
+export { printable, ProgressLine, styleFor, table } from './cli/terminal.ts'
+export type { Style } from './cli/terminal.ts'
+export type { TextSink } from './cli/cli-io.ts'
