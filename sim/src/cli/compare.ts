@@ -1,0 +1,71 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { table } from '@skein/coordinator'
+import { describeError, InvalidArgumentError } from '@skein/protocol'
+import type { RunRecord } from '../record/run-record.ts'
+import { compareFigures } from '../report/compare.ts'
+import { comparePage, formatDifference } from '../report/compare-page.ts'
+import { figures } from '../report/figures.ts'
+import { formatFigure } from '../report/format.ts'
+import type { RuntimeKind } from './engine.ts'
+import { overridesOf, runJson, simulate } from './run.ts'
+import { loadScenario } from './scenario-files.ts'
+import type { SimContext } from './sim-io.ts'
+
+export interface CompareFlags {
+  readonly seed?: number
+  readonly set?: readonly string[]
+  readonly ci: boolean
+  readonly json: boolean
+  readonly out?: string
+  readonly runtime: RuntimeKind
+}
+
+/** `skein-sim compare`: two scenarios, or the records of two runs. @returns the exit code */
+export async function compareRuns(a: string, b: string, flags: CompareFlags, context: SimContext): Promise<number> {
+  const left = await recordOf(a, flags, context)
+  const right = await recordOf(b, flags, context)
+  const rows = compareFigures(figures(left), figures(right))
+  if (flags.out !== undefined) {
+    await mkdir(flags.out, { recursive: true })
+    await writeFile(join(flags.out, 'compare.html'), await comparePage(left, right))
+  }
+  const lines = [
+    `A: ${left.scenario}, seed ${left.seed}`,
+    `B: ${right.scenario}, seed ${right.seed}`,
+    '',
+    ...table(
+      ['figure', 'A', 'B', 'B over A', ''],
+      rows.map((row) => [
+        row.figure,
+        formatFigure(row.figure, row.a),
+        formatFigure(row.figure, row.b),
+        formatDifference(row.relativeDifference),
+        row.better === undefined ? '' : row.better ? 'better' : 'worse'
+      ]),
+      new Set([1, 2, 3])
+    )
+  ]
+  context.print(flags.json, { a: runJson(left, []), b: runJson(right, []), rows }, lines)
+  return left.violations.length + right.violations.length > 0 ? 1 : 0
+}
+
+async function recordOf(source: string, flags: CompareFlags, context: SimContext): Promise<RunRecord> {
+  if (source.endsWith('.json')) return readRecord(source)
+  const scenario = loadScenario(source, { overrides: overridesOf(flags), ci: flags.ci })
+  return simulate(scenario, flags, context)
+}
+
+/** A record as `run --out` wrote it. */
+async function readRecord(file: string): Promise<RunRecord> {
+  try {
+    const record = JSON.parse(await readFile(file, 'utf8')) as Partial<RunRecord> | null
+    const lists = [record?.generations, record?.nodes, record?.samples, record?.log, record?.trace, record?.violations]
+    if (!lists.every(Array.isArray) || typeof record?.virtualMs !== 'number') {
+      throw new InvalidArgumentError('it is no record of a run: expected the record.json of run --out')
+    }
+    return record as RunRecord
+  } catch (error) {
+    throw new InvalidArgumentError(`${file}: ${describeError(error)}`, { cause: error })
+  }
+}

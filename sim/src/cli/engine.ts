@@ -1,0 +1,48 @@
+import type { RunRecord } from '../record/run-record.ts'
+import type { Scenario } from '../scenario/scenario.ts'
+
+/** What computes blocks: checksums in modelled time, or the real runtime on a small model in measured time. */
+export type RuntimeKind = 'checksum' | 'ort'
+
+export interface RunProgress {
+  readonly virtualMs: number
+  readonly events: number
+}
+
+export interface RunInit {
+  readonly scenario: Scenario
+  readonly seed: number
+  readonly runtime: RuntimeKind
+  readonly signal: AbortSignal
+  readonly onProgress: (progress: RunProgress) => void
+}
+
+/** What a command hands back: lines for people, one object for programs. */
+export interface Outcome {
+  readonly json: unknown
+  readonly lines: readonly string[]
+  /** Whether something was broken or missed: the exit code is 1. */
+  readonly failed: boolean
+}
+
+export interface FuzzInit {
+  readonly seeds: number
+  readonly firstSeed: number
+  readonly signal: AbortSignal
+  readonly onProgress: (text: string) => void
+}
+
+/** A question that is answered by several runs and a comparison of its own; `run` knows it by its name. */
+export interface Study {
+  readonly question: string
+  run(options: { readonly signal: AbortSignal; readonly onProgress: (text: string) => void }): Promise<Outcome>
+}
+
+/** What the commands run; the program hands over the simulator, tests what they like. Loaded when it is needed. */
+export interface SimEngine {
+  simulate(init: RunInit): Promise<RunRecord>
+  fuzz(init: FuzzInit): Promise<Outcome>
+  /** Measures this machine. */
+  calibrate(): Promise<Outcome>
+  readonly studies: Readonly<Record<string, Study>>
+}

@@ -1,0 +1,197 @@
+import { exitCodes, integerParser, isOff, runCommand } from '@skein/node'
+import { Command, Option } from 'commander'
+import { type CompareFlags, compareRuns } from './compare.ts'
+import type { Outcome } from './engine.ts'
+import { explain, listScenarios } from './list-explain.ts'
+import { type RunFlags, runScenario } from './run.ts'
+import { type SimComponents, SimContext } from './sim-io.ts'
+import { sweep, type SweepFlags } from './sweep.ts'
+
+interface OutputFlags {
+  readonly json: boolean
+}
+
+interface FuzzFlags extends OutputFlags {
+  readonly seeds: number
+  readonly from: number
+}
+
+/** What the commands do, given their flags; each resolves with the exit code. */
+export interface SkeinSimActions {
+  run(scenario: string, flags: RunFlags): Promise<number>
+  compare(a: string, b: string, flags: CompareFlags): Promise<number>
+  sweep(scenario: string, flags: SweepFlags): Promise<number>
+  fuzz(flags: FuzzFlags): Promise<number>
+  list(flags: OutputFlags): Promise<number>
+  explain(field: string, flags: OutputFlags & { readonly schema: boolean }): Promise<number>
+  calibrate(flags: OutputFlags): Promise<number>
+}
+
+const examples = `
+Examples:
+  $ skein-sim list
+  $ skein-sim run churn --out report
+  $ skein-sim run churn --seed 7 --set nodes.homes.count=40 --json
+  $ skein-sim sweep volunteers --vary nodes.homes.count=8,12,16,24 --seeds 3
+  $ skein-sim compare my-scenario.yaml report/record.json
+  $ skein-sim explain nodes.churn
+
+Exit codes: 0 done, 1 a promise was broken or an expectation missed, 2 bad usage, 130 interrupted.`
+
+const seedParser = integerParser(0, 2 ** 32 - 1)
+
+/** As it is given: a value of YAML may hold commas. */
+function append(text: string, earlier: readonly string[] | undefined): string[] {
+  return [...(earlier ?? []), text]
+}
+
+function addJson(command: Command): Command {
+  return command.addOption(new Option('--json', 'print one JSON object on standard output').env('SKEIN_JSON').default(false))
+}
+
+function addSeed(command: Command): Command {
+  return command.addOption(
+    new Option('--seed <number>', "all chance comes from it (default: the scenario's)").env('SKEIN_SIM_SEED').argParser(seedParser)
+  )
+}
+
+function addScenarioFlags(command: Command): Command {
+  return command
+    .addOption(new Option('--set <field=value>', 'replace a field, such as nodes.homes.count=40; may be repeated').argParser(append))
+    .addOption(new Option('--ci', "run the scenario's small variant").default(false))
+}
+
+function addRunFlags(command: Command, files: string): Command {
+  return addJson(addScenarioFlags(addSeed(command)))
+    .addOption(new Option('--out <folder>', `write ${files} into this folder`).env('SKEIN_SIM_OUT'))
+    .addOption(
+      new Option('--runtime <kind>', 'what computes the blocks: checksums in modelled time, or ONNX Runtime on skein-tiny')
+        .choices(['checksum', 'ort'])
+        .default('checksum')
+    )
+}
+
+/** The command line of `skein-sim`, as data. */
+export function skeinSimCommand(version: string, actions: SkeinSimActions, keep: (code: Promise<number>) => Promise<void>): Command {
+  const program = new Command('skein-sim')
+    .description('Runs the production code of skein on a virtual network in virtual time.')
+    .version(version)
+
+  const run = program
+    .command('run')
+    .description('Runs a scenario.')
+    .argument('<scenario>', 'a YAML file, or the name of a shipped scenario')
+  addRunFlags(run, 'report.html, record.json and trace.json').action((scenario: string, flags: RunFlags) =>
+    keep(actions.run(scenario, flags))
+  )
+
+  const compare = program
+    .command('compare')
+    .description('Runs two scenarios with one seed, or takes the records of two runs, and shows their figures beside each other.')
+    .argument('<a>', 'a scenario, or the record.json of a run')
+    .argument('<b>', 'another one')
+  addRunFlags(compare, 'compare.html').action((a: string, b: string, flags: CompareFlags) => keep(actions.compare(a, b, flags)))
+
+  const vary = program
+    .command('sweep')
+    .description('Runs a scenario with every combination of some values, in parallel processes.')
+    .argument('<scenario>', 'a YAML file, or the name of a shipped scenario')
+    .addOption(new Option('--vary <field=v1,v2,...>', 'the values of a field; may be repeated').argParser(append).makeOptionMandatory())
+    .addOption(
+      new Option('--seeds <number>', 'runs of each combination, with seeds that follow each other')
+        .argParser(integerParser(1, 10_000))
+        .default(1)
+    )
+    .addOption(new Option('--jobs <number>', 'processes at a time (default: one a core)').argParser(integerParser(1, 1024)))
+    .addOption(
+      new Option('--figures <names>', 'figures to show, with commas between them').argParser((text) =>
+        text.split(',').map((name) => name.trim())
+      )
+    )
+  addJson(addScenarioFlags(addSeed(vary))).action((scenario: string, flags: SweepFlags) => keep(actions.sweep(scenario, flags)))
+
+  const fuzz = program
+    .command('fuzz')
+    .description('Draws random worlds and faults until a promise is broken, then makes the scenario that breaks it small.')
+    .addOption(new Option('--seeds <number>', 'how many worlds').argParser(integerParser(1, 1_000_000)).default(100))
+    .addOption(new Option('--from <seed>', 'the first seed').argParser(seedParser).default(1))
+  addJson(fuzz).action((flags: FuzzFlags) => keep(actions.fuzz(flags)))
+
+  addJson(program.command('list').description('Shows the shipped scenarios and the question that each answers.')).action(
+    (flags: OutputFlags) => keep(actions.list(flags))
+  )
+
+  const explainField = program
+    .command('explain')
+    .description('Says what a field of a scenario, a figure of the report or a preset means.')
+    .argument('[field]', 'such as nodes.churn, completedShare, figures, devices, models, regions or datasets', '')
+    .addOption(new Option('--schema', 'print the JSON Schema of scenarios').default(false))
+  addJson(explainField).action((field: string, flags: OutputFlags & { schema: boolean }) => keep(actions.explain(field, flags)))
+
+  addJson(program.command('calibrate').description('Measures this machine, and prints it as a device for scenarios.')).action(
+    (flags: OutputFlags) => keep(actions.calibrate(flags))
+  )
+  return program.addHelpText('after', examples)
+}
+
+/**
+ * Runs `skein-sim` with these arguments (without the program's name).
+ *
+ * @returns the exit code
+ */
+export async function runSkeinSim(argv: readonly string[], components: SimComponents): Promise<number> {
+  // A closed stream is no reason to fail: its reader has what it wanted.
+  for (const stream of [components.stderr, components.stdout]) stream.on('error', () => undefined)
+  const controller = new AbortController()
+  const stop = components.onInterrupt(() => controller.abort())
+  let exitCode: number = exitCodes.done
+  const keep = async (code: Promise<number>): Promise<void> => {
+    exitCode = await code
+  }
+  const program = skeinSimCommand(components.version, actionsOf(new SimContext(components, controller.signal)), keep)
+  try {
+    const failed = await runCommand(program, ['node', 'skein-sim', ...argv], {
+      stdout: components.stdout,
+      stderr: components.stderr,
+      onFailure: ({ code, message }) => {
+        if (wantsJson(argv, components.env)) components.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`)
+      }
+    })
+    return failed === exitCodes.done ? exitCode : failed
+  } finally {
+    stop()
+  }
+}
+
+function actionsOf(context: SimContext): SkeinSimActions {
+  const { engine } = context.components
+  const finish = ({ json, lines, failed }: Outcome, flags: OutputFlags): number => {
+    context.print(flags.json, json, lines)
+    return failed ? exitCodes.failed : exitCodes.done
+  }
+  const onProgress = (text: string): void => context.progress.show(text)
+  return {
+    run: (scenario, flags) => runScenario(scenario, flags, context),
+    compare: (a, b, flags) => compareRuns(a, b, flags, context),
+    sweep: (scenario, flags) => sweep(scenario, flags, context),
+    fuzz: async (flags) => {
+      const { seeds, from } = flags
+      return finish(await context.interruptible(engine.fuzz({ seeds, firstSeed: from, signal: context.signal, onProgress })), flags)
+    },
+    list: async (flags) => {
+      listScenarios(flags, context)
+      return exitCodes.done
+    },
+    explain: async (field, flags) => {
+      explain(field, flags, context)
+      return exitCodes.done
+    },
+    calibrate: async (flags) => finish(await context.interruptible(engine.calibrate()), flags)
+  }
+}
+
+/** Read from the raw arguments: a command line that cannot be parsed has no options yet. */
+function wantsJson(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): boolean {
+  const end = argv.indexOf('--')
+  return (end === -1 ? argv : argv.slice(0, end)).includes('--json') || !isOff(env['SKEIN_JSON'])
+}

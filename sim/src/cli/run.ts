@@ -1,0 +1,105 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { RunRecord } from '../record/run-record.ts'
+import { chromeTrace } from '../report/chrome-trace.ts'
+import { figures, type MissedExpectation, missedExpectations } from '../report/figures.ts'
+import { reportPage } from '../report/page.ts'
+import { type Override, parseOverride } from '../scenario/read-scenario.ts'
+import type { Scenario } from '../scenario/scenario.ts'
+import { formatDuration } from '../scenario/units.ts'
+import type { RuntimeKind } from './engine.ts'
+import { loadScenario } from './scenario-files.ts'
+import type { SimContext } from './sim-io.ts'
+import { summaryLines } from './summary.ts'
+
+export interface RunFlags {
+  readonly seed?: number
+  readonly set?: readonly string[]
+  readonly ci: boolean
+  readonly json: boolean
+  readonly out?: string
+  readonly runtime: RuntimeKind
+}
+
+/** What `--json` prints of a run: counts and hashes at the top, everything that is measured in `figures`. */
+export function runJson(record: RunRecord, missed: readonly MissedExpectation[]): Record<string, unknown> {
+  const found = figures(record)
+  return {
+    scenario: record.scenario,
+    seed: record.seed,
+    eventLogHash: record.eventLogHash,
+    virtualMs: record.virtualMs,
+    wallMs: record.wallMs,
+    events: record.events,
+    nodes: record.nodes.length,
+    generations: found.generations,
+    completed: found.completed,
+    failed: found.failed,
+    unfinished: found.unfinished,
+    violations: found.violations,
+    violationDetails: record.violations,
+    missed,
+    figures: found
+  }
+}
+
+/** `skein-sim run`. @returns the exit code */
+export async function runScenario(nameOrPath: string, flags: RunFlags, context: SimContext): Promise<number> {
+  const study = context.components.engine.studies[nameOrPath]
+  if (study !== undefined) {
+    const outcome = await context.interruptible(study.run({ signal: context.signal, onProgress: (text) => context.progress.show(text) }))
+    context.print(flags.json, outcome.json, outcome.lines)
+    return outcome.failed ? 1 : 0
+  }
+  const scenario = loadScenario(nameOrPath, { overrides: overridesOf(flags), ci: flags.ci })
+  const record = await simulate(scenario, flags, context)
+  const missed = missedExpectations(figures(record), scenario.expect)
+  if (flags.out !== undefined) await writeReport(flags.out, record, scenario, commandOf(nameOrPath, record.seed, flags))
+  context.print(flags.json, runJson(record, missed), summaryLines(record, scenario, missed, context.style, flags.out))
+  return record.violations.length > 0 || missed.length > 0 ? 1 : 0
+}
+
+export function overridesOf({ set = [] }: { readonly set?: readonly string[] }): Override[] {
+  return set.map(parseOverride)
+}
+
+/** Runs a scenario with progress on a terminal. @throws AbortError when the command is interrupted */
+export async function simulate(
+  scenario: Scenario,
+  { seed = scenario.seed, runtime }: { readonly seed?: number; readonly runtime: RuntimeKind },
+  context: SimContext
+): Promise<RunRecord> {
+  const { components, signal, progress } = context
+  const end = scenario.durationMs + scenario.settleMs
+  const work = components.engine.simulate({
+    scenario,
+    seed,
+    runtime,
+    signal,
+    onProgress: ({ virtualMs, events }) => {
+      progress.show(`${scenario.name}, seed ${seed}: ${formatDuration(virtualMs)} of at most ${formatDuration(end)}, ${events} events`)
+    }
+  })
+  return context.interruptible(work)
+}
+
+/** The command that repeats a run. */
+function commandOf(nameOrPath: string, seed: number, { set = [], ci, runtime }: RunFlags): string {
+  const quoted = (text: string): string => (/^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`)
+  const parts = ['skein-sim', 'run', quoted(nameOrPath), '--seed', String(seed)]
+  for (const item of set) parts.push('--set', quoted(item))
+  if (ci) parts.push('--ci')
+  if (runtime !== 'checksum') parts.push('--runtime', runtime)
+  return parts.join(' ')
+}
+
+/** Writes `report.html`, `record.json` and `trace.json` into a folder, which is made. */
+export async function writeReport(folder: string, record: RunRecord, scenario: Scenario, command: string): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  const page = await reportPage(record, { question: scenario.question, expect: scenario.expect, command })
+  await Promise.all([
+    writeFile(join(folder, 'report.html'), page),
+    writeFile(join(folder, 'record.json'), `${JSON.stringify(record)}\n`),
+    writeFile(join(folder, 'trace.json'), `${JSON.stringify(chromeTrace(record))}\n`)
+  ])
+}

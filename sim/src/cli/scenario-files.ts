@@ -1,0 +1,74 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describeError, InvalidArgumentError } from '@skein/protocol'
+import { devicePresets } from '../compute/device-presets.ts'
+import { modelPresets } from '../compute/model-presets.ts'
+import { latencyDataSets } from '../net/latency-data.ts'
+import { figureNames } from '../report/figures.ts'
+import { didYouMean } from '../scenario/problems.ts'
+import { type Override, readScenario } from '../scenario/read-scenario.ts'
+import { regionPresets } from '../scenario/region-presets.ts'
+import type { Scenario } from '../scenario/scenario.ts'
+
+/** The scenarios that come with the package. */
+const shippedFolder = fileURLToPath(new URL('../../scenarios/', import.meta.url))
+
+export interface LoadOptions {
+  readonly overrides?: readonly Override[]
+  /** Take the small variant. */
+  readonly ci?: boolean
+}
+
+/** Names of the shipped scenarios, sorted. */
+export function shippedScenarios(): string[] {
+  return readdirSync(shippedFolder)
+    .filter((file) => file.endsWith('.yaml'))
+    .map((file) => basename(file, '.yaml'))
+    .sort()
+}
+
+/**
+ * The file of a scenario: a path, or the bare name of a shipped one.
+ *
+ * @throws InvalidArgumentError if there is neither
+ */
+export function scenarioFile(nameOrPath: string): string {
+  if (statSync(nameOrPath, { throwIfNoEntry: false })?.isFile() === true) return nameOrPath
+  const names = shippedScenarios()
+  if (names.includes(nameOrPath)) return resolve(shippedFolder, `${nameOrPath}.yaml`)
+  const hint = didYouMean(nameOrPath, names)
+  throw new InvalidArgumentError(
+    `there is no file '${nameOrPath}', and no shipped scenario of that name${hint === '' ? '; skein-sim list shows them' : hint}`
+  )
+}
+
+/**
+ * Reads a scenario from a file, or a shipped one by its name.
+ *
+ * @throws ScenarioError with every problem and its place; InvalidArgumentError if there is no such file
+ */
+export function loadScenario(nameOrPath: string, options: LoadOptions = {}): Scenario {
+  const file = scenarioFile(nameOrPath)
+  return readScenario(readText(file), {
+    ...options,
+    file: file.startsWith(shippedFolder) ? basename(file) : file,
+    presets: { devices: devicePresets, models: modelPresets, regions: regionPresets },
+    readFile: (path) => readText(resolve(dirname(file), path)),
+    figures: figureNames,
+    dataSets: Object.fromEntries(Object.entries(latencyDataSets).map(([name, { places }]) => [name, places.map((place) => place.name)]))
+  })
+}
+
+/** The largest file that is read: a trace of a hundred thousand lines is far below. */
+const maxFileBytes = 50_000_000
+
+function readText(path: string): string {
+  try {
+    const { size } = statSync(path)
+    if (size > maxFileBytes) throw new InvalidArgumentError(`it has ${size} bytes, and at most ${maxFileBytes} are read`)
+    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
+  } catch (error) {
+    throw new InvalidArgumentError(`${path} cannot be read: ${describeError(error)}`, { cause: error })
+  }
+}

@@ -1,0 +1,75 @@
+import { printable, table, type Style } from '@skein/coordinator'
+import type { RunRecord } from '../record/run-record.ts'
+import { causeNames } from '../report/charts.ts'
+import { causes, type FigureName, figures, type MissedExpectation, timeByCause } from '../report/figures.ts'
+import { describeMissed, formatFigure, grouped } from '../report/format.ts'
+import type { Scenario } from '../scenario/scenario.ts'
+import { formatDuration } from '../scenario/units.ts'
+
+const shownFigures: ReadonlyArray<readonly [label: string, names: readonly FigureName[]]> = [
+  ['completed', ['completed', 'completedShare']],
+  ['failed, unfinished', ['failed', 'unfinished']],
+  ['throughput', ['tokensPerSecond']],
+  ['a session (median; 10 % are slower than)', ['sessionTokensPerSecondP50', 'sessionTokensPerSecondP10']],
+  ['first token (median, 90 %, 99 %)', ['firstTokenMsP50', 'firstTokenMsP90', 'firstTokenMsP99']],
+  ['whole answer (median, 90 %, 99 %)', ['latencyMsP50', 'latencyMsP90', 'latencyMsP99']],
+  ['recoveries, mean time', ['recoveries', 'recoveryMsMean']],
+  ['all blocks covered', ['coveredShare']],
+  ['nodes up, departures', ['nodesUpMean', 'departures']],
+  ['stages of a chain', ['stagesMean']],
+  ['utilisation (mean, busiest)', ['utilisationMean', 'utilisationMax']]
+]
+
+/** A run as lines for a terminal. */
+export function summaryLines(
+  record: RunRecord,
+  scenario: Scenario,
+  missed: readonly MissedExpectation[],
+  style: Style,
+  out: string | undefined
+): string[] {
+  const found = figures(record)
+  const rows = shownFigures.map(([label, names]) => [label, names.map((name) => formatFigure(name, found[name])).join(', ')])
+  const speed = record.wallMs > 0 ? `, ${grouped(record.virtualMs / record.wallMs)} times real time` : ''
+  return [
+    style('bold', record.scenario),
+    printable(scenario.question),
+    style(
+      'dim',
+      `seed ${record.seed}, ${grouped(record.nodes.length)} nodes, ${formatDuration(record.virtualMs)} of virtual time in ${formatDuration(record.wallMs)} (${grouped(record.events)} events${speed})`
+    ),
+    '',
+    ...table(['', ''], rows, new Set()).slice(1),
+    '',
+    ...causeLines(record),
+    '',
+    ...verdictLines(record, scenario, missed, style),
+    `event log ${record.eventLogHash}`,
+    ...(out === undefined ? [] : [`wrote report.html, record.json and trace.json to ${out}`])
+  ]
+}
+
+/** Where the time went, as bars of text. */
+function causeLines({ generations }: RunRecord): string[] {
+  const time = timeByCause(generations)
+  const total = causes.reduce((sum, cause) => sum + time[cause], 0)
+  if (total === 0) return ['no time was spent on generations']
+  return causes.map((cause) => {
+    const share = time[cause] / total
+    return `${causeNames[cause].padEnd(9)} ${'█'.repeat(Math.round(40 * share)).padEnd(40)} ${(100 * share).toFixed(1).padStart(5)} %`
+  })
+}
+
+function verdictLines({ violations }: RunRecord, { expect }: Scenario, missed: readonly MissedExpectation[], style: Style): string[] {
+  return [
+    ...violations.flatMap((violation) => [
+      style('red', `violation of ${printable(violation.oracle)} at ${formatDuration(violation.atMs)}: ${printable(violation.text)}`),
+      ...violation.lastEvents.map((event) => `    ${printable(event)}`),
+      `  replay it: ${printable(violation.replay)}`
+    ]),
+    ...missed.map((item) => style('red', `expectation missed: ${describeMissed(item)}`)),
+    ...(violations.length === 0 && missed.length === 0
+      ? [style('green', `no promise was broken${expect.length === 0 ? '' : `, all ${expect.length} expectations were met`}`)]
+      : [])
+  ]
+}
