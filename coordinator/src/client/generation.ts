@@ -185,7 +185,7 @@ export class GenerationRun implements Generation {
     const atMs = this.#sinceStartMs()
     switch (event.type) {
       case 'opened':
-        this.#emit({ type: 'chain-opened', chain: event.chain.map(publicStage), atMs })
+        this.#emit({ type: 'chain-opened', session: event.session, chain: event.chain.map(publicStage), atMs })
         break
       case 'recovering':
         this.#recoveryStartedAtMs = atMs

@@ -8,6 +8,7 @@ import {
   type Logger,
   type ModelId,
   type Network,
+  type Numerics,
   parseSessionId,
   type PeerId,
   type Random,
@@ -306,9 +307,12 @@ export class ConnectedClient implements SwarmClient {
     const span = { start: 0, end: blocks }
     const plan = await this.#planWhenCovered(span, kvTokens, onEvent, signal)
     const id = parseSessionId(Array.from(random.bytes(16), (byte) => byte.toString(16).padStart(2, '0')).join(''))
-    const chooseStages = async (part: BlockRange, exclude: readonly PeerId[]): Promise<StageChoice> => {
+    const chooseStages = async (part: BlockRange, exclude: readonly PeerId[], numerics: Numerics | undefined): Promise<StageChoice> => {
       await swarm.refresh()
-      const choice = swarm.plan({ span: part, kvTokens, numerics: plan.numerics, exclude })
+      let choice = swarm.plan({ span: part, kvTokens, exclude, ...(numerics === undefined ? {} : { numerics }) })
+      // Other kernels change the last bits, and with them a token here and there; that is better than an end, unless the
+      // caller wants every bit.
+      if (choice.kind === 'uncovered' && numerics !== undefined && !exact) choice = swarm.plan({ span: part, kvTokens, exclude })
       return choice.kind === 'chain' ? { kind: 'stages', stages: choice.stages } : { kind: 'uncovered', blocks: choice.blocks }
     }
     const session = await ChainSession.open(
@@ -328,7 +332,6 @@ export class ConnectedClient implements SwarmClient {
         model,
         totalBlocks: blocks,
         hiddenSize,
-        numerics: plan.numerics,
         exact,
         encoding,
         kvTokens,

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import type { BlockRange, Logger, ModelId, NodeState, Numerics, PeerId, TensorEncoding } from '@skein/protocol'
+import type { BlockRange, Logger, ModelId, NodeState, Numerics, PeerId, SessionId, TensorEncoding } from '@skein/protocol'
 import type { ChatMessage } from '../text/chat-message.ts'
 import type { SamplingOptions } from '../text/sampling/options.ts'
 
@@ -96,7 +96,8 @@ export type RecoveryReason = 'channel-closed' | 'no-progress' | 'probe-failed' |
 
 /** What happens to a generation besides its text. `atMs` counts from the call of `generate`. */
 export type GenerationEvent =
-  | { readonly type: 'chain-opened'; readonly chain: readonly ChainStage[]; readonly atMs: number }
+  /** `session` is how the stages' logs call it. */
+  | { readonly type: 'chain-opened'; readonly session: SessionId; readonly chain: readonly ChainStage[]; readonly atMs: number }
   | {
       readonly type: 'recovery-started'
       readonly reason: RecoveryReason

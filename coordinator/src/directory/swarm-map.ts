@@ -43,12 +43,13 @@ export interface SwarmMapInit {
 export interface ChainWish {
   readonly span: BlockRange
   readonly kvTokens: number
+  /** Only nodes that compute with these. @default any */
   readonly numerics?: Numerics
   readonly exclude?: Iterable<PeerId>
 }
 
 export type ChainPlan =
-  | { readonly kind: 'chain'; readonly stages: readonly ChosenStage[]; readonly numerics: Numerics }
+  | { readonly kind: 'chain'; readonly stages: readonly ChosenStage[] }
   | { readonly kind: 'uncovered'; readonly blocks: readonly BlockRange[]; readonly reason: string }
 
 interface Word {
@@ -134,7 +135,7 @@ export class SwarmMap {
       const record = records.get(stage.peer)
       return record === undefined ? stage : { ...stage, record }
     })
-    return { kind: 'chain', stages, numerics: decision.numerics }
+    return { kind: 'chain', stages }
   }
 
   /** Asks every node for its load, at most {@link askedAtOnce} of them; those that do not answer in time keep their last word. */

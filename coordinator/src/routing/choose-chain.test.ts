@@ -57,16 +57,17 @@ describe('chooseChain', () => {
     assert.equal(choose(nodes, 8), 'a[0,2) b[2,8)')
   })
 
-  it('keeps to one numerics, and to the one that is asked for', () => {
+  it('strings nodes of different numerics together, and keeps to one that is asked for', () => {
     const nodes = [
       nodeView('a', 0, 4),
       nodeView('b', 4, 8, { numerics: arm }),
       nodeView('c', 4, 8),
       nodeView('d', 0, 4, { numerics: arm, stepMs: 90 })
     ]
-    assert.equal(choose(nodes, 8), 'a[0,4) c[4,8)')
+    assert.equal(choose(nodes.slice(0, 2), 8), 'a[0,4) b[4,8)')
+    assert.equal(choose(nodes, 8, { numerics: x64 }), 'a[0,4) c[4,8)')
     assert.equal(choose(nodes, 8, { numerics: arm }), 'd[0,4) b[4,8)')
-    assert.equal(choose(nodes.slice(0, 2), 8), 'no-match [0,4)')
+    assert.equal(choose(nodes.slice(0, 2), 8, { numerics: arm }), 'no-node [0,4)')
   })
 
   it('leaves out who must not be used, is offline or has no room', () => {
@@ -103,7 +104,7 @@ describe('chooseChain', () => {
     const decision = chooseChain({ nodes }, { start: 2, end: 4 }, { predecessor: 'p' as PeerId, successor: 'n' as PeerId })
     assert.equal(show(decision), 'b[2,4)')
     assert.equal(decision.kind === 'chain' && decision.expectedStepMs, 15 + 1 + 90 + 1 + 1)
-    assert.equal(decision.kind === 'chain' && decision.numerics, x64)
+    assert.equal(decision.kind === 'chain' && decision.stages[0]?.numerics, x64)
   })
 
   it('never uses a node twice, though the way back to it were shorter', () => {
@@ -183,7 +184,6 @@ function bruteForce(nodes: readonly NodeView[], options: { prefer: 'hops' | 'lat
     for (const node of nodes) {
       if (node.state === 'offline' || node.freeKvTokens < options.kvTokens || used.includes(node) || !node.entryPoints.includes(at))
         continue
-      if (used[0] !== undefined && used[0].numerics !== node.numerics) continue
       for (const end of node.entryPoints.filter((point) => point > at)) {
         const ms = 2 * half(node) + (node.stepMs * (end - at)) / (node.span.end - node.span.start)
         const reluctance = node.failures + (node.state === 'serving' ? 0 : 1_000_000)
@@ -205,11 +205,11 @@ describe('chooseChain, against trying all', () => {
         if (decision.kind !== 'chain' || best === undefined) return
         let at = 0
         let reluctance = 0
-        for (const { peer, span } of decision.stages) {
+        for (const { peer, span, numerics } of decision.stages) {
           const node = nodes.find((view) => view.peer === peer) as NodeView
           assert.equal(span.start, at)
           assert.ok(node.entryPoints.includes(span.start) && node.entryPoints.includes(span.end))
-          assert.deepEqual(node.numerics, decision.numerics)
+          assert.deepEqual(numerics, node.numerics)
           reluctance += node.failures + (node.state === 'serving' ? 0 : 1_000_000)
           at = span.end
         }

@@ -10,7 +10,7 @@ import {
   type PeerId
 } from '@skein/protocol'
 import { compareCosts } from './cost.ts'
-import { shortestChain, type ChainCosts, type ShortestChain } from './shortest-chain.ts'
+import { shortestChain, type ChainCosts } from './shortest-chain.ts'
 import type { NodeView, SwarmView } from './swarm-view.ts'
 
 export interface ChooseChainOptions {
@@ -18,7 +18,7 @@ export interface ChooseChainOptions {
   readonly prefer?: 'hops' | 'latency'
   /** Only nodes with this many free rows of KV cache. @default 0 */
   readonly kvTokens?: number
-  /** Only nodes of these numerics: what a replacement in a running session must have. @default any, the same for all stages */
+  /** Only nodes of these numerics: what a replacement in a running session must have. @default any */
   readonly numerics?: Numerics
   /** Peers that are not used, whatever else there is. @default none */
   readonly exclude?: ReadonlySet<PeerId>
@@ -43,22 +43,23 @@ export const chooseChainDefaults = {
 export interface StageChoice {
   readonly peer: PeerId
   readonly span: BlockRange
+  readonly numerics: Numerics
 }
 
 /**
  * Why no chain can be made. `no-node`: nobody hosts these blocks. `no-room`: their nodes have not enough free KV cache.
- * `no-match`: every block is hosted, but the nodes' numerics differ, or their entry points do not meet.
+ * `no-match`: every block is hosted, but the nodes' entry points do not meet.
  */
 export type UncoveredReason = 'no-node' | 'no-room' | 'no-match'
 
 export type ChainDecision =
-  | { readonly kind: 'chain'; readonly stages: readonly StageChoice[]; readonly expectedStepMs: number; readonly numerics: Numerics }
+  | { readonly kind: 'chain'; readonly stages: readonly StageChoice[]; readonly expectedStepMs: number }
   | { readonly kind: 'uncovered'; readonly blocks: readonly BlockRange[]; readonly reason: UncoveredReason }
 
 /**
  * Chooses the stages that compute `wanted`: pure, the same on every machine for the same snapshot, ties broken by peer id.
  *
- * All stages have the same numerics; of several that make a whole chain the cheapest is taken. A node is used once at most.
+ * The stages may differ in numerics, since every one hands plain activations on. A node is used once at most.
  * Nodes that fail, drain or are still joining are taken only where there is nothing else; those that are offline, never.
  *
  * @throws InvalidArgumentError when `wanted` is no range of blocks
@@ -69,19 +70,12 @@ export function chooseChain(swarm: SwarmView, wanted: BlockRange, options: Choos
   const kvTokens = options.kvTokens ?? chooseChainDefaults.kvTokens
   const roomy = hosts.filter((node) => node.freeKvTokens >= kvTokens)
   const costs = chainCosts(swarm, options)
-  const groups = groupByNumerics(roomy)
-  let best: { chain: ShortestChain; numerics: Numerics } | undefined
-  for (const { numerics, nodes } of groups) {
-    const chain = shortestChain(nodes, wanted, costs)
-    if (chain !== undefined && (best === undefined || compareCosts(chain.cost, best.chain.cost) < 0)) best = { chain, numerics }
-  }
-  if (best === undefined) return uncovered(hosts, roomy, groups, wanted)
-  const { stages, cost } = best.chain
+  const chain = shortestChain(roomy, wanted, costs)
+  if (chain === undefined) return uncovered(hosts, roomy, wanted)
   return {
     kind: 'chain',
-    stages: stages.map(({ node, span }) => ({ peer: node.peer, span })),
-    expectedStepMs: cost.ms,
-    numerics: best.numerics
+    stages: chain.stages.map(({ node, span }) => ({ peer: node.peer, span, numerics: node.numerics })),
+    expectedStepMs: chain.cost.ms
   }
 }
 
@@ -100,22 +94,6 @@ function usableNodes(swarm: SwarmView, wanted: BlockRange, options: ChooseChainO
 
 function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
-}
-
-interface NumericsGroup {
-  readonly numerics: Numerics
-  readonly nodes: readonly NodeView[]
-}
-
-/** By weights, then kernels: a tie between groups falls to the first. */
-function groupByNumerics(nodes: readonly NodeView[]): NumericsGroup[] {
-  const groups: Array<{ numerics: Numerics; nodes: NodeView[] }> = []
-  for (const node of nodes) {
-    const group = groups.find(({ numerics }) => sameNumerics(numerics, node.numerics))
-    if (group === undefined) groups.push({ numerics: node.numerics, nodes: [node] })
-    else group.nodes.push(node)
-  }
-  return groups.sort((a, b) => compareText(a.numerics.weights, b.numerics.weights) || compareText(a.numerics.kernels, b.numerics.kernels))
 }
 
 /** More than any sum of failures: one node that does not serve weighs more than all failures. */
@@ -143,28 +121,12 @@ function queueMs(node: NodeView): number {
   return node.queuedRows > 0 && node.rowsPerSecond > 0 ? (1000 * node.queuedRows) / node.rowsPerSecond : 0
 }
 
-function uncovered(
-  hosts: readonly NodeView[],
-  roomy: readonly NodeView[],
-  groups: readonly NumericsGroup[],
-  wanted: BlockRange
-): ChainDecision {
+function uncovered(hosts: readonly NodeView[], roomy: readonly NodeView[], wanted: BlockRange): ChainDecision {
   const notHosted = gaps(hosts, wanted)
   if (notHosted.length > 0) return { kind: 'uncovered', blocks: notHosted, reason: 'no-node' }
   const noRoom = gaps(roomy, wanted)
   if (noRoom.length > 0) return { kind: 'uncovered', blocks: noRoom, reason: 'no-room' }
-  // The group that lacks the least tells best what is missing.
-  let blocks: BlockRange[] = [wanted]
-  for (const { nodes } of groups) {
-    const missing = gaps(nodes, wanted)
-    const unmet = missing.length > 0 ? missing : [unmetRange(nodes, wanted)]
-    if (total(unmet) < total(blocks)) blocks = unmet
-  }
-  return { kind: 'uncovered', blocks, reason: 'no-match' }
-}
-
-function total(ranges: readonly BlockRange[]): number {
-  return ranges.reduce((sum, range) => sum + blockCount(range), 0)
+  return { kind: 'uncovered', blocks: [unmetRange(roomy, wanted)], reason: 'no-match' }
 }
 
 /** What no span covers. */

@@ -129,7 +129,7 @@ export class Assembly {
     record.phase = 'opening'
     record.inAsked = inLink.term
     record.outAsked = outLink.term
-    const { session, model, numerics, exact, kvTokens, encoding } = init
+    const { session, model, exact, kvTokens, encoding } = init
     this.context.emit({
       type: 'control',
       stage: record.stage,
@@ -139,7 +139,7 @@ export class Assembly {
         session,
         model,
         span: record.span,
-        numerics,
+        numerics: record.numerics,
         exact,
         kvTokens,
         historyBytes: outLink.to === 0 ? 0 : (init.historyBytes ?? kvTokens * bytesPerRow),

@@ -24,6 +24,11 @@ export class Blame {
     return count
   }
 
+  /** Whether a link of these two ends was made anew since the last progress: then one more failure is enough. */
+  wasRenewed(link: Link): boolean {
+    return this.#renewed.has(`${link.from}>${link.to}`)
+  }
+
   /** A link is at fault: it is made anew once, and then one of its ends is replaced. */
   remedy(link: Link, roster: Roster): Remedy {
     const pair = `${link.from}>${link.to}`

@@ -17,6 +17,7 @@ import type {
   HeldMessage,
   LinkMessage,
   LinkRefusedMessage,
+  Numerics,
   PeerId,
   StepMessage,
   Want,
@@ -27,6 +28,8 @@ import type {
 export interface ChosenStage {
   readonly peer: PeerId
   readonly span: BlockRange
+  /** What the node computes with. The stages of a chain may differ; a replacement should be as what it replaces. */
+  readonly numerics: Numerics
   /** The peer's signed announcement, for neighbours that may not have heard it. */
   readonly record?: Uint8Array
 }
@@ -232,6 +235,8 @@ export interface FindReplacementEffect {
   readonly span: BlockRange
   /** Peers that were lost or have refused in this recovery, or serve other blocks of this session. */
   readonly exclude: readonly PeerId[]
+  /** What the lost stages computed with, where they were of one kind: with the same, the results stay the same. */
+  readonly numerics?: Numerics
 }
 
 /** Stages were lost; results pause. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { ControlRequest, Held, ModelId, PeerId, SessionId } from '@skein/protocol'
+import type { ControlRequest, Held, ModelId, Numerics, PeerId, SessionId } from '@skein/protocol'
 import { WireErrorCode } from '@skein/protocol'
 import type { ChainEffect, ChainEvent, ChosenStage } from './chain-events.ts'
 import { ChainMachine } from './chain-machine.ts'
@@ -8,7 +8,12 @@ type Untimed<E> = E extends { nowMs: number } ? Omit<E, 'nowMs'> : never
 
 const load = { queuedRows: 0, freeKvTokens: 0, freeHistoryBytes: 0, sessions: 1 }
 const nothing: Held = { rows: 0, lastSeq: 0, tail: [] }
-const stage = (name: string, start: number, end: number): ChosenStage => ({ peer: name as PeerId, span: { start, end } })
+const kernels = (name: string): Numerics => ({ weights: 'f32', kernels: name })
+const stage = (name: string, start: number, end: number, numerics = kernels('k')): ChosenStage => ({
+  peer: name as PeerId,
+  span: { start, end },
+  numerics
+})
 
 class Bench {
   nowMs = 0
@@ -18,7 +23,6 @@ class Bench {
     model: `m@${'0'.repeat(32)}` as ModelId,
     totalBlocks: 6,
     hiddenSize: 8,
-    numerics: { weights: 'f32', kernels: 'k' },
     exact: false,
     encoding: 'raw',
     kvTokens: 32,
@@ -126,6 +130,38 @@ describe('ChainMachine', () => {
     assert.equal(find(bench.feed({ type: 'tick' }), 'recovering')?.lost.length, 3, 'who does not answer is lost')
   })
 
+  it('replaces one end of a link that fails again after it was made anew, at once', () => {
+    const bench = new Bench().open()
+    const accuse = (term: number): ChainEffect[] =>
+      bench.feed({
+        type: 'control',
+        stage: 1,
+        response: { type: 'accuse', side: 'successor', term, code: WireErrorCode.PeerUnreachable, message: 'x' }
+      })
+    for (let count = 0; count < 3; count++) assert.equal(find(accuse(2), 'recovering'), undefined)
+    const { asked, rest } = bench.settle(accuse(2))
+    assert.deepEqual(asked, ['2:reroute predecessor', '1:reroute successor'])
+    assert.ok(find(rest, 'recovered'))
+    assert.deepEqual(find(accuse(5), 'findReplacement')?.span, { start: 2, end: 4 })
+  })
+
+  it('asks for what the lost stages computed with, and opens each stage with its own', () => {
+    const bench = new Bench()
+    bench.feed({ type: 'start', stages: [stage('a', 0, 2, kernels('x')), stage('b', 2, 4, kernels('y')), stage('c', 4, 6, kernels('y'))] })
+    for (const [number, expected] of [
+      [3, 'y'],
+      [2, 'y'],
+      [1, 'x']
+    ] as const) {
+      const open = find(bench.feed({ type: 'connected', stage: number }), 'control')?.request
+      assert.equal(open?.type === 'open' && open.numerics.kernels, expected)
+      const load = { queuedRows: 0, freeKvTokens: 0, freeHistoryBytes: 0, sessions: 1 }
+      bench.feed({ type: 'control', stage: number, response: { type: 'opened', id: open?.type === 'open' ? open.id : 0, load } })
+    }
+    assert.deepEqual(find(bench.feed({ type: 'controlClosed', stage: 2, message: '' }), 'findReplacement')?.numerics, kernels('y'))
+    assert.equal(find(bench.feed({ type: 'controlClosed', stage: 1, message: '' }), 'findReplacement')?.numerics, undefined)
+  })
+
   it('waits a stated time for blocks that nobody serves, then names them', () => {
     const bench = new Bench().open()
     let search = find(bench.feed({ type: 'controlClosed', stage: 2, message: 'reset' }), 'findReplacement')
@@ -155,7 +191,8 @@ describe('ChainMachine', () => {
     const search = find(bench.feed({ type: 'control', stage: 1, response: refused }), 'findReplacement')
     assert.deepEqual(search?.exclude, ['a'])
     const failed = bench.feed({ type: 'noReplacement', request: search?.request ?? 0, uncovered: [] })
-    assert.equal(find(failed, 'failed')?.code, 'ERR_SKEIN_NO_COVERAGE')
+    assert.equal(find(failed, 'failed')?.code, WireErrorCode.KvFull, 'why a node refused says more than that there is no other')
+    assert.match(find(failed, 'failed')?.message ?? '', /blocks 0:6; a refused: full/)
     const slow = new Bench()
     slow.feed({ type: 'start', stages: [stage('a', 0, 6)] })
     slow.nowMs = 3_000

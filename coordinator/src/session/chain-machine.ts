@@ -18,7 +18,7 @@ import { Checkup } from './checkup.ts'
 import { Graveyard } from './graveyard.ts'
 import { least } from './link-ends.ts'
 import { OwnLinks } from './own-links.ts'
-import type { Link, StageRecord } from './roster.ts'
+import type { Gap, Link, StageRecord } from './roster.ts'
 import { noCoverage, publicStage, Roster } from './roster.ts'
 import { StepResults } from './step-results.ts'
 
@@ -44,6 +44,7 @@ export class ChainMachine {
   readonly #graveyard: Graveyard
   readonly #checkup: Checkup
   readonly #excluded = new Set<PeerId>()
+  #lastRefusal: (RefusedResponse & { readonly peer: PeerId }) | undefined
   /** Ranges of steps that were skipped, as long as some stage may still have rows of them. */
   #skips: Array<{ readonly from: number; readonly to: number }> = []
   #status: ChainSnapshot['status'] = 'new'
@@ -280,10 +281,22 @@ export class ChainMachine {
   #onNoReplacement({ request, uncovered }: ChainNoReplacementEvent): void {
     const gap = this.#roster.gapOf(request)
     if (gap === undefined) return
-    if (this.#status === 'opening') return this.#fail('ERR_SKEIN_NO_COVERAGE', noCoverage(gap), { ...gap.span })
+    if (this.#status === 'opening') return this.#failToOpen(gap)
     this.#roster.searchLater(gap, this.#nowMs + this.#options.searchAgainMs, uncovered)
     // Somebody who refused or was lost may be the only one left, and better by then.
     this.#excluded.clear()
+  }
+
+  /** Nobody is left for some blocks. If somebody refused them, that says more than that there is nobody else. */
+  #failToOpen(gap: Gap): void {
+    const refused = this.#lastRefusal
+    if (refused === undefined) return this.#fail('ERR_SKEIN_NO_COVERAGE', noCoverage(gap), { ...gap.span })
+    const { code, message, detail, peer } = refused
+    this.#fail(code, `no node takes blocks ${gap.span.start}:${gap.span.end}; ${peer} refused: ${message}`, {
+      ...detail,
+      ...gap.span,
+      peer
+    })
   }
 
   // Control
@@ -325,6 +338,7 @@ export class ChainMachine {
   #onRefused(record: StageRecord, refused: RefusedResponse): void {
     const kinds = ['open', 'predecessor', 'successor', 'probe'] as const
     if (refused.id !== 0 && this.#assembly.answered(refused.id, record, ...kinds) === undefined) return
+    this.#lastRefusal = { ...refused, peer: record.peer }
     this.#lose([record], `${record.peer} refused (${refused.code}): ${refused.message}`)
   }
 
@@ -365,7 +379,8 @@ export class ChainMachine {
     if (problem.code === WireErrorCode.StaleTerm) return this.#checkSoon()
     const count = this.#blame.complain(link)
     const broken = problem.code === WireErrorCode.PeerUnreachable || problem.code === WireErrorCode.UnknownSession
-    if (!broken || count > this.#options.redials) this.#mendLink(link, problem.message)
+    const patience = this.#blame.wasRenewed(link) ? 0 : this.#options.redials
+    if (!broken || count > patience) this.#mendLink(link, problem.message)
     else this.#checkSoon()
   }
 
@@ -433,7 +448,8 @@ export class ChainMachine {
       if (gap.request !== undefined || this.#nowMs < gap.searchAtMs) continue
       gap.request = this.#nextId++
       const exclude = [...new Set([...this.#excluded, ...this.#roster.peers()])]
-      this.#emit({ type: 'findReplacement', request: gap.request, span: gap.span, exclude })
+      const numerics = gap.numerics === undefined ? {} : { numerics: gap.numerics }
+      this.#emit({ type: 'findReplacement', request: gap.request, span: gap.span, exclude, ...numerics })
     }
     return gaps.length > 0
   }

@@ -1,4 +1,4 @@
-import type { LinkDialerOptions, LinkSenderOptions, ModelId, Numerics, PeerId, SessionId, TensorEncoding } from '@skein/protocol'
+import type { LinkDialerOptions, LinkSenderOptions, ModelId, PeerId, SessionId, TensorEncoding } from '@skein/protocol'
 import { limits } from '@skein/protocol'
 import type { ChainStage } from './chain-events.ts'
 
@@ -11,7 +11,6 @@ export interface ChainMachineInit {
   /** Blocks of the model: a chain covers `[0, totalBlocks)`. */
   readonly totalBlocks: number
   readonly hiddenSize: number
-  readonly numerics: Numerics
   readonly exact: boolean
   readonly encoding: TensorEncoding
   /** Rows of KV cache that every stage reserves. */

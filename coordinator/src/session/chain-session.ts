@@ -16,6 +16,7 @@ import {
   type Logger,
   type Network,
   type NodeLoad,
+  type Numerics,
   type PeerId,
   protocols,
   raceAbort,
@@ -52,8 +53,11 @@ export interface ChainSessionComponents {
   readonly network: Network
   /** Embeddings of tokens, `[tokens, hiddenSize]` in the session's encoding. */
   readonly embed: (tokens: readonly number[]) => Promise<Uint8Array>
-  /** Chooses nodes for a span from the present map of the swarm. Called again when they refuse or are lost. */
-  readonly chooseStages: (span: BlockRange, exclude: readonly PeerId[]) => Promise<StageChoice>
+  /**
+   * Chooses nodes for a span from the present map of the swarm, of the same numerics as what they replace where that is
+   * given. Called again when they refuse or are lost.
+   */
+  readonly chooseStages: (span: BlockRange, exclude: readonly PeerId[], numerics: Numerics | undefined) => Promise<StageChoice>
   /** A peer has failed in this session: routing should think worse of it for a while. */
   readonly onPeerFailed?: (peer: PeerId) => void
   /** A stage's word on its node's load. */
@@ -256,7 +260,7 @@ export class ChainSession implements TokenSession {
       case 'opened':
         this.#chain = effect.chain.map(toSessionStage)
         this.#opened.resolve()
-        onEvent?.({ type: 'opened', chain: this.#chain })
+        onEvent?.({ type: 'opened', session: this.#init.session, chain: this.#chain })
         this.#submitSoon()
         break
       case 'recovering':
@@ -370,10 +374,10 @@ export class ChainSession implements TokenSession {
     this.#submitSoon()
   }
 
-  async #findReplacement({ request, span, exclude }: FindReplacementEffect): Promise<void> {
+  async #findReplacement({ request, span, exclude, numerics }: FindReplacementEffect): Promise<void> {
     let choice: StageChoice
     try {
-      choice = await this.#components.chooseStages(span, exclude)
+      choice = await this.#components.chooseStages(span, exclude, numerics)
     } catch (error) {
       this.#components.logger.debug('no replacement could be chosen', { reason: describeError(error) })
       choice = { kind: 'uncovered', blocks: [span] }

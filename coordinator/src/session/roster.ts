@@ -1,4 +1,5 @@
-import type { BlockRange, LinkPeer, PeerId, StateResponse } from '@skein/protocol'
+import type { BlockRange, LinkPeer, Numerics, PeerId, StateResponse } from '@skein/protocol'
+import { sameNumerics } from '@skein/protocol'
 import type { ChainStage, ChosenStage } from './chain-events.ts'
 
 /** A stage of the chain, as far as the coordinator knows it. */
@@ -23,6 +24,8 @@ export interface StageRecord extends ChosenStage {
 export interface Gap {
   readonly kind: 'gap'
   readonly span: BlockRange
+  /** What the lost stages computed with, where they were of one kind. */
+  readonly numerics?: Numerics
   request?: number
   searchAtMs: number
   /** What the last answer said to be uncovered. */
@@ -118,9 +121,11 @@ export class Roster {
       }
       const before = slots.at(-1)
       if (before?.kind === 'gap') {
-        slots[slots.length - 1] = { kind: 'gap', span: { start: before.span.start, end: slot.span.end }, searchAtMs: nowMs }
+        const same = before.numerics !== undefined && slot.numerics !== undefined && sameNumerics(before.numerics, slot.numerics)
+        const span = { start: before.span.start, end: slot.span.end }
+        slots[slots.length - 1] = { kind: 'gap', span, searchAtMs: nowMs, ...(same ? { numerics: before.numerics } : {}) }
       } else {
-        slots.push(slot.kind === 'gap' ? slot : { kind: 'gap', span: slot.span, searchAtMs: nowMs })
+        slots.push(slot.kind === 'gap' ? slot : { kind: 'gap', span: slot.span, numerics: slot.numerics, searchAtMs: nowMs })
       }
     }
     this.slots = slots
@@ -177,8 +182,8 @@ export class Roster {
   }
 }
 
-export function publicStage({ stage, peer, span, record }: StageRecord): ChainStage {
-  return { stage, peer, span, ...(record === undefined ? {} : { record }) }
+export function publicStage({ stage, peer, span, numerics, record }: StageRecord): ChainStage {
+  return { stage, peer, span, numerics, ...(record === undefined ? {} : { record }) }
 }
 
 export function noCoverage(gap: Gap): string {

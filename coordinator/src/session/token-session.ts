@@ -1,4 +1,4 @@
-import type { AbortOptions, PeerId, Want } from '@skein/protocol'
+import type { AbortOptions, PeerId, SessionId, Want } from '@skein/protocol'
 
 /** A stage of the present chain, as callers see it. */
 export interface SessionStage {
@@ -18,7 +18,7 @@ export interface StepOutput {
 
 /** What a session tells of itself besides the results of its steps. */
 export type SessionEvent =
-  | { readonly type: 'opened'; readonly chain: readonly SessionStage[] }
+  | { readonly type: 'opened'; readonly session: SessionId; readonly chain: readonly SessionStage[] }
   | { readonly type: 'recovering'; readonly lost: readonly SessionStage[]; readonly reason: string }
   | { readonly type: 'recovered'; readonly chain: readonly SessionStage[] }
   | { readonly type: 'uncovered'; readonly blocks: readonly { readonly start: number; readonly end: number }[] }

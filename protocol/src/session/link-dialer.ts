@@ -63,8 +63,10 @@ export class LinkDialer {
     this.#redials++
   }
 
+  /** The link is none any more; what is dialled next is another one, with redials of its own. */
   stop(): void {
     this.#state = 'idle'
+    this.#redials = 0
     this.#channel = undefined
     this.#atMs = undefined
   }

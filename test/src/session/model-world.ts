@@ -82,7 +82,6 @@ export class World implements NodeWorld {
       model: `model@${'0'.repeat(32)}` as ModelId,
       totalBlocks,
       hiddenSize: 8,
-      numerics: { weights: 'f32', kernels: 'model' },
       exact: true,
       encoding: 'raw',
       kvTokens,
@@ -249,7 +248,7 @@ export class World implements NodeWorld {
     const left = [...peers]
     return bounds.slice(0, -1).map((start, index) => {
       const [peer] = left.splice(this.random(left.length), 1)
-      return { peer: peer as PeerId, span: { start, end: bounds[index + 1] as number } }
+      return { peer: peer as PeerId, span: { start, end: bounds[index + 1] as number }, numerics: { weights: 'f32', kernels: 'model' } }
     })
   }
 
