@@ -3,6 +3,7 @@ import { Command, Option } from 'commander'
 import { type CompareFlags, compareRuns } from './compare.ts'
 import type { Outcome } from './engine.ts'
 import { explain, listScenarios } from './list-explain.ts'
+import { ScenarioError } from '../scenario/problems.ts'
 import { type RunFlags, runScenario } from './run.ts'
 import { type SimComponents, SimContext } from './sim-io.ts'
 import { sweep, type SweepFlags } from './sweep.ts'
@@ -146,7 +147,7 @@ export async function runSkeinSim(argv: readonly string[], components: SimCompon
   const stop = components.onInterrupt(() => controller.abort())
   let exitCode: number = exitCodes.done
   const keep = async (code: Promise<number>): Promise<void> => {
-    exitCode = await code
+    exitCode = await code.catch((error: unknown) => tellProblems(error, argv, components))
   }
   const program = skeinSimCommand(components.version, actionsOf(new SimContext(components, controller.signal)), keep)
   try {
@@ -188,6 +189,16 @@ function actionsOf(context: SimContext): SkeinSimActions {
     },
     calibrate: async (flags) => finish(await context.interruptible(engine.calibrate()), flags)
   }
+}
+
+/** What is wrong with a scenario takes a line a problem; other errors are one line, and `runCommand` writes them. */
+function tellProblems(error: unknown, argv: readonly string[], { stdout, stderr, env }: SimComponents): number {
+  if (!(error instanceof ScenarioError)) throw error
+  stderr.write(`skein-sim: the scenario cannot be run\n${error.message}\n`)
+  if (wantsJson(argv, env)) {
+    stdout.write(`${JSON.stringify({ error: { code: error.code, message: error.message, problems: error.problems } })}\n`)
+  }
+  return exitCodes.usage
 }
 
 /** Read from the raw arguments: a command line that cannot be parsed has no options yet. */

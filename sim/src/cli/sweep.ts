@@ -4,7 +4,7 @@ import { meanFigures } from '../report/compare.ts'
 import { type FigureName, figureNames, type Figures } from '../report/figures.ts'
 import { formatFigure } from '../report/format.ts'
 import { didYouMean } from '../scenario/problems.ts'
-import { parseOverride } from '../scenario/read-scenario.ts'
+import { parseOverride, splitOverride } from '../scenario/read-scenario.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
 
@@ -112,8 +112,8 @@ function columnsOf(names: readonly string[] | undefined): readonly FigureName[] 
 
 /** `field=v1,v2`; commas inside brackets and braces belong to the value. */
 export function parseVary(text: string): Varied {
-  const { path: field } = parseOverride(text)
-  const values = splitValues(text.slice(text.indexOf('=') + 1))
+  const { field, value: list } = splitOverride(text)
+  const values = splitValues(list)
   if (values.some((value) => value === '')) throw new InvalidArgumentError(`expected FIELD=V1,V2,..., found '${text}'`)
   return { field, values }
 }

@@ -9,6 +9,8 @@ export interface Problem {
   readonly path: FieldPath
   /** What was expected, and what to do. */
   readonly message: string
+  /** The name of the field is wrong, and not its value. */
+  readonly aboutName?: boolean
 }
 
 /** A problem with its place in the file. */
@@ -89,7 +91,7 @@ function fromIssue(issue: z.core.$ZodIssue, base: FieldPath, fieldsAt: (path: Fi
       const known = fieldsAt(path)
       const suggestion = nearest(key, known)
       const rest = suggestion === undefined ? (known.length === 0 ? '' : `; expected ${known.join(', ')}`) : `; did you mean ${suggestion}?`
-      return { path: [...path, key], message: `unknown field${rest}` }
+      return { path: [...path, key], message: `unknown field${rest}`, aboutName: true }
     })
   }
   if (issue.code === 'invalid_union') return fromUnion(issue, path, fieldsAt)
@@ -110,11 +112,34 @@ function fromUnion(issue: z.core.$ZodIssueInvalidUnion, path: FieldPath, fieldsA
   return [{ path, message: [...messages].join('; or ') }]
 }
 
+/**
+ * Says of fields that are not there that they are missing, unless they are there by a misspelt name, which is told already.
+ */
+export function withMissing(problems: readonly Problem[], input: unknown): Problem[] {
+  const misspelt = new Set(
+    problems.flatMap(({ path, message }) => {
+      const meant = /; did you mean (.*)\?$/.exec(message)?.[1]
+      return meant === undefined ? [] : [formatPath([...path.slice(0, -1), meant])]
+    })
+  )
+  return problems.flatMap((problem) => {
+    if (problem.path.length === 0 || valueAt(input, problem.path) !== undefined) return [problem]
+    if (misspelt.has(formatPath(problem.path))) return []
+    return [{ ...problem, message: `missing; ${problem.message}` }]
+  })
+}
+
+function valueAt(input: unknown, path: FieldPath): unknown {
+  return path.reduce<unknown>((value, part) => {
+    return typeof value === 'object' && value !== null && Object.hasOwn(value, part)
+      ? (value as Record<string | number, unknown>)[part]
+      : undefined
+  }, input)
+}
+
 function describeIssue(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_type' && issue.message.startsWith('Invalid input')) {
-    return issue.input === undefined && issue.message.endsWith('received undefined')
-      ? `missing; expected ${article(issue.expected)}`
-      : `expected ${article(issue.expected)}`
+    return `expected ${article(issue.expected)}`
   }
   if (issue.code === 'invalid_value') return `expected ${issue.values.length === 1 ? '' : 'one of '}${issue.values.map(String).join(', ')}`
   if (issue.code === 'too_small' && issue.origin === 'array') return `expected at least ${String(issue.minimum)} in the list`

@@ -1,9 +1,9 @@
-import { InvalidArgumentError } from '@skein/protocol'
+import { describeError, InvalidArgumentError } from '@skein/protocol'
 import { isMap, isScalar, isSeq, LineCounter, parse, parseDocument, type Document } from 'yaml'
 import { buildScenario, type ReadFile, type ScenarioPresets } from './build-scenario.ts'
 import { checkScenario, type CheckOptions } from './check-scenario.ts'
 import { childFields } from './explain.ts'
-import { type FieldPath, formatPath, type LocatedProblem, type Problem, ScenarioError, toProblems } from './problems.ts'
+import { type FieldPath, formatPath, type LocatedProblem, type Problem, ScenarioError, toProblems, withMissing } from './problems.ts'
 import type { Scenario } from './scenario.ts'
 import { scenarioSchema } from './schema.ts'
 
@@ -44,8 +44,9 @@ export function readScenario(text: string, options: ReadScenarioOptions): Scenar
       located.toSorted((a, b) => order(a) - order(b))
     )
   }
-  const parsed = scenarioSchema.safeParse(toPlain(document, options.file))
-  if (!parsed.success) return fail(toProblems(parsed.error.issues, childFields))
+  const plain = toPlain(document, options.file)
+  const parsed = scenarioSchema.safeParse(plain)
+  if (!parsed.success) return fail(withMissing(toProblems(parsed.error.issues, childFields), plain))
   const { scenario, problems } = buildScenario(parsed.data, options.presets, options.readFile)
   if (problems.length > 0) return fail(problems)
   const impossible = checkScenario(scenario, options)
@@ -125,7 +126,7 @@ function locate(problem: Problem, document: Document.Parsed, lines: LineCounter,
   const by = replaced.find((path) => path !== '' && (shown === path || shown.startsWith(`${path}.`) || shown.startsWith(`${path}[`)))
   if (by !== undefined) return { ...problem, message: `${problem.message} (replaced by an override)` }
   for (let length = problem.path.length; length >= 0; length--) {
-    const offset = offsetOf(document, problem.path.slice(0, length), length === problem.path.length)
+    const offset = offsetOf(document, problem.path.slice(0, length), length === problem.path.length && problem.aboutName !== true)
     if (offset === undefined) continue
     const { line, col } = lines.linePos(offset)
     return { ...problem, line, column: col }
@@ -149,10 +150,20 @@ function offsetOf(document: Document.Parsed, path: FieldPath, exact: boolean): n
 /**
  * `field=value`, as flags give it; the value is YAML.
  *
- * @throws InvalidArgumentError if it has no `=`
+ * @throws InvalidArgumentError if it has no `=`, or its value is no YAML
  */
 export function parseOverride(text: string): Override {
+  const { field, value } = splitOverride(text)
+  try {
+    return { path: field, value: parse(value) as unknown }
+  } catch (error) {
+    throw new InvalidArgumentError(`the value of ${field} is not YAML: ${describeError(error)}`, { cause: error })
+  }
+}
+
+/** The two sides of `field=value`. @throws InvalidArgumentError if it has no `=` */
+export function splitOverride(text: string): { field: string; value: string } {
   const at = text.indexOf('=')
   if (at <= 0) throw new InvalidArgumentError(`expected FIELD=VALUE, such as nodes.0.count=10, found '${text}'`)
-  return { path: text.slice(0, at).trim(), value: parse(text.slice(at + 1)) as unknown }
+  return { field: text.slice(0, at).trim(), value: text.slice(at + 1) }
 }

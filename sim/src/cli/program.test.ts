@@ -1,0 +1,249 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import type { RunRecord } from '../record/run-record.ts'
+import { figures } from '../report/figures.ts'
+import { syntheticRecord } from '../report/synthetic-record.test-helper.ts'
+import type { RunInit } from './engine.ts'
+import { runSkeinSim } from './program.ts'
+import type { SimComponents } from './sim-io.ts'
+import { parseVary } from './sweep.ts'
+
+const smallScenario = `
+name: small
+question: Is it small?
+duration: 1m
+model: llama-3.2-1b
+nodes:
+  - { name: homes, count: 4, device: rtx-3060, blocksPerNode: 8 }
+clients:
+  - { name: users, count: 1, device: laptop-cpu, workload: { kind: closed } }
+`
+
+interface Ran {
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A simulator that makes up its records; what the commands do with them is what is tested here. */
+class FakeWorld {
+  readonly inits: RunInit[] = []
+  readonly children: string[][] = []
+  record: (init: RunInit) => RunRecord = ({ scenario, seed }) => ({ ...syntheticRecord({ seed }), scenario: scenario.name, seed })
+  hang = false
+  interrupt: (() => void) | undefined
+
+  components(stdout: PassThrough, stderr: PassThrough): SimComponents {
+    return {
+      version: '1.2.3',
+      stdout,
+      stderr,
+      env: {},
+      engine: {
+        simulate: async (init) => {
+          this.inits.push(init)
+          init.onProgress({ virtualMs: 1000, events: 10 })
+          if (this.hang) {
+            setImmediate(() => this.interrupt?.())
+            await new Promise<never>(() => undefined)
+          }
+          return this.record(init)
+        },
+        fuzz: async ({ seeds, firstSeed }) => ({ json: { seeds, firstSeed }, lines: ['nothing found'], failed: false }),
+        calibrate: async () => ({ json: {}, lines: [], failed: false }),
+        studies: {
+          paper: { question: 'Is it as in the paper?', run: async () => ({ json: { rows: [] }, lines: ['as published'], failed: false }) }
+        }
+      },
+      runChild: async (argv) => {
+        this.children.push([...argv])
+        const { code, stdout: out, stderr: err } = await this.run(argv)
+        return { exitCode: code, stdout: out, stderr: err }
+      },
+      parallelism: 2,
+      onInterrupt: (listener) => {
+        this.interrupt = listener
+        return () => undefined
+      }
+    }
+  }
+
+  async run(argv: readonly string[]): Promise<Ran> {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+    const code = await runSkeinSim(argv, this.components(stdout, stderr))
+    return { code, stdout: String(stdout.read() ?? ''), stderr: String(stderr.read() ?? '') }
+  }
+}
+
+describe('skein-sim', () => {
+  let folder: string
+  let file: string
+  let world: FakeWorld
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'skein-sim-'))
+    file = join(folder, 'small.yaml')
+    await writeFile(file, smallScenario)
+    world = new FakeWorld()
+  })
+
+  afterEach(async () => rm(folder, { recursive: true, force: true }))
+
+  const json = (text: string): Record<string, unknown> => JSON.parse(text) as Record<string, unknown>
+
+  it('prints one object with counts, hash and figures', async () => {
+    const { code, stdout, stderr } = await world.run(['run', file, '--seed', '7', '--json'])
+    assert.equal(stderr, '')
+    assert.equal(code, 0)
+    assert.equal(stdout.trim().split('\n').length, 1)
+    const object = json(stdout)
+    const expected = figures(syntheticRecord({ seed: 7 }))
+    assert.equal(object['seed'], 7)
+    assert.equal(object['scenario'], 'small')
+    for (const name of ['generations', 'completed', 'failed', 'violations'] as const) assert.equal(object[name], expected[name])
+    for (const name of ['eventLogHash', 'virtualMs', 'wallMs', 'events']) assert.ok(name in object, name)
+    assert.deepEqual(object['figures'], JSON.parse(JSON.stringify(expected)))
+  })
+
+  it("takes the scenario's seed, and what --set replaces", async () => {
+    const { code } = await world.run(['run', file, '--set', 'nodes.homes.count=9', '--set', 'nodes.homes.churn={up: 1m, down: 5s}'])
+    assert.equal(code, 0)
+    const [init] = world.inits
+    assert.equal(init?.seed, 1)
+    assert.equal(init.scenario.nodes[0]?.count, 9)
+    assert.deepEqual(init.scenario.nodes[0].churn?.downMs, { kind: 'constant', value: 5000 })
+  })
+
+  it('tells a summary to people', async () => {
+    const { stdout } = await world.run(['run', file])
+    assert.match(stdout, /Is it small\?/)
+    assert.match(stdout, /first token/)
+    assert.match(stdout, /compute\s+█/)
+    assert.match(stdout, /no promise was broken/)
+  })
+
+  it('fails with 1 when an expectation is missed, and says which', async () => {
+    const { code, stdout } = await world.run(['run', file, '--set', 'expect={completedShare: {atLeast: 1}}'])
+    assert.equal(code, 1)
+    assert.match(stdout, /expectation missed: completedShare is 0\.95, expected at least 1/)
+  })
+
+  it('fails with 1 on a violation, and prints how to replay it', async () => {
+    const violation = {
+      oracle: 'tokens',
+      atMs: 1500,
+      text: 'wrong token',
+      lastEvents: ['node 1: step 3'],
+      replay: 'skein-sim run small --seed 1'
+    }
+    world.record = ({ seed }) => ({ ...syntheticRecord({ seed }), violations: [violation] })
+    const { code, stdout } = await world.run(['run', file])
+    assert.equal(code, 1)
+    assert.match(stdout, /violation of tokens at 1\.5 s: wrong token\n {4}node 1: step 3\n {2}replay it: skein-sim run small --seed 1/)
+  })
+
+  it('writes a page, a record and a trace', async () => {
+    const out = join(folder, 'deep', 'report')
+    const { code } = await world.run(['run', file, '--out', out, '--json'])
+    assert.equal(code, 0)
+    assert.match(await readFile(join(out, 'report.html'), 'utf8'), /Is it small\?[^]*<svg/)
+    assert.equal((JSON.parse(await readFile(join(out, 'record.json'), 'utf8')) as RunRecord).seed, 1)
+    assert.match(await readFile(join(out, 'trace.json'), 'utf8'), /"traceEvents"/)
+    const compared = await world.run(['compare', join(out, 'record.json'), file, '--json'])
+    assert.equal(compared.code, 0)
+    assert.ok((json(compared.stdout)['rows'] as unknown[]).length > 20)
+  })
+
+  it('refuses bad usage with 2', async () => {
+    await writeFile(join(folder, 'bad.yaml'), smallScenario.replace('count: 4', 'cuont: 4'))
+    await writeFile(join(folder, 'record.json'), '{"a": 1}')
+    const cases: Array<[string[], RegExp]> = [
+      [['run'], /missing required argument/],
+      [['run', 'no-such'], /no file 'no-such'/],
+      [['run', file, '--seed', '-1'], /expected an integer/],
+      [['run', file, '--set', 'nodes'], /FIELD=VALUE/],
+      [['run', file, '--runtime', 'gpu'], /Allowed choices/],
+      [['run', file, '--ci'], /no ci section/],
+      [['run', join(folder, 'bad.yaml')], /bad\.yaml:7:20: nodes\[0\]\.cuont: unknown field; did you mean count\?/],
+      [['compare', file, join(folder, 'record.json')], /no record of a run/],
+      [['sweep', file], /--vary/],
+      [['sweep', file, '--vary', 'nodes.homes.cuont=1,2'], /unknown field/],
+      [['explain', 'nodes.chrun'], /did you mean churn/],
+      [['juggle'], /unknown command/]
+    ]
+    for (const [argv, message] of cases) {
+      const { code, stderr, stdout } = await world.run(argv)
+      assert.equal(code, 2, argv.join(' '))
+      assert.match(stderr, message)
+      assert.equal(stdout, '')
+    }
+    assert.equal(world.inits.length, 0, 'nothing was run')
+    const { code, stdout } = await world.run(['run', 'no-such', '--json'])
+    assert.equal(code, 2)
+    assert.match(JSON.stringify(json(stdout)['error']), /ERR_SKEIN_INVALID_ARGUMENT/)
+  })
+
+  it('ends with 130 when it is interrupted in the middle of a run', async () => {
+    world.hang = true
+    const { code, stderr } = await world.run(['run', file])
+    assert.equal(code, 130)
+    assert.match(stderr, /interrupted/)
+  })
+
+  it('sweeps every combination with every seed, and takes means', async () => {
+    const argv = ['sweep', file, '--vary', 'nodes.homes.count=4,8', '--vary', 'duration=1m,2m', '--seeds', '2', '--jobs', '3', '--json']
+    const { code, stdout } = await world.run(argv)
+    assert.equal(code, 0)
+    assert.equal(world.children.length, 8)
+    const { rows, seeds } = json(stdout) as { rows: Array<{ set: unknown; figures: { tokens: number } }>; seeds: number[] }
+    assert.deepEqual(seeds, [1, 2])
+    assert.deepEqual(
+      rows.map(({ set }) => set),
+      [
+        { 'nodes.homes.count': 4, duration: '1m' },
+        { 'nodes.homes.count': 4, duration: '2m' },
+        { 'nodes.homes.count': 8, duration: '1m' },
+        { 'nodes.homes.count': 8, duration: '2m' }
+      ]
+    )
+    const tokens = [1, 2].map((seed) => figures(syntheticRecord({ seed })).tokens ?? 0)
+    assert.equal(rows[0]?.figures.tokens, ((tokens[0] ?? 0) + (tokens[1] ?? 0)) / 2)
+  })
+
+  it('ends a sweep at the first run that fails, and says which it was', async () => {
+    world.record = ({ scenario }) => {
+      if (scenario.nodes[0]?.count === 8) throw new Error('the world fell apart')
+      return syntheticRecord()
+    }
+    const { code, stderr } = await world.run(['sweep', file, '--vary', 'nodes.homes.count=4,8', '--jobs', '1'])
+    assert.equal(code, 1)
+    assert.match(stderr, /nodes\.homes\.count=8, seed 1\): the world fell apart/)
+  })
+
+  it('splits values at commas, but not inside of them', () => {
+    assert.deepEqual(parseVary('a.b=1, 2'), { field: 'a.b', values: ['1', '2'] })
+    assert.deepEqual(parseVary('a={kind: uniform, min: 1},3'), { field: 'a', values: ['{kind: uniform, min: 1}', '3'] })
+    assert.throws(() => parseVary('a='), /FIELD=V1,V2/)
+  })
+
+  it('runs a study by its name', async () => {
+    const { code, stdout } = await world.run(['run', 'paper'])
+    assert.equal(code, 0)
+    assert.equal(stdout, 'as published\n')
+  })
+
+  it('lists, explains and prints its schema', async () => {
+    const list = await world.run(['list'])
+    assert.equal(list.code, 0)
+    assert.match(list.stdout, /paper.*Is it as in the paper/)
+    assert.match((await world.run(['explain', 'nodes.churn'])).stdout, /graceful/)
+    assert.match((await world.run(['explain', 'firstTokenMsP90'])).stdout, /unit: ms/)
+    assert.match((await world.run(['explain', 'devices'])).stdout, /rtx-3090/)
+    assert.equal(json((await world.run(['explain', '--schema'])).stdout)['title'], 'skein-sim scenario')
+    assert.match((await world.run(['--help'])).stdout, /Exit codes/)
+    assert.match((await world.run(['fuzz', '--seeds', '3'])).stdout, /nothing found/)
+  })
+})
