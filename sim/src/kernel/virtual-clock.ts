@@ -111,7 +111,7 @@ export class VirtualClock extends ClockBase {
     timeUs: number,
     kind: EventKind,
     run: () => void,
-    owner?: EventOwner | undefined,
+    owner?: EventOwner,
     channel = 0,
     peer = owner === undefined ? 0 : owner.number
   ): Event {

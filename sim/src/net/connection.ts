@@ -1,6 +1,7 @@
 import { DialError, type Frame } from '@skein/protocol'
 import { type Event, EventKind } from '../kernel/event-queue.ts'
-import { type Pipe, SendStream } from './pipe.ts'
+import type { Pipe } from './pipe.ts'
+import { SendStream } from './send-stream.ts'
 import type { VirtualChannel } from './virtual-channel.ts'
 import type { VirtualHost } from './virtual-host.ts'
 import type { Hub } from './virtual-network.ts'

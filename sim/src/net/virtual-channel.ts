@@ -15,7 +15,7 @@ import {
   WireErrorCode
 } from '@skein/protocol'
 import type { ConnectionEnd } from './connection.ts'
-import type { SendStream } from './pipe.ts'
+import type { SendStream } from './send-stream.ts'
 
 interface Waiter {
   resolve(): void
