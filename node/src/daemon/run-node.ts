@@ -7,6 +7,7 @@ import {
   DirectoryService,
   formatBlockRange,
   InvalidArgumentError,
+  isSkeinError,
   type Logger,
   type Network
 } from '@skein/protocol'
@@ -77,6 +78,10 @@ export async function runNode(options: NodeOptions, host: NodeProcess): Promise<
     const status = options.statusPort === undefined ? undefined : await serveStatus(options.statusPort, () => daemon.status())
     if (status !== undefined) undo.push(() => status.close())
     await serve(daemon, options, host, logger, status, stopping.signal, (stop) => (stopDaemon = stop))
+  } catch (error) {
+    // A node that was asked to stop before it served has done so: that is no failure.
+    if (!stopping.signal.aborted || !(isSkeinError(error) && error.code === 'ERR_SKEIN_ABORTED')) throw error
+    logger.info('stopped', { event: 'stopped' })
   } finally {
     for (const step of undo.reverse()) await step()
   }
@@ -161,7 +166,7 @@ async function serve(
       onStop(stop)
       if (stopping.aborted) stop('before it was ready')
     })
-    announceReady(daemon, options, host, logger, status)
+    if (!stopping.aborted) announceReady(daemon, options, host, logger, status)
     await Promise.race([stopped, daemon.failed])
     logger.info('stopped', { event: 'stopped' })
   } catch (error) {
