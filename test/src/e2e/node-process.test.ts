@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict'
+import { LocalSwarm } from '../harness/local-swarm.ts'
+import { launchNode, type NodeProcessOptions, spawnNode, waitForEvent } from '../harness/node-process.ts'
+import { eventually } from '../harness/program.ts'
+import { newFolder, tinyBlocks } from '../harness/work-folder.ts'
+
+/** Runs a node that should not come up. @returns its one line on standard error */
+async function refusal(options: NodeProcessOptions, code: number): Promise<string> {
+  const { program } = launchNode(options)
+  const exit = await program.exited
+  assert.deepEqual(exit, { code, signal: null }, program.logs())
+  const lines = program.stderr().trim().split('\n')
+  assert.equal(lines.length, 1, program.stderr())
+  assert.match(lines[0]!, /^skein-node: /)
+  return lines[0]!
+}
+
+describe('skein-node as a process', function () {
+  this.timeout(180_000)
+  const swarm = new LocalSwarm()
+  after(() => swarm.close())
+
+  for (const [args, expected] of [
+    [['--blocks', '5:3'], /blocks/],
+    [['--blocks', 'some'], /blocks/],
+    [['--threads', '0'], /--threads.*from 1 to/],
+    [['--dtype', 'f8'], /--dtype.*f32, q8/],
+    [['--frobnicate'], /unknown option '--frobnicate'/]
+  ] as const) {
+    it(`refuses ${args.join(' ')} in one line`, async () => {
+      assert.match(await refusal({ args }, 2), expected)
+    })
+  }
+
+  it('refuses a span outside the model, with the numbers', async () => {
+    assert.match(await refusal({ blocks: '6:9' }, 2), /6:9 is outside the model: \S+@[0-9a-f]{32} has blocks 0:8/)
+  })
+
+  it('refuses a key that another process uses, a port that is taken, and an address that is none', async () => {
+    const node = await swarm.node()
+    assert.match(await refusal({ folder: node.folder }, 1), new RegExp(`in use by process ${node.program.pid}`))
+    const taken = node.addresses[0]!.replace(/\/p2p\/.*/, '')
+    assert.match(await refusal({ listen: taken }, 2), new RegExp(`cannot listen on ${taken}`))
+    assert.match(await refusal({ listen: '/ip4/300.0.0.1/tcp/0' }, 2), /300\.0\.0\.1/)
+    assert.match(await refusal({ bootstrap: ['/ip4/127.0.0.1/tcp/4774'] }, 2), /\/ip4\/127\.0\.0\.1\/tcp\/4774/)
+  })
+
+  it('serves on although its bootstrap peer cannot be reached', async () => {
+    const [address] = swarm.nodes[0]!.addresses
+    const alone = await swarm.node({ bootstrap: [address!.replace(/tcp\/\d+/, 'tcp/9')] })
+    assert.equal((await alone.status()).state, 'serving')
+    assert.deepEqual(await alone.stop(), { code: 0, signal: null })
+  })
+
+  it('drains on SIGINT as long as there are sessions, and leaves at once on the second', async () => {
+    const node = await spawnNode({ args: ['--drain-seconds', '600'] })
+    const client = await swarm.client({ bootstrap: node.addresses })
+    // The session has nowhere else to go.
+    const session = await client.session()
+    assert.equal((await node.status()).load.sessions, 1)
+    node.kill('SIGINT')
+    await eventually('the node drains', async () => (await node.status()).state === 'draining' || undefined)
+    assert.equal(node.program.ended, false)
+    node.kill('SIGINT')
+    assert.deepEqual(await node.exited, { code: 130, signal: null })
+    await session.close()
+  })
+
+  it('leaves within the time of its drain', async () => {
+    const node = await spawnNode({ args: ['--drain-seconds', '1'] })
+    const client = await swarm.client({ bootstrap: node.addresses })
+    const session = await client.session()
+    assert.deepEqual(await node.stop(), { code: 0, signal: null })
+    await session.close()
+  })
+
+  it('starts again after it was killed while it hashed or converted', async () => {
+    const cacheDir = newFolder('weights')
+    const folder = newFolder('killed')
+    // Each start gets as far as the one before was, or further.
+    for (const phase of ['hashing the checkpoint', 'converting weights']) {
+      const { program } = launchNode({ folder, cacheDir })
+      await program.waitFor(phase, () => (program.stdout().includes(phase) ? true : undefined))
+      program.kill('SIGKILL')
+      assert.deepEqual(await program.exited, { code: null, signal: 'SIGKILL' })
+    }
+    const node = await spawnNode({ folder, cacheDir })
+    const client = await swarm.client({ bootstrap: node.addresses })
+    const { logits } = await client.forward([1, 2, 3], { rows: 'last' })
+    assert.equal(node.ready.end, tinyBlocks)
+    const healthy = await swarm.client({ bootstrap: swarm.nodes[0]!.addresses })
+    assert.deepEqual([...logits], [...(await healthy.forward([1, 2, 3], { rows: 'last' })).logits])
+    await node.crash()
+  })
+
+  it('stops while it starts', async () => {
+    const { program } = launchNode({ cacheDir: newFolder('weights') })
+    await waitForEvent(program, 'progress')
+    program.kill('SIGTERM')
+    assert.deepEqual(await program.exited, { code: 0, signal: null }, program.logs())
+    assert.equal(program.stderr(), '')
+    assert.doesNotMatch(program.stdout(), /"ready"/)
+  })
+})
