@@ -7,6 +7,7 @@ import { compareFigures } from '../report/compare.ts'
 import { comparePage, formatDifference } from '../report/compare-page.ts'
 import { figures } from '../report/figures.ts'
 import { formatFigure } from '../report/format.ts'
+import type { Scenario } from '../scenario/scenario.ts'
 import type { RuntimeKind } from './engine.ts'
 import { overridesOf, runJson, simulate } from './run.ts'
 import { loadScenario } from './scenario-files.ts'
@@ -23,8 +24,10 @@ export interface CompareFlags {
 
 /** `skein-sim compare`: two scenarios, or the records of two runs. @returns the exit code */
 export async function compareRuns(a: string, b: string, flags: CompareFlags, context: SimContext): Promise<number> {
-  const left = await recordOf(a, flags, context)
-  const right = await recordOf(b, flags, context)
+  // Both are read before the first one runs: the second may be the one that is wrong.
+  const sources = [await sourceOf(a, flags), await sourceOf(b, flags)] as const
+  const left = await recordOf(sources[0], flags, context)
+  const right = await recordOf(sources[1], flags, context)
   const rows = compareFigures(figures(left), figures(right))
   if (flags.out !== undefined) {
     await mkdir(flags.out, { recursive: true })
@@ -50,10 +53,13 @@ export async function compareRuns(a: string, b: string, flags: CompareFlags, con
   return left.violations.length + right.violations.length > 0 ? 1 : 0
 }
 
-async function recordOf(source: string, flags: CompareFlags, context: SimContext): Promise<RunRecord> {
+async function sourceOf(source: string, flags: CompareFlags): Promise<RunRecord | Scenario> {
   if (source.endsWith('.json')) return readRecord(source)
-  const scenario = loadScenario(source, { overrides: overridesOf(flags), ci: flags.ci })
-  return simulate(scenario, flags, context)
+  return loadScenario(source, { overrides: overridesOf(flags), ci: flags.ci })
+}
+
+async function recordOf(source: RunRecord | Scenario, flags: CompareFlags, context: SimContext): Promise<RunRecord> {
+  return 'generations' in source ? source : simulate(source, flags, context)
 }
 
 /** A record as `run --out` wrote it. */

@@ -63,7 +63,8 @@ function at(path: FieldPath): Schema[] {
 export function childFields(path: FieldPath): string[] {
   const names = at(path)
     .flatMap(branches)
-    .flatMap((branch) => Object.keys((branch.type === 'array' ? deref(branch.items ?? {}) : branch).properties ?? {}))
+    .flatMap((branch) => (branch.type === 'array' && branch.items !== undefined ? branches(branch.items) : [branch]))
+    .flatMap((branch) => Object.keys(branch.properties ?? {}))
   return [...new Set(names)]
 }
 

@@ -104,7 +104,9 @@ function fromUnion(issue: z.core.$ZodIssueInvalidUnion, path: FieldPath, fieldsA
     return [{ path, message: `expected one of ${(note.options ?? []).map(String).join(', ')}` }]
   }
   const branches = issue.errors
-  const deep = branches.filter((branch) => branch.some((inner) => inner.path.length > 0 || inner.code === 'unrecognized_keys'))
+  const deep = branches.filter((branch) =>
+    branch.some((inner) => inner.path.length > 0 || ['unrecognized_keys', 'custom'].includes(inner.code))
+  )
   const [meant] = deep.toSorted((a, b) => a.length - b.length)
   if (meant !== undefined) return meant.flatMap((inner) => fromIssue(inner, path, fieldsAt))
   if (issue.message !== 'Invalid input') return [{ path, message: issue.message }]

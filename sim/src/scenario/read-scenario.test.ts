@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import fc from 'fast-check'
+import { devicePresets } from '../compute/device-presets.ts'
+import { modelPresets } from '../compute/model-presets.ts'
+import { childFields, explainField, suggestField } from './explain.ts'
+import { ScenarioError } from './problems.ts'
+import { parseOverride, readScenario, type ReadScenarioOptions } from './read-scenario.ts'
+import { regionPresets } from './region-presets.ts'
+import type { Scenario } from './scenario.ts'
+import { scenarioJsonSchema } from './schema.ts'
+
+const base = `
+name: base
+question: Does it read?
+duration: 10m
+model: llama-3-8b
+regions: [frankfurt, virginia]
+nodes:
+  - name: homes
+    count: 8
+    device: rtx-3090
+    blocksPerNode: 8
+    churn: { up: { kind: exponential, median: 10m }, down: 30s }
+clients:
+  - name: users
+    count: 2
+    device: laptop-cpu
+    workload: { kind: open, interArrival: { kind: exponential, mean: 30s } }
+`
+
+function read(text: string, options: Partial<ReadScenarioOptions> = {}): Scenario {
+  return readScenario(text, {
+    file: 'x.yaml',
+    presets: { devices: devicePresets, models: modelPresets, regions: regionPresets },
+    readFile: () => assert.fail('no file was named'),
+    figures: ['completedShare'],
+    dataSets: { lab: ['frankfurt'] },
+    ...options
+  })
+}
+
+/** The lines of the error that the text makes. */
+function problemsOf(text: string, options: Partial<ReadScenarioOptions> = {}): string[] {
+  try {
+    read(text, options)
+  } catch (error) {
+    assert.ok(error instanceof ScenarioError, String(error))
+    assert.equal(error.code, 'ERR_SKEIN_INVALID_ARGUMENT')
+    return error.message.split('\n')
+  }
+  return assert.fail('it was taken for right')
+}
+
+describe('readScenario', () => {
+  it('fills in presets, defaults and units', () => {
+    const scenario = read(base)
+    assert.equal(scenario.durationMs, 600_000)
+    assert.equal(scenario.settleMs, 120_000)
+    assert.equal(scenario.model.blocks, 32)
+    assert.deepEqual(scenario.regions[1], regionPresets['virginia'])
+    assert.deepEqual(scenario.nodes[0]?.regions, ['frankfurt', 'virginia'])
+    assert.equal(scenario.nodes[0].device.name, 'rtx-3090')
+    assert.deepEqual(scenario.nodes[0].upMbps, { kind: 'constant', value: 20 })
+    const up = scenario.nodes[0].churn?.upMs
+    assert.ok(up?.kind === 'exponential' && Math.abs(up.mean * Math.LN2 - 600_000) < 1e-6)
+    assert.deepEqual(scenario.network.latency, { kind: 'constant', oneWayMs: 20 })
+    assert.equal(scenario.clients[0]?.transport, 'ring')
+  })
+
+  it('takes a preset with what differs from it, and a model with all of its fields', () => {
+    const one = read(base.replace('model: llama-3-8b', 'model: { preset: llama-3-8b, rowBytes: 4 kB }'))
+    assert.equal(one.model.rowBytes, 4000)
+    assert.equal(one.model.blocks, 32)
+    const problems = problemsOf(base.replace('model: llama-3-8b', 'model: { name: own, blocks: 8 }'))
+    assert.match(problems[0] ?? '', /x\.yaml:5:1: model: without a preset, every field is needed; missing: hiddenSize, vocabSize/)
+  })
+
+  it('names the line, the column, the field and what was expected', () => {
+    const cases: Array<[from: string, to: string, problem: RegExp]> = [
+      ['duration: 10m', 'duration: 10', /^x\.yaml:4:11: duration: expected a duration with its unit/],
+      ['duration: 10m', 'duration: 0s', /^x\.yaml:4:11: duration: expected more than 0/],
+      ['duration: 10m', 'duration: 400d', /duration: expected at most 30d/],
+      ['duration: 10m', 'durration: 10m', /^x\.yaml:4:1: durration: unknown field; did you mean duration\?/],
+      ['duration: 10m\n', '', /^x\.yaml:2:1: duration: missing; expected a duration/],
+      ['count: 8', 'count: -1', /^x\.yaml:9:12: nodes\[0\]\.count: expected at least 0|expected a whole number from 0/],
+      ['count: 8', 'count: 3', /^x\.yaml:7:1: nodes: the model has 32 blocks.*nodes that can host 24/],
+      ['count: 8', 'count: 0', /nodes: there are none/],
+      ['blocksPerNode: 8', 'blocksPerNode: 80', /blocksPerNode: expected at most the model's 32 blocks/],
+      ['blocksPerNode: 8', 'span: "8:4"', /span: expected START below END/],
+      ['blocksPerNode: 8', 'span: "0:8"', /nobody hosts block 8/],
+      ['blocksPerNode: 8', 'up: 0 Mbit/s', /up: expected a bandwidth/],
+      ['blocksPerNode: 8\n', '\n', /blocksPerNode says how many blocks/],
+      [
+        'device: rtx-3090',
+        'device: rtx-3091',
+        /^x\.yaml:10:13: nodes\[0\]\.device: no device is called 'rtx-3091' \(did you mean rtx-3090\?\)/
+      ],
+      ['median: 10m', 'median: 10m, mean: 3s', /churn\.up: expected one of mean and median/],
+      ['kind: exponential, median: 10m', 'kind: uniform, min: 2m, max: 1m', /churn\.up\.max: expected a value that is not below min/],
+      ['kind: exponential, median: 10m', 'kind: expo, median: 10m', /churn\.up\.kind: expected one of constant, uniform, exponential/],
+      ['[frankfurt, virginia]', '[frankfrt]', /^x\.yaml:6:11: regions\[0\]: no region is called 'frankfrt' \(did you mean frankfurt\?\)/],
+      ['[frankfurt, virginia]', '[paris, paris]', /regions\[1\]: it is listed twice/],
+      ['count: 2', 'count: 2\n    regions: [mars]', /'mars' is not one of the scenario's regions/],
+      ['mean: 30s }', 'mean: 30s }, promptTokens: 9000', /the shortest request has 9064 tokens; the model's context has 8192/],
+      ['blocksPerNode: 8', 'blocksPerNode: 8\n    kvTokens: 100', /no node has room for more than 100/],
+      [
+        'clients:',
+        'expect: { completdShare: { atLeast: 1 } }\nclients:',
+        /no figure is called 'completdShare' \(did you mean completedShare\?\)/
+      ],
+      ['clients:', 'expect: { completedShare: { atLeast: 2, atMost: 1 } }\nclients:', /expected atLeast to be at most atMost/],
+      ['clients:', 'network: { loss: 100 % }\nclients:', /loss: expected less than 1/],
+      ['clients:', 'network: { latency: { kind: matrix, oneWay: [[1ms]] } }\nclients:', /expected 2 rows of 2 values/],
+      [
+        'clients:',
+        'network: { latency: { kind: measured, dataSet: lap } }\nclients:',
+        /no data set is called 'lap' \(did you mean lab\?\)/
+      ],
+      [
+        'clients:',
+        'network: { latency: { kind: measured, dataSet: lab } }\nclients:',
+        /regions\[1\]: the data set lab has no region 'virginia'/
+      ],
+      ['clients:', 'faults: [{ kind: crash, at: 1m, target: { node: 8 } }]\nclients:', /there are 8 nodes, numbered from 0/],
+      ['clients:', 'faults: [{ kind: crash, at: 11m, target: { node: 1 } }]\nclients:', /before the scenario's duration ends/],
+      ['clients:', 'faults: [{ kind: lie, at: 1m, target: { node: 1 }, share: 1 }]\nclients:', /unless the scenario has allowLies/],
+      [
+        'clients:',
+        'faults: [{ kind: partition, at: 1m, for: 1m, between: [{ group: homs }, { region: frankfurt }] }]\nclients:',
+        /no group is called 'homs'/
+      ],
+      ['name: base', 'name: base\nname: again', /^x\.yaml:3:1: not YAML: Map keys must be unique/],
+      ['name: base', 'name: [', /not YAML/]
+    ]
+    for (const [from, to, problem] of cases) {
+      assert.ok(base.includes(from), from)
+      assert.match(problemsOf(base.replace(from, to)).join('\n'), problem, to)
+    }
+    assert.match(problemsOf('- 1')[0] ?? '', /^x\.yaml:1:1: expected a scenario/)
+    assert.match(problemsOf('')[0] ?? '', /expected a scenario/)
+  })
+
+  it('tells all problems at once, in the order of the file', () => {
+    const problems = problemsOf(base.replace('10m', '10').replace('count: 8', 'cuont: 8').replace('count: 2', 'count: x'))
+    assert.deepEqual(
+      problems.map((line) => line.split(': ')[1]),
+      ['duration', 'nodes[0].cuont', 'clients[0].count']
+    )
+  })
+
+  it('replaces fields by path, number or name, and says of a wrong value that it was replaced', () => {
+    const override = (text: string): Scenario => read(base, { overrides: [parseOverride(text)] })
+    for (const path of ['nodes.homes.count', 'nodes.0.count', 'nodes[0].count']) assert.equal(override(`${path}=20`).nodes[0]?.count, 20)
+    assert.deepEqual(override('network.jitter=3ms').network.jitterMs, { kind: 'constant', value: 3 })
+    assert.match(
+      problemsOf(base, { overrides: [parseOverride('nodes.homes.count=x')] })[0] ?? '',
+      /^x\.yaml: nodes\[0\]\.count: .* \(replaced by an override\)/
+    )
+    assert.match(problemsOf(base, { overrides: [parseOverride('nodes.9.count=1')] })[0] ?? '', /there is no field nodes\.9\.count/)
+    assert.throws(() => parseOverride('a=[1'), /is not YAML/)
+  })
+
+  it('takes the small variant, with expectations of its own', () => {
+    const text = `${base}expect: { completedShare: { atLeast: 0.5 } }\nci: { set: { duration: 1m, nodes.homes.count: 4 }, expect: { completedShare: { atLeast: 1 } } }\n`
+    const [large, small] = [read(text), read(text, { ci: true })]
+    assert.deepEqual([large.durationMs, small.durationMs, small.nodes[0]?.count], [600_000, 60_000, 4])
+    assert.deepEqual(small.expect, [{ figure: 'completedShare', atLeast: 1 }])
+    assert.deepEqual(large.expect, [{ figure: 'completedShare', atLeast: 0.5 }])
+    assert.match(problemsOf(base, { ci: true })[0] ?? '', /no ci section/)
+  })
+
+  it('reads traces, and says when a file is none', () => {
+    const churn = (fields: string): string => base.replace('{ kind: exponential, median: 10m }', `{ kind: empirical, ${fields} }`)
+    const values = (text: string, file: string): unknown => {
+      const up = read(text, { readFile: (path) => (path === 'up.csv' ? file : assert.fail(path)) }).nodes[0]?.churn?.upMs
+      return up?.kind === 'empirical' ? up.values : assert.fail(up?.kind)
+    }
+    assert.deepEqual(values(churn('values: [1s, 2s]'), ''), [1000, 2000])
+    assert.deepEqual(values(churn('file: up.csv'), '# seconds\n10s\n\n2m\r\n500\n'), [10_000, 120_000, 500])
+    assert.deepEqual(values(churn('file: up.csv, column: stay, unit: s'), 'id,stay\na,10\nb,"20.5"\n'), [10_000, 20_500])
+    const wrong = (fields: string, file: string): string => problemsOf(churn(fields), { readFile: () => file })[0] ?? ''
+    assert.match(
+      wrong('file: up.csv', '\u0000\u0001ELF'),
+      /^x\.yaml:12:43: nodes\[0\]\.churn\.up\.file: up\.csv, line 1: expected a duration.*no trace/
+    )
+    assert.match(wrong('file: up.csv, column: sty', 'id,stay\na,10\n'), /no column 'sty'; its first line has: id, stay/)
+    assert.match(wrong('file: up.csv', '\n#\n'), /up\.csv has no values/)
+    assert.match(problemsOf(churn('file: up.csv, values: [1s]'))[0] ?? '', /expected one of values and file/)
+  })
+
+  it('ends with problems for any text, and with no other error', () => {
+    const lines = base.split('\n')
+    const value = fc.oneof(
+      fc.string(),
+      fc.jsonValue().map((json) => JSON.stringify(json)),
+      fc.constantFrom('*a', '&a', '{', '1e999', '-0', '~', '!!binary x')
+    )
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: lines.length - 1 }), value, (line, text) => {
+        const changed = lines.with(
+          line,
+          (lines[line] ?? '').replace(/: .*/, () => `: ${text}`)
+        )
+        try {
+          read(changed.join('\n'), { readFile: () => '' })
+        } catch (error) {
+          assert.ok(error instanceof ScenarioError, `${String(error)}: ${changed[line]}`)
+        }
+      }),
+      { numRuns: 300 }
+    )
+  })
+})
+
+describe('the schema of scenarios', () => {
+  it('is published as scenarios/schema.json', async () => {
+    const text = await readFile(new URL('../../scenarios/schema.json', import.meta.url), 'utf8')
+    assert.deepEqual(JSON.parse(text), scenarioJsonSchema(), 'run: skein-sim explain --schema > sim/scenarios/schema.json, and prettier')
+  })
+
+  it('explains every field that it has', () => {
+    const seen: string[] = []
+    const visit = (path: string[]): void => {
+      for (const name of childFields(path)) {
+        const field = [...path, name]
+        seen.push(field.join('.'))
+        const lines = explainField(field.join('.'))
+        assert.ok(lines !== undefined && lines.length >= 1, field.join('.'))
+        if (field.length < 5) visit(field)
+      }
+    }
+    visit([])
+    for (const field of ['seed', 'network.latency.detour', 'nodes.churn.graceful', 'clients.workload.interArrival', 'faults.target']) {
+      assert.ok(seen.includes(field), field)
+    }
+    assert.match(explainField('nodes[0].churn.up')?.join('\n') ?? '', /exponential/)
+    assert.equal(explainField('nodes.nothing'), undefined)
+    assert.equal(suggestField('nodes.chrun'), ' (did you mean churn?)')
+  })
+})
