@@ -1,0 +1,94 @@
+/**
+ * What must hold of a run. Pure: each check looks at facts and gives the text of what is wrong, or nothing.
+ *
+ * @packageDocumentation
+ */
+import { isSkeinError, limits, type NodeLoad } from '@skein/protocol'
+
+export interface AnswerFacts {
+  readonly tokens: readonly number[]
+  /** What one undisturbed machine gives, at least as many. */
+  readonly expected: readonly number[]
+  /** Whether it has ended as it should, so that none may be missing. */
+  readonly isWhole: boolean
+  /** A node that has ever lied was in its chain at some time. */
+  readonly liarInChain: boolean
+  readonly allowLies: boolean
+}
+
+/** An answer has exactly the reference's tokens; one that was broken off, the first of them. */
+export function checkAnswer({ tokens, expected, isWhole, liarInChain, allowLies }: AnswerFacts): string | undefined {
+  const wrong = tokens.findIndex((token, index) => token !== expected[index])
+  if (wrong >= 0) {
+    if (allowLies && liarInChain) return undefined
+    return `token ${wrong} of the answer is ${tokens[wrong]}, and one undisturbed machine gives ${expected[wrong]}`
+  }
+  if (isWhole && tokens.length !== expected.length) return `the answer has ${tokens.length} tokens, and ${expected.length} were to come`
+  return undefined
+}
+
+export interface FailureFacts {
+  readonly error: unknown
+  /**
+   * Whether anything was wrong with the swarm in the time before: churn, a fault, a liar. An undisturbed swarm may
+   * refuse for want of room, and for nothing else.
+   */
+  readonly disturbed: boolean
+}
+
+const wantOfRoom: ReadonlySet<string> = new Set(['ERR_SKEIN_KV_FULL', 'ERR_SKEIN_HISTORY_FULL', 'ERR_SKEIN_BUSY'])
+
+/** A prompt that was accepted may fail with a typed error, and only when something was wrong. */
+export function checkFailure({ error, disturbed }: FailureFacts): string | undefined {
+  if (!isSkeinError(error))
+    return `a generation failed with an error without a code: ${String(error instanceof Error ? error.stack : error)}`
+  if (error.code === 'ERR_SKEIN_INVALID_ARGUMENT' || error.code === 'ERR_SKEIN_MALFORMED') {
+    return `a generation failed with ${error.code}, which its own side or a peer of ours is to blame for: ${error.message}`
+  }
+  if (disturbed || wantOfRoom.has(error.code) || error.detail.reason === 'no-room') return undefined
+  return `a generation failed with ${error.code} in a swarm that nothing disturbed: ${error.message}`
+}
+
+export interface NodeFacts {
+  readonly load: NodeLoad
+  readonly maxSessions: number
+  readonly kvTokens: number
+  readonly historyBytes: number
+}
+
+/** No queue passes its bound, and no account goes below zero or above its total. */
+export function checkBounds({ load, maxSessions, kvTokens, historyBytes }: NodeFacts): string | undefined {
+  if (load.sessions > maxSessions) return `it has ${load.sessions} sessions, and its bound is ${maxSessions}`
+  const mostRows = maxSessions * limits.linkCreditSteps * limits.maxStepRows
+  if (load.queuedRows > mostRows) return `${load.queuedRows} rows wait for a turn, and the credits of its sessions allow ${mostRows}`
+  if (load.freeKvTokens < 0 || load.freeKvTokens > kvTokens) return `${load.freeKvTokens} of its ${kvTokens} KV tokens are free`
+  if (load.freeHistoryBytes < 0 || load.freeHistoryBytes > historyBytes) {
+    return `${load.freeHistoryBytes} of its ${historyBytes} bytes of history are free`
+  }
+  return undefined
+}
+
+/** When every coordinator has closed and every lease is over, nothing is reserved. */
+export function checkLeaks({ load, kvTokens, historyBytes }: NodeFacts, caches: number): string | undefined {
+  if (load.sessions > 0) return `${load.sessions} sessions are still open after every coordinator has closed and every lease is over`
+  if (caches > 0 || load.freeKvTokens !== kvTokens) {
+    return `${caches} caches and ${kvTokens - load.freeKvTokens} KV tokens are still reserved though no session is open`
+  }
+  if (load.freeHistoryBytes !== historyBytes) {
+    return `${historyBytes - load.freeHistoryBytes} bytes of history are still reserved though no session is open`
+  }
+  if (load.queuedRows > 0) return `${load.queuedRows} rows still wait for a turn though no session is open`
+  return undefined
+}
+
+/**
+ * The longest that a generation may show no sign of life. Every wait in it has a deadline: half a minute to open, the wait
+ * for coverage, 15 seconds for a stage that is stuck, and again for what replaces it. A turn may take a minute.
+ */
+export const maxSilenceMs = 300_000
+
+/** Nobody waits past a deadline. */
+export function checkSilence(silentMs: number): string | undefined {
+  if (silentMs <= maxSilenceMs) return undefined
+  return `a generation has shown no sign of life for ${Math.round(silentMs / 1000)} s: some wait has no deadline`
+}

@@ -1,0 +1,308 @@
+import { connectDefaults, type Generation, joinSwarm, type SwarmClient } from '@skein/coordinator'
+import { describeError, isSkeinError, type PeerId, type Random } from '@skein/protocol'
+import { testIdentity } from '@skein/protocol/testing'
+import { ModelledEnds, referenceTokens } from '../compute/modelled-ends.ts'
+import type { PeerClock } from '../kernel/peer-clock.ts'
+import { virtualAddress } from '../net/virtual-host.ts'
+import { checkAnswer, checkFailure } from '../oracles/checks.ts'
+import type { OpenGeneration } from '../record/recorder.ts'
+import type { StageRecord } from '../record/run-record.ts'
+import type { ClientGroup } from '../scenario/scenario.ts'
+import { draw, drawCount, drawMs } from '../workload/draw.ts'
+import { drawPrompt, tokensOfText } from '../workload/text.ts'
+import { ChargedNetwork } from './charged-network.ts'
+import { PeerLog } from './peer-log.ts'
+import { bytesPerSecond } from './sim-node.ts'
+import type { WorldContext } from './world-context.ts'
+
+/** What a simulated user asks for. */
+export interface SimRequest {
+  /** @default a text of `promptTokens` characters, drawn from the seed; one character is one token */
+  readonly prompt?: string
+  /** @default 32 */
+  readonly promptTokens?: number
+  /** @default 16 */
+  readonly outputTokens?: number
+  readonly signal?: AbortSignal
+}
+
+/** What came of it. It was compared with the reference already: a wrong answer is in the world's violations. */
+export interface SimAnswer {
+  readonly outcome: 'completed' | 'failed' | 'unfinished'
+  /** Printable text of what came, whole or not. */
+  readonly text: string
+  readonly tokens: readonly number[]
+  /** One undisturbed machine's tokens for the prompt. */
+  readonly expected: readonly number[]
+  readonly error?: unknown
+  readonly recoveries: number
+}
+
+export interface SimClientInit {
+  readonly number: number
+  readonly group: ClientGroup
+  readonly region: string
+  readonly random: Random
+  /** Whether churn, a fault or a liar could excuse a failure now. */
+  readonly isDisturbed: () => boolean
+  readonly isLiar: (node: number) => boolean
+}
+
+/** After a connection that failed, a user tries again. */
+const connectAgainMs = 2_000
+
+/** A coordinator of a simulated swarm, with the user in front of it. */
+export class SimClient {
+  readonly number: number
+  readonly peer: PeerId
+  readonly group: ClientGroup
+  readonly region: string
+  readonly log: PeerLog
+  readonly #context: WorldContext
+  readonly #init: SimClientInit
+  readonly #clock: PeerClock
+  readonly #asking = new AbortController()
+  readonly #closing = new AbortController()
+  readonly #running = new Set<OpenGeneration>()
+  #client: Promise<SwarmClient> | undefined
+
+  constructor(context: WorldContext, init: SimClientInit) {
+    this.#context = context
+    this.#init = init
+    this.number = init.number
+    this.group = init.group
+    this.region = init.region
+    this.peer = testIdentity(`${context.scenario.name} client ${init.number}`).peerId
+    this.#clock = context.clock.forPeer(`client ${init.number}`)
+    this.log = new PeerLog({
+      nowMs: () => context.clock.monotonicMs(),
+      onError: (text) => context.violated('error-log', `client ${init.number} logged an error: ${text}`, [this.peer])
+    })
+  }
+
+  /** The production client, once it has joined the swarm. */
+  get swarm(): Promise<SwarmClient> {
+    this.#client ??= this.#connect()
+    return this.#client
+  }
+
+  /** Begins what its group's workload says. */
+  start(): void {
+    const { workload } = this.group
+    if (workload.maxRequests === 0) return
+    const run = workload.kind === 'closed' ? this.#runClosed(workload) : this.#runOpen(workload)
+    run.catch((error: unknown) => {
+      if (!this.#asking.signal.aborted)
+        this.#context.violated('workload', `client ${this.number} failed: ${describeError(error)}`, [this.peer])
+    })
+  }
+
+  /** No new requests. What is under way goes on. */
+  stopAsking(): void {
+    this.#asking.abort()
+  }
+
+  /** Closes the production client: everything that it holds in the swarm is freed. */
+  async close(): Promise<void> {
+    this.stopAsking()
+    this.#closing.abort()
+    const client = this.#client
+    if (client === undefined) return
+    await client.then(
+      (swarm) => swarm.close(),
+      () => {}
+    )
+  }
+
+  /** Asks the swarm, checks the answer against the reference, and never rejects. */
+  async generate(request: SimRequest = {}): Promise<SimAnswer> {
+    const { recorder, scenario } = this.#context
+    const random = this.#init.random.fork(`request ${recorder.generations.length}`)
+    const context = scenario.model.contextTokens
+    const promptTokens = Math.min(request.promptTokens ?? 32, context - 1)
+    const prompt = request.prompt ?? drawPrompt(promptTokens, random)
+    const maxTokens = Math.min(request.outputTokens ?? 16, context - prompt.length)
+    const record = recorder.begin(this.number, prompt.length, this.#nowMs())
+    this.#running.add(record)
+    const expected = referenceTokens(scenario.model.blocks, tokensOfText(prompt), maxTokens)
+    const tokens: number[] = []
+    let text = ''
+    let outcome: SimAnswer['outcome'] = 'unfinished'
+    let failure: unknown
+    try {
+      const swarm = await this.swarm
+      const generation: Generation = swarm.generate(prompt, {
+        raw: true,
+        maxTokens,
+        onEvent: (event) => this.#onEvent(record, event),
+        ...(request.signal === undefined ? {} : { signal: request.signal })
+      })
+      for await (const piece of generation) {
+        tokens.push(...piece.tokens)
+        text += piece.text
+        recorder.tokens(record, piece.tokens.length, this.#nowMs())
+      }
+      const result = await generation.result
+      outcome = result.finishReason === 'cancelled' ? 'unfinished' : 'completed'
+    } catch (error) {
+      failure = error
+      outcome = this.#closing.signal.aborted && isClosing(error) ? 'unfinished' : 'failed'
+    }
+    this.#running.delete(record)
+    const code = isSkeinError(failure) ? failure.code : undefined
+    recorder.end(record, outcome, this.#nowMs(), outcome === 'failed' ? (code ?? 'untyped') : undefined)
+    this.#context.clock.note(tokens.reduce((hash, token) => (Math.imul(hash, 31) + token) | 0, record.id) >>> 0)
+    this.#judge(record, { tokens, expected, isWhole: outcome === 'completed', failure: outcome === 'failed' ? failure : undefined })
+    return { outcome, text, tokens, expected, recoveries: record.recoveries, ...(failure === undefined ? {} : { error: failure }) }
+  }
+
+  #judge(
+    record: OpenGeneration,
+    facts: {
+      readonly tokens: readonly number[]
+      readonly expected: readonly number[]
+      readonly isWhole: boolean
+      readonly failure: unknown
+    }
+  ): void {
+    const { tokens, expected, isWhole, failure } = facts
+    const liarInChain = [...record.nodesEver].some((node) => this.#init.isLiar(node))
+    const wrong = checkAnswer({ tokens, expected, isWhole, liarInChain, allowLies: this.#context.scenario.allowLies })
+    const peers = [this.peer, ...this.#peersOf(record)]
+    if (wrong !== undefined) this.#context.violated('answer', `generation ${record.id} of client ${this.number}: ${wrong}`, peers)
+    if (failure === undefined) return
+    const bad = checkFailure({ error: failure, disturbed: this.#init.isDisturbed() })
+    if (bad !== undefined) this.#context.violated('failure', `generation ${record.id} of client ${this.number}: ${bad}`, peers)
+  }
+
+  #peersOf(record: OpenGeneration): PeerId[] {
+    return this.#context.peersOf(record.nodesEver)
+  }
+
+  async #connect(): Promise<SwarmClient> {
+    const { internet, scenario, model, verifier, text } = this.#context
+    const { group, region, peer } = this
+    const clock = this.#clock
+    const network = new ChargedNetwork(
+      internet.join({
+        peer,
+        region,
+        upBytesPerSecond: bytesPerSecond(draw(group.upMbps, this.#init.random)),
+        downBytesPerSecond: bytesPerSecond(draw(group.downMbps, this.#init.random)),
+        nat: group.nat,
+        relay: false,
+        incarnation: clock
+      }),
+      scenario.model.rowBytes
+    )
+    const random = this.#init.random.fork('client')
+    const ends = new ModelledEnds({
+      clock,
+      random,
+      model: scenario.model,
+      device: group.device,
+      onSpent: (ms) => this.#onEnds(ms)
+    })
+    const { blocks, hiddenSize, contextTokens } = scenario.model
+    const { exact, connectTimeoutMs, coverageTimeoutMs, prefillChunkTokens } = connectDefaults
+    for (let attempt = 0; ; attempt++) {
+      const contacts = this.#context.contacts(peer, random.fork(`contacts ${attempt}`))
+      for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
+      try {
+        return await joinSwarm(
+          { clock, random, logger: this.log.logger, network, verifier, ends, text },
+          {
+            model,
+            config: { blocks, hiddenSize, vocabSize: text.tokenizer.vocabSize, contextTokens },
+            encoding: 'raw',
+            contacts,
+            transport: group.transport,
+            exact,
+            connectTimeoutMs,
+            coverageTimeoutMs,
+            prefillChunkTokens,
+            signal: this.#closing.signal
+          }
+        )
+      } catch (error) {
+        if (this.#closing.signal.aborted) throw error
+        this.log.logger.debug('could not join the swarm', { reason: describeError(error) })
+        await clock.sleep(connectAgainMs, { signal: this.#closing.signal })
+      }
+    }
+  }
+
+  async #runClosed(workload: Extract<ClientGroup['workload'], { kind: 'closed' }>): Promise<void> {
+    const random = this.#init.random.fork('workload')
+    const { signal } = this.#asking
+    await this.#clock.sleep(drawMs(workload.startMs, random), { signal })
+    for (let request = 0; request < workload.maxRequests; request++) {
+      await this.generate(this.#draw(workload, random))
+      await this.#clock.sleep(drawMs(workload.thinkMs, random), { signal })
+    }
+  }
+
+  async #runOpen(workload: Extract<ClientGroup['workload'], { kind: 'open' }>): Promise<void> {
+    const random = this.#init.random.fork('workload')
+    for (let request = 0; request < workload.maxRequests; request++) {
+      await this.#clock.sleep(drawMs(workload.interArrivalMs, random), { signal: this.#asking.signal })
+      void this.generate(this.#draw(workload, random))
+    }
+  }
+
+  /** A prompt and an answer that the context has room for. */
+  #draw(workload: ClientGroup['workload'], random: Random): SimRequest {
+    const { contextTokens } = this.#context.scenario.model
+    const promptTokens = drawCount(workload.promptTokens, random, 1, contextTokens - 1)
+    return { promptTokens, outputTokens: drawCount(workload.outputTokens, random, 1, contextTokens - promptTokens) }
+  }
+
+  #onEvent(record: OpenGeneration, event: Parameters<NonNullable<Parameters<SwarmClient['generate']>[1]>['onEvent'] & object>[0]): void {
+    const { recorder } = this.#context
+    const nowMs = this.#nowMs()
+    const generation = record.id
+    switch (event.type) {
+      case 'chain-opened':
+        recorder.opened(record, `${this.peer}/${event.session}`, this.#stages(event.chain), nowMs)
+        break
+      case 'recovery-started':
+        recorder.recovering(record, nowMs)
+        this.#context.happened({ kind: 'recovering', generation, text: `generation ${generation} lost a stage: ${event.message}` })
+        break
+      case 'recovery-finished':
+        recorder.recovered(record, this.#stages(event.chain), nowMs)
+        this.#context.happened({
+          kind: 'recovered',
+          generation,
+          text: `generation ${generation} goes on after ${Math.round(event.tookMs)} ms`
+        })
+        break
+      case 'waiting-for-coverage': {
+        const blocks = event.uncoveredBlocks.map(({ start, end }) => `${start}:${end}`).join(', ')
+        this.#context.happened({ kind: 'uncovered', generation, text: `generation ${generation} waits for blocks ${blocks}` })
+        break
+      }
+      case 'prefill-progress':
+        record.lastSignMs = nowMs
+        break
+    }
+  }
+
+  #onEnds(ms: number): void {
+    // With several generations at once it cannot be told which it was for; it then shows as waiting.
+    if (this.#running.size !== 1) return
+    for (const record of this.#running) this.#context.recorder.ends(record, ms, this.#nowMs())
+  }
+
+  #stages(chain: ReadonlyArray<{ readonly peerId: PeerId; readonly start: number; readonly end: number }>): StageRecord[] {
+    return chain.map(({ peerId, start, end }) => ({ node: this.#context.nodeOf(peerId) ?? -1, start, end }))
+  }
+
+  #nowMs(): number {
+    return this.#context.clock.monotonicMs()
+  }
+}
+
+function isClosing(error: unknown): boolean {
+  return isSkeinError(error) && ['ERR_SKEIN_ABORTED', 'ERR_SKEIN_SESSION_CLOSED', 'ERR_SKEIN_INVALID_ARGUMENT'].includes(error.code)
+}

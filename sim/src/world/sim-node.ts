@@ -1,0 +1,271 @@
+import { NodeDaemon } from '@skein/node'
+import { AnnouncementStore, type BlockRange, describeError, DirectoryService, type PeerId, type Random } from '@skein/protocol'
+import { testIdentity } from '@skein/protocol/testing'
+import { checksumBytes } from '../compute/checksum-row.ts'
+import type { ChecksumRuntime } from '../compute/checksum-runtime.ts'
+import { type ComputeCondition, modelledRuntime } from '../compute/modelled-runtime.ts'
+import type { PeerClock } from '../kernel/peer-clock.ts'
+import { virtualAddress } from '../net/virtual-host.ts'
+import type { NodeFacts } from '../oracles/checks.ts'
+import type { NodeRecord } from '../record/run-record.ts'
+import type { NodeGroup } from '../scenario/scenario.ts'
+import { draw, drawMs } from '../workload/draw.ts'
+import { ChargedNetwork } from './charged-network.ts'
+import { Disk } from './disk.ts'
+import { PeerLog } from './peer-log.ts'
+import type { WorldContext } from './world-context.ts'
+
+/** How a node of a group that leaves gracefully is stopped: as by SIGTERM with the default of `skein-node`. */
+const drainMs = 30_000
+
+/** One life of a node's process. */
+interface Incarnation {
+  readonly clock: PeerClock
+  readonly daemon: NodeDaemon
+  readonly runtime: ChecksumRuntime
+}
+
+export interface SimNodeInit {
+  readonly number: number
+  readonly group: NodeGroup
+  readonly region: string
+  readonly span: BlockRange
+  readonly random: Random
+}
+
+/** Where the figures of bandwidth end and bytes per second begin. */
+export function bytesPerSecond(mbps: number): number {
+  return Math.max(1, Math.round(mbps * 125_000))
+}
+
+/** A node of a simulated swarm through all its incarnations: the machine, its disk and its key. */
+export class SimNode {
+  readonly number: number
+  readonly peer: PeerId
+  readonly span: BlockRange
+  readonly group: NodeGroup
+  readonly region: string
+  readonly log: PeerLog
+  readonly disk = new Disk()
+  readonly condition: ComputeCondition = { slowFactor: 1, lieShare: 0 }
+  /** Has sent something false. */
+  hasLied = false
+  readonly #context: WorldContext
+  readonly #random: Random
+  readonly #identity: ReturnType<typeof testIdentity>
+  readonly #link: { readonly upBytesPerSecond: number; readonly downBytesPerSecond: number }
+  #incarnation: Incarnation | undefined
+  #incarnations = 0
+  #leaving: Promise<void> | undefined
+  #frozen = false
+  #churning = false
+  #cancelChurn: (() => void) | undefined
+  readonly #up: Array<[number, number]> = []
+  #busyMs = 0
+  #rows = 0
+
+  constructor(context: WorldContext, init: SimNodeInit) {
+    this.#context = context
+    this.number = init.number
+    this.group = init.group
+    this.region = init.region
+    this.span = init.span
+    this.#random = init.random
+    this.#identity = testIdentity(`${context.scenario.name} node ${init.number}`)
+    this.peer = this.#identity.peerId
+    this.#link = {
+      upBytesPerSecond: bytesPerSecond(draw(init.group.upMbps, init.random)),
+      downBytesPerSecond: bytesPerSecond(draw(init.group.downMbps, init.random))
+    }
+    const { clock } = context
+    this.log = new PeerLog({
+      nowMs: () => clock.monotonicMs(),
+      onError: (text) => context.violated('error-log', `node ${init.number} logged an error: ${text}`, [this.peer])
+    })
+  }
+
+  /** The process runs, and is not on its way out. */
+  get isUp(): boolean {
+    return this.#incarnation !== undefined && this.#leaving === undefined
+  }
+
+  get isServing(): boolean {
+    return this.isUp && !this.#frozen && this.#incarnation?.daemon.state === 'serving'
+  }
+
+  get daemon(): NodeDaemon | undefined {
+    return this.#incarnation?.daemon
+  }
+
+  get runtime(): ChecksumRuntime | undefined {
+    return this.#incarnation?.runtime
+  }
+
+  /** Starts the process, unless it runs. */
+  start(): void {
+    if (this.#incarnation !== undefined) return
+    const { clock, internet, verifier, model, scenario, recorder } = this.#context
+    const random = this.#random.fork(`incarnation ${this.#incarnations++}`)
+    const incarnation = clock.forPeer(`node ${this.number}`)
+    const { group, span, region, peer } = this
+    const network = new ChargedNetwork(internet.join({ peer, region, ...this.#link, nat: group.nat, incarnation }), scenario.model.rowBytes)
+    const contacts = this.#context.contacts(peer, random.fork('contacts'))
+    for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
+    const runtime = modelledRuntime(
+      {
+        clock: incarnation,
+        random: random.fork('compute'),
+        model: scenario.model,
+        device: group.device,
+        condition: this.condition,
+        onTurn: (turn) => {
+          this.#busyMs += turn.endMs - turn.startMs
+          for (const { rows } of turn.entries) this.#rows += rows
+          recorder.turn(this.number, turn)
+        },
+        onLie: () => (this.hasLied = true)
+      },
+      {
+        span,
+        entryPoints: Array.from({ length: span.end - span.start + 1 }, (_, index) => span.start + index),
+        hiddenSize: scenario.model.hiddenSize,
+        numerics: { weights: 'q4', kernels: 'checksum' },
+        contextTokens: scenario.model.contextTokens,
+        kvTokens: group.kvTokens
+      }
+    )
+    const components = { clock: incarnation, logger: this.log.logger, network, verifier }
+    const directory = new DirectoryService(
+      { ...components, random: random.fork('directory'), store: new AnnouncementStore({ self: peer }) },
+      { model, mesh: true, contacts }
+    )
+    const daemon = new NodeDaemon(
+      { ...components, storage: this.disk, identity: this.#identity, runtime, directory },
+      {
+        model,
+        blocks: scenario.model.blocks,
+        maxSessions: group.maxSessions,
+        historyBytes: this.#historyBytes,
+        acceptsRaw: true
+      }
+    )
+    this.#incarnation = { clock: incarnation, daemon, runtime }
+    this.#up.push([clock.monotonicMs(), Infinity])
+    daemon.failed.catch((error: unknown) => {
+      this.#context.violated('node-failed', `node ${this.number} gave up: ${describeError(error)}`, [peer])
+    })
+    daemon.start().catch((error: unknown) => {
+      this.#context.violated('node-failed', `node ${this.number} could not start: ${describeError(error)}`, [peer])
+    })
+    this.#context.happened({ kind: 'node-up', node: this.number, text: `node ${this.number} starts` })
+  }
+
+  /** As kill -9 (`process`), or as when the power goes (`host`). Nothing is said to anybody by the node itself. */
+  crash(how: 'process' | 'host' = 'process'): void {
+    if (this.#incarnation === undefined) return
+    this.#context.internet.crash(this.peer, how)
+    this.#ended(`node ${this.number} crashes`)
+  }
+
+  /** As on SIGTERM: it drains, says goodbye, and ends. */
+  async leave(withinMs = drainMs): Promise<void> {
+    const incarnation = this.#incarnation
+    if (incarnation === undefined) return
+    this.#leaving ??= incarnation.daemon.stop(withinMs)
+    await this.#leaving
+    if (this.#incarnation !== incarnation) return
+    incarnation.clock.kill()
+    this.#ended(`node ${this.number} leaves`)
+  }
+
+  /** The process stands still until it thaws: its host goes on. */
+  freeze(): void {
+    if (this.#incarnation === undefined) return
+    this.#frozen = true
+    this.#context.internet.freeze(this.peer, true)
+  }
+
+  thaw(): void {
+    if (!this.#frozen) return
+    this.#frozen = false
+    this.#context.internet.freeze(this.peer, false)
+  }
+
+  /** Its wall clock moves; timers and deadlines do not care. */
+  jumpClock(byMs: number): void {
+    this.#incarnation?.clock.jump(byMs)
+  }
+
+  /** Leaves and comes back by its group's distributions, until {@link endChurn}. */
+  startChurn(): void {
+    this.#churning = this.group.churn !== undefined
+    this.#planLeave()
+  }
+
+  endChurn(): void {
+    this.#churning = false
+    this.#cancelChurn?.()
+    this.#cancelChurn = undefined
+  }
+
+  facts(): NodeFacts | undefined {
+    const incarnation = this.#incarnation
+    if (incarnation === undefined) return undefined
+    const { maxSessions, kvTokens } = this.group
+    return { load: incarnation.daemon.status().load, maxSessions, kvTokens, historyBytes: this.#historyBytes }
+  }
+
+  record(nowMs: number): NodeRecord {
+    const { sentBytes, receivedBytes } = this.#context.internet.statsOf(this.peer)
+    return {
+      node: this.number,
+      peer: this.peer,
+      group: this.group.name,
+      region: this.region,
+      start: this.span.start,
+      end: this.span.end,
+      up: this.#up.map(([fromMs, toMs]) => [fromMs, Math.min(toMs, nowMs)] as const),
+      busyMs: this.#busyMs,
+      rows: this.#rows,
+      sentBytes,
+      receivedBytes
+    }
+  }
+
+  /** The budget as the node counts it: in rows of checksums. */
+  get #historyBytes(): number {
+    return Math.floor(this.group.historyBytes / this.#context.scenario.model.rowBytes) * checksumBytes
+  }
+
+  #ended(text: string): void {
+    this.#incarnation = undefined
+    this.#leaving = undefined
+    this.#frozen = false
+    const last = this.#up.at(-1)
+    if (last !== undefined) last[1] = this.#context.clock.monotonicMs()
+    this.#context.happened({ kind: 'node-down', node: this.number, text })
+    this.#planReturn()
+  }
+
+  #planLeave(): void {
+    const { churn } = this.group
+    if (!this.#churning || churn === undefined) return
+    this.#cancelChurn = this.#context.clock.setTimer(drawMs(churn.upMs, this.#random), () => {
+      if (churn.graceful) void this.leave()
+      else this.crash()
+      // It was down already by a fault: it goes on from there.
+      if (this.#incarnation === undefined && this.#cancelChurn === undefined) this.#planReturn()
+    })
+  }
+
+  #planReturn(): void {
+    const { churn } = this.group
+    this.#cancelChurn?.()
+    this.#cancelChurn = undefined
+    if (!this.#churning || churn === undefined) return
+    this.#cancelChurn = this.#context.clock.setTimer(drawMs(churn.downMs, this.#random), () => {
+      this.start()
+      this.#planLeave()
+    })
+  }
+}

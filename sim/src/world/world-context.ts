@@ -1,0 +1,26 @@
+import type { ModelText } from '@skein/coordinator'
+import type { ModelId, PeerId, Random, Verifier } from '@skein/protocol'
+import type { VirtualClock } from '../kernel/virtual-clock.ts'
+import type { VirtualInternet } from '../net/virtual-network.ts'
+import type { Recorder } from '../record/recorder.ts'
+import type { RunEvent } from '../record/run-record.ts'
+import type { Scenario } from '../scenario/scenario.ts'
+
+/** What the peers of a world share. */
+export interface WorldContext {
+  readonly scenario: Scenario
+  readonly model: ModelId
+  readonly clock: VirtualClock
+  readonly internet: VirtualInternet
+  /** Verdicts are kept: peers verify the same announcements. */
+  readonly verifier: Verifier
+  readonly text: ModelText
+  readonly recorder: Recorder
+  /** A few peers that are up now, whom a newcomer may ask first. */
+  contacts(self: PeerId, random: Random): PeerId[]
+  nodeOf(peer: PeerId): number | undefined
+  peersOf(nodes: Iterable<number>): PeerId[]
+  happened(event: Omit<RunEvent, 'atMs'>): void
+  /** Something that must hold does not. */
+  violated(oracle: string, text: string, peers: readonly PeerId[]): void
+}

@@ -1,0 +1,370 @@
+import { InvalidArgumentError, parseModelId, type PeerId, type Random, seededRandom, type Verifier } from '@skein/protocol'
+import { ed25519Verifier, systemClock } from '@skein/protocol/node'
+import { FaultDriver } from '../faults/fault-driver.ts'
+import { StalledError, VirtualClock } from '../kernel/virtual-clock.ts'
+import { virtualInternet } from '../net/virtual-network.ts'
+import { checkBounds, checkLeaks, checkSilence } from '../oracles/checks.ts'
+import { Recorder } from '../record/recorder.ts'
+import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
+import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
+import { modelledText } from '../workload/text.ts'
+import { autoSpans } from './auto-spans.ts'
+import { SimClient } from './sim-client.ts'
+import { SimNode } from './sim-node.ts'
+import type { WorldContext } from './world-context.ts'
+
+export interface WorldInit {
+  readonly scenario: Scenario
+  /** @default the scenario's */
+  readonly seed?: number
+  /** The generation whose way through the swarm is kept piece by piece, by its number. @default 0 */
+  readonly tracedGeneration?: number
+  /** Whether the run ends at the first violation. @default true */
+  readonly stopAtViolation?: boolean
+  /** Called about once per virtual second. */
+  readonly onProgress?: (progress: { readonly virtualMs: number; readonly events: number }) => void
+  readonly signal?: AbortSignal
+}
+
+const sampleMs = 1_000
+/** Contacts that a newcomer is given, as a list of bootstrap peers would name them. */
+const contactCount = 4
+/** Nodes start within this time, the first few at once. */
+const startSpreadMs = 2_000
+/** A lease is 30 s; a stage notices within a second of its end, and frozen or cut off ones some keep-alives later. */
+const leakGraceMs = 60_000
+const closeMs = 120_000
+/** How long after a disturbance it may still be the cause of a failure: the wait for coverage, twice, and a lease. */
+const disturbanceMs = 180_000
+
+/** A simulated world: peers that run production code on a virtual internet in virtual time. Made by `simulate`. */
+export class World {
+  readonly scenario: Scenario
+  readonly seed: number
+  readonly clock: VirtualClock
+  readonly nodes: readonly SimNode[]
+  readonly clients: readonly SimClient[]
+  readonly faults: FaultDriver
+  readonly violations: Violation[] = []
+  readonly #init: WorldInit
+  readonly #random: Random
+  readonly #recorder: Recorder
+  readonly #context: WorldContext
+  readonly #numbers = new Map<PeerId, number>()
+  readonly #wall = systemClock()
+  #wallMs = 0
+  #started = false
+  #disturbedMs = -Infinity
+
+  constructor(init: WorldInit) {
+    const { scenario } = init
+    this.#init = init
+    this.scenario = scenario
+    this.seed = init.seed ?? scenario.seed
+    this.#random = seededRandom(this.seed).fork(scenario.name)
+    this.clock = new VirtualClock()
+    this.#recorder = new Recorder(init.tracedGeneration ?? 0)
+    const tracks = new Map<PeerId, string>()
+    const internet = virtualInternet({
+      clock: this.clock,
+      random: this.#random,
+      network: scenario.network,
+      regions: scenario.regions,
+      onTransfer: (report) => this.#recorder.transfer(report, tracks.get(report.to) ?? 'unknown')
+    })
+    this.#context = {
+      scenario,
+      model: parseModelId(`${scenario.model.name.replaceAll(/[^A-Za-z0-9._-]/g, '-')}@${'0'.repeat(32)}`),
+      clock: this.clock,
+      internet,
+      verifier: memoised(ed25519Verifier()),
+      text: modelledText(),
+      recorder: this.#recorder,
+      contacts: (self, random) => this.#contacts(self, random),
+      nodeOf: (peer) => this.#numbers.get(peer),
+      peersOf: (numbers) => [...numbers].map((number) => this.nodes[number]?.peer).filter((peer) => peer !== undefined),
+      happened: (event) => this.#happened(event),
+      violated: (oracle, text, peers) => this.#violated(oracle, text, peers)
+    }
+    this.nodes = this.#makeNodes()
+    this.clients = this.#makeClients()
+    for (const node of this.nodes) this.#numbers.set(node.peer, node.number)
+    for (const node of this.nodes) tracks.set(node.peer, `node ${node.number}`)
+    for (const client of this.clients) tracks.set(client.peer, `client ${client.number}`)
+    this.faults = new FaultDriver({
+      clock: this.clock,
+      random: this.#random.fork('faults'),
+      internet,
+      nodes: this.nodes,
+      regionOf: new Map([...this.nodes, ...this.clients].map(({ peer, region }) => [peer, region])),
+      happened: (kind, text, node) => this.#happened({ kind, text, ...(node === undefined ? {} : { node }) })
+    })
+  }
+
+  /** @throws InvalidArgumentError when the world has no such node */
+  node(number: number): SimNode {
+    const node = this.nodes[number]
+    if (node === undefined) throw new InvalidArgumentError(`there is no node ${number}: this world has ${this.nodes.length}`)
+    return node
+  }
+
+  /** @throws InvalidArgumentError when the world has no such client */
+  client(number: number): SimClient {
+    const client = this.clients[number]
+    if (client === undefined) throw new InvalidArgumentError(`there is no client ${number}: this world has ${this.clients.length}`)
+    return client
+  }
+
+  /** Virtual milliseconds since the start. */
+  get nowMs(): number {
+    return this.clock.monotonicMs()
+  }
+
+  /** Makes a fault happen now. */
+  inject(fault: ScenarioFault): void {
+    this.faults.inject(fault, this.#random.fork(`injected at ${this.nowMs}`))
+  }
+
+  /**
+   * Runs the whole scenario: requests, churn and faults for its duration, then everything heals and must come to its end,
+   * then every coordinator closes and nothing may be left reserved.
+   */
+  async run(): Promise<RunRecord> {
+    this.#start()
+    await this.#guard(async () => {
+      await this.#runUntil(this.scenario.durationMs)
+      await this.#settle()
+      await this.#close()
+    })
+    return this.record()
+  }
+
+  /** Runs for some virtual time; starts the world when it has not begun. Nothing heals and nothing is closed. */
+  async runFor(ms: number): Promise<void> {
+    this.#start()
+    await this.#guard(() => this.#runUntil(this.nowMs + ms))
+  }
+
+  /** Runs until a promise settles, and gives its outcome. @throws StalledError when it has not within the limit */
+  async runUntil<T>(promise: Promise<T>, limitMs = 600_000): Promise<T> {
+    this.#start()
+    const startMs = this.#wall.monotonicMs()
+    try {
+      return await this.clock.runUntilSettled(promise, 'what the test waits for', this.nowMs + limitMs)
+    } finally {
+      this.#wallMs += this.#wall.monotonicMs() - startMs
+    }
+  }
+
+  /** What the run has left behind so far. */
+  record(): RunRecord {
+    const { name } = this.scenario
+    return {
+      scenario: name,
+      seed: this.seed,
+      eventLogHash: this.clock.eventLogHash(),
+      virtualMs: this.nowMs,
+      wallMs: this.#wallMs,
+      events: this.clock.events,
+      generations: this.#recorder.generationRecords(),
+      nodes: this.nodes.map((node) => node.record(this.nowMs)),
+      samples: [...this.#recorder.samples],
+      log: [...this.#recorder.log],
+      trace: [...this.#recorder.trace],
+      violations: [...this.violations]
+    }
+  }
+
+  #start(): void {
+    if (this.#started) return
+    this.#started = true
+    const random = this.#random.fork('starts')
+    const isDue = (number: number): boolean => number < contactCount
+    for (const node of this.nodes) {
+      if (isDue(node.number)) node.start()
+      else this.clock.setTimer(random.below(startSpreadMs), () => node.start())
+      node.startChurn()
+    }
+    for (const client of this.clients) client.start()
+    this.faults.plan(this.scenario.faults)
+    this.#sample()
+  }
+
+  async #runUntil(untilMs: number): Promise<void> {
+    while (this.nowMs < untilMs && !this.#isOver()) {
+      await this.clock.runUntil(Math.min(untilMs, this.nowMs + 1_000))
+      this.#init.onProgress?.({ virtualMs: this.nowMs, events: this.clock.events })
+    }
+  }
+
+  /** Everything heals, every node comes back, and all that is under way must come to its end. */
+  async #settle(): Promise<void> {
+    for (const client of this.clients) client.stopAsking()
+    this.faults.healAll()
+    for (const node of this.nodes) {
+      node.endChurn()
+      node.thaw()
+      node.start()
+    }
+    this.#happened({ kind: 'heal', text: 'everything heals; what is under way must end' })
+    const untilMs = this.nowMs + this.scenario.settleMs
+    while (this.#recorder.open.size > 0 && this.nowMs < untilMs && !this.#isOver()) {
+      await this.#runUntil(Math.min(untilMs, this.nowMs + 1_000))
+    }
+    if (this.#isOver()) return
+    for (const { id, client, nodesEver } of this.#recorder.open) {
+      const text = `generation ${id} of client ${client} has not ended ${this.scenario.settleMs} ms after everything healed`
+      this.#violated('settle', text, [this.client(client).peer, ...this.#context.peersOf(nodesEver)])
+    }
+  }
+
+  /** Every coordinator closes; when all leases are over, nothing may be reserved. */
+  async #close(): Promise<void> {
+    if (this.#isOver()) return
+    const closed = Promise.all(this.clients.map((client) => client.close()))
+    await this.clock.runUntilSettled(closed, 'the end of every coordinator', this.nowMs + closeMs)
+    await this.#runUntil(this.nowMs + leakGraceMs)
+    for (const node of this.nodes) {
+      const facts = node.facts()
+      const leak = facts === undefined ? undefined : checkLeaks(facts, node.runtime?.caches ?? 0)
+      if (leak !== undefined) this.#violated('leaks', `node ${node.number}: ${leak}`, [node.peer])
+    }
+  }
+
+  /** A run that cannot go on is a finding, not an error of the caller. */
+  async #guard(run: () => Promise<void>): Promise<void> {
+    const startMs = this.#wall.monotonicMs()
+    try {
+      await run()
+    } catch (error) {
+      if (!(error instanceof StalledError)) throw error
+      this.#violated('progress', error.message, [])
+    } finally {
+      this.#wallMs += this.#wall.monotonicMs() - startMs
+    }
+  }
+
+  #isOver(): boolean {
+    return this.#init.signal?.aborted === true || ((this.#init.stopAtViolation ?? true) && this.violations.length > 0)
+  }
+
+  #sample(): void {
+    this.clock.setTimer(sampleMs, () => {
+      const nowMs = this.nowMs
+      for (const node of this.nodes) {
+        const facts = node.facts()
+        const wrong = facts === undefined ? undefined : checkBounds(facts)
+        if (wrong !== undefined) this.#violated('bounds', `node ${node.number}: ${wrong}`, [node.peer])
+      }
+      for (const generation of this.#recorder.open) {
+        const silent = checkSilence(nowMs - generation.lastSignMs)
+        if (silent !== undefined) this.#violated('silence', `generation ${generation.id}: ${silent}`, this.#peersOf(generation))
+      }
+      const serving = this.nodes.filter((node) => node.isServing)
+      this.#recorder.sample({ atMs: nowMs, nodesUp: serving.length, leastCoverage: this.#leastCoverage(serving) }, sampleMs)
+      this.#sample()
+    })
+  }
+
+  #leastCoverage(serving: readonly SimNode[]): number {
+    const { blocks } = this.scenario.model
+    const change = new Int32Array(blocks + 1)
+    for (const { span } of serving) {
+      change[span.start]!++
+      change[span.end]!--
+    }
+    let covered = 0
+    let least = Infinity
+    for (let block = 0; block < blocks; block++) {
+      covered += change[block]!
+      least = Math.min(least, covered)
+    }
+    return least
+  }
+
+  #peersOf({ client, nodesEver }: { readonly client: number; readonly nodesEver: Iterable<number> }): PeerId[] {
+    return [this.client(client).peer, ...this.#context.peersOf(nodesEver)]
+  }
+
+  #contacts(self: PeerId, random: Random): PeerId[] {
+    const pool = this.nodes.filter((node) => node.isUp && node.peer !== self)
+    const chosen: PeerId[] = []
+    while (chosen.length < contactCount && pool.length > 0) {
+      for (const { peer } of pool.splice(random.below(pool.length), 1)) chosen.push(peer)
+    }
+    return chosen
+  }
+
+  #happened(event: Omit<RunEvent, 'atMs'>): void {
+    this.#recorder.log.push({ ...event, atMs: this.nowMs })
+    if (event.kind === 'fault' || event.kind === 'heal' || event.kind === 'node-down') this.#disturbedMs = this.nowMs
+  }
+
+  #isDisturbed(): boolean {
+    const isLying = this.nodes.some(({ condition, hasLied }) => hasLied || condition.lieShare > 0)
+    const isLossy = this.scenario.network.lossShare > 0
+    return isLying || isLossy || this.faults.active > 0 || this.nowMs - this.#disturbedMs < disturbanceMs
+  }
+
+  #violated(oracle: string, text: string, peers: readonly PeerId[]): void {
+    const atMs = this.nowMs
+    const lastEvents = peers.flatMap((peer) => {
+      const node = this.#numbers.get(peer)
+      const who = node === undefined ? this.clients.find((client) => client.peer === peer) : this.nodes[node]
+      const name = node === undefined ? `client ${who?.number ?? '?'}` : `node ${node}`
+      return (who?.log.last(12) ?? []).map((line) => `${name}: ${line}`)
+    })
+    const replay = `skein-sim run ${this.scenario.name} --seed ${this.seed}`
+    this.violations.push({ oracle, atMs, text, lastEvents, replay })
+    this.#recorder.log.push({ atMs, kind: 'violation', text: `${oracle}: ${text}` })
+  }
+
+  #makeNodes(): SimNode[] {
+    const { nodes, model } = this.scenario
+    const spans = autoSpans(nodes, model.blocks)
+    let number = 0
+    return nodes.flatMap((group) =>
+      Array.from({ length: group.count }, (_, index) => {
+        const region = group.regions[index % group.regions.length] as string
+        const span = spans[number] as { start: number; end: number }
+        const random = this.#random.fork(`node ${number}`)
+        return new SimNode(this.#context, { number: number++, group, region, span, random })
+      })
+    )
+  }
+
+  #makeClients(): SimClient[] {
+    let number = 0
+    return this.scenario.clients.flatMap((group) =>
+      Array.from({ length: group.count }, (_, index) => {
+        const region = group.regions[index % group.regions.length] as string
+        const random = this.#random.fork(`client ${number}`)
+        return new SimClient(this.#context, {
+          number: number++,
+          group,
+          region,
+          random,
+          isDisturbed: () => this.#isDisturbed(),
+          isLiar: (node) => this.nodes[node]?.hasLied === true
+        })
+      })
+    )
+  }
+}
+
+/** Keeps what was verified: in a world, a thousand peers verify the same announcement. */
+function memoised(verifier: Verifier): Verifier {
+  const verdicts = new Map<string, boolean>()
+  return {
+    verify(peer, bytes, signature) {
+      const key = `${peer} ${Buffer.from(signature).toString('latin1')} ${Buffer.from(bytes).toString('latin1')}`
+      let verdict = verdicts.get(key)
+      if (verdict === undefined) {
+        verdict = verifier.verify(peer, bytes, signature)
+        if (verdicts.size > 100_000) verdicts.clear()
+        verdicts.set(key, verdict)
+      }
+      return verdict
+    }
+  }
+}
