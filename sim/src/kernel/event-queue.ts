@@ -23,6 +23,9 @@ export const EventKind = {
 
 export type EventKind = (typeof EventKind)[keyof typeof EventKind]
 
+/** What an event does: a function, or an object that saves one where there are many. */
+export type Action = (() => void) | { run(): void }
+
 /** One thing that happens at one instant. */
 export class Event {
   /** Virtual time in whole microseconds. Changed only while it is in no queue. */
@@ -36,7 +39,7 @@ export class Event {
   readonly kind: EventKind
   readonly owner: EventOwner | undefined
   /** Undefined once it was run or cancelled. */
-  run: (() => void) | undefined
+  run: Action | undefined
   /** Whether a queue holds it. */
   queued = false
 
@@ -47,7 +50,7 @@ export class Event {
     seq: number,
     kind: EventKind,
     owner: EventOwner | undefined,
-    run: (() => void) | undefined
+    run: Action | undefined
   ) {
     this.timeUs = timeUs
     this.peer = peer

@@ -1,6 +1,6 @@
 import { type CancelTimer, checkedDelayMs, ClockBase, InvalidArgumentError, SkeinError } from '@skein/protocol'
 import { EventLog } from './event-log.ts'
-import { Event, EventKind, type EventOwner, EventQueue } from './event-queue.ts'
+import { type Action, Event, EventKind, type EventOwner, EventQueue } from './event-queue.ts'
 import { PeerClock, type PeerClockInit } from './peer-clock.ts'
 
 /** A run that cannot get any further. The text says what it waits for. */
@@ -96,7 +96,11 @@ export class VirtualClock extends ClockBase {
   /** A timer of a peer, or of the world. @param delayMs finite, not negative */
   timer(delayMs: number, owner: EventOwner | undefined, callback: () => void): CancelTimer {
     // Rounded up, so that no timer fires early; but not for the last bits of a product such as 0.3 * 1000.
-    const event = this.schedule(this.#nowUs + Math.ceil(delayMs * 1000 - 1e-6), EventKind.timer, callback, owner)
+    let timeUs = this.#nowUs + Math.ceil(delayMs * 1000 - 1e-6)
+    // Who waits until a time of its own finds, when it is called, that the clock has reached it: else it would set a timer of
+    // nothing again and again.
+    if (timeUs / 1000 < this.monotonicMs() + delayMs) timeUs++
+    const event = this.schedule(timeUs, EventKind.timer, callback, owner)
     return () => this.cancel(event)
   }
 
@@ -110,7 +114,7 @@ export class VirtualClock extends ClockBase {
   schedule(
     timeUs: number,
     kind: EventKind,
-    run: () => void,
+    run: Action,
     owner?: EventOwner,
     channel = 0,
     peer = owner === undefined ? 0 : owner.number
@@ -234,11 +238,12 @@ export class VirtualClock extends ClockBase {
         else this.#discarded++
         continue
       }
-      const run = event.run as () => void
+      const run = event.run as Action
       event.run = undefined
       this.#log.add(event.timeUs, event.peer, event.kind, event.channel)
       this.#current = event
-      run()
+      if (typeof run === 'function') run()
+      else run.run()
       return true
     }
   }

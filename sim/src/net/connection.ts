@@ -1,7 +1,7 @@
 import { DialError, type Frame } from '@skein/protocol'
 import { type Event, EventKind } from '../kernel/event-queue.ts'
 import type { Pipe } from './pipe.ts'
-import { SendStream } from './send-stream.ts'
+import { Packet, SendStream } from './send-stream.ts'
 import type { VirtualChannel } from './virtual-channel.ts'
 import type { VirtualHost } from './virtual-host.ts'
 import type { Hub } from './virtual-network.ts'
@@ -16,6 +16,40 @@ const maxRetransmitUs = 120_000_000
 export interface PathFacts {
   readonly kind: 'direct' | 'relayed'
   readonly relay: VirtualHost | undefined
+}
+
+/** A message of the connection itself. */
+class ControlPacket extends Packet {
+  readonly #end: ConnectionEnd
+  readonly #deliver: () => void
+
+  constructor(end: ConnectionEnd, stream: SendStream, bytes: number, deliver: () => void) {
+    super(stream, bytes, end.nowUs)
+    this.#end = end
+    this.#deliver = deliver
+  }
+
+  run(): void {
+    if (this.#end.other.isOpen) this.#deliver()
+  }
+}
+
+export class FramePacket extends Packet {
+  readonly end: ConnectionEnd
+  readonly channel: VirtualChannel
+  readonly frame: Frame
+  isCorrupt = false
+
+  constructor(end: ConnectionEnd, channel: VirtualChannel, frame: Frame, bytes: number) {
+    super(channel.sendStream, bytes, end.nowUs)
+    this.end = end
+    this.channel = channel
+    this.frame = frame
+  }
+
+  run(): void {
+    this.end.frameArrived(this)
+  }
 }
 
 /** One peer's side of a connection: tcp, noise and yamux in one. */
@@ -44,6 +78,10 @@ export class ConnectionEnd {
     this.#control = new SendStream(out, { channel: 0, weight: 1, windowBytes: Infinity })
   }
 
+  get nowUs(): number {
+    return this.#hub.clock.nowUs
+  }
+
   stream(channel: number, weight: number): SendStream {
     return new SendStream(this.out, { channel, weight, windowBytes: this.#hub.options.windowBytes })
   }
@@ -54,25 +92,26 @@ export class ConnectionEnd {
   }
 
   sendOn(stream: SendStream, bytes: number, deliver: () => void): void {
-    this.out.send(stream, bytes, () => {
-      if (this.other.isOpen) deliver()
-    })
+    this.out.send(new ControlPacket(this, stream, bytes, deliver))
   }
 
   sendReset(channel: VirtualChannel): void {
     if (this.isOpen) this.sendControl(() => channel.other?.break())
   }
 
-  sendFrame(stream: SendStream, channel: VirtualChannel, frame: Frame, bytes: number): void {
-    const isCorrupt = this.#hub.drawsCorruption(this.host, this.other.host)
-    this.out.send(stream, bytes, (packet) => {
-      const { other } = this
-      if (!other.isOpen) return
-      if (isCorrupt) return other.fail()
-      this.#hub.count(this, bytes)
-      if (this.#hub.options.onTransfer !== undefined) this.#hub.reportTransfer(this, channel, frame, packet)
-      channel.other?.arrive(frame)
-    })
+  sendFrame(channel: VirtualChannel, frame: Frame, bytes: number): void {
+    const packet = new FramePacket(this, channel, frame, bytes)
+    packet.isCorrupt = this.#hub.drawsCorruption(this.host, this.other.host)
+    this.out.send(packet)
+  }
+
+  /** A frame of this side has arrived at the other. */
+  frameArrived(packet: FramePacket): void {
+    const { other } = this
+    if (!other.isOpen) return
+    if (packet.isCorrupt) return other.fail()
+    this.#hub.frameArrived(this, packet)
+    packet.channel.other?.arrive(packet.frame)
   }
 
   /** A reader on this side took bytes: its sender may send as many more, once it has heard of it. */

@@ -2,7 +2,7 @@ import type { Event, EventOwner } from '../kernel/event-queue.ts'
 import { EventKind } from '../kernel/event-queue.ts'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
 import type { FairSharing, Link } from './fair-share.ts'
-import { Packet, type SendStream } from './send-stream.ts'
+import type { Packet, SendStream } from './send-stream.ts'
 
 /** Packets whose arrival is planned ahead while nothing disturbs their pipe. */
 const maxPlanned = 16
@@ -111,10 +111,11 @@ export class Pipe {
     else stream.isLast = true
   }
 
-  send(stream: SendStream, bytes: number, deliver: (packet: Packet) => void): void {
+  send(packet: Packet): void {
+    const { stream } = packet
     if (this.#closed || !this.#streams.has(stream)) return
-    stream.bufferedBytes += bytes
-    stream.waiting.push(new Packet(stream, bytes, this.#clock.nowUs, deliver))
+    stream.bufferedBytes += packet.bytes
+    stream.waiting.push(packet)
     this.pump(stream)
   }
 
@@ -222,13 +223,7 @@ export class Pipe {
     packet.floorUs = this.#lastArrivalUs
     const arrivalUs = Math.max(Math.ceil(packet.finishUs + this.delayUs + packet.extraUs), this.#lastArrivalUs)
     this.#lastArrivalUs = arrivalUs
-    packet.event = this.#clock.schedule(
-      arrivalUs,
-      EventKind.arrival,
-      () => packet.deliver(packet),
-      this.#init.receiver,
-      packet.stream.channel
-    )
+    packet.event = this.#clock.schedule(arrivalUs, EventKind.arrival, packet, this.#init.receiver, packet.stream.channel)
   }
 
   #left(packet: Packet): void {

@@ -1,11 +1,10 @@
 import type { Event } from '../kernel/event-queue.ts'
 import type { Pipe } from './pipe.ts'
 
-/** Something on its way through a pipe: a frame, or a control message of the connection. */
-export class Packet {
+/** Something on its way through a pipe: a frame, or a control message of the connection. `run` is its arrival. */
+export abstract class Packet {
   readonly stream: SendStream
   readonly bytes: number
-  readonly deliver: (packet: Packet) => void
   readonly queuedUs: number
   /** Bytes that have not left yet. */
   leftBytes: number
@@ -18,13 +17,14 @@ export class Packet {
   floorUs = 0
   event: Event | undefined
 
-  constructor(stream: SendStream, bytes: number, queuedUs: number, deliver: (packet: Packet) => void) {
+  constructor(stream: SendStream, bytes: number, queuedUs: number) {
     this.stream = stream
     this.bytes = bytes
     this.leftBytes = bytes
     this.queuedUs = queuedUs
-    this.deliver = deliver
   }
+
+  abstract run(): void
 }
 
 export interface SendStreamInit {

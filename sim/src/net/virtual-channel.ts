@@ -1,6 +1,7 @@
 import {
   abortReason,
   type AbortOptions,
+  type Attachment,
   type Channel,
   ChannelClosedError,
   ChannelFullError,
@@ -22,11 +23,34 @@ interface Waiter {
   reject(error: unknown): void
 }
 
-interface Reader {
-  resolve(frame: Frame | undefined): void
-  reject(error: unknown): void
+/** A `receive` that waits. */
+class Reader {
+  readonly resolve: (frame: Frame | undefined) => void
+  readonly reject: (error: unknown) => void
+  readonly #signal: AbortSignal | undefined
+  readonly #onAbort: (() => void) | undefined
+
+  constructor(
+    resolve: (frame: Frame | undefined) => void,
+    reject: (error: unknown) => void,
+    signal: AbortSignal | undefined,
+    forget: () => void
+  ) {
+    this.resolve = resolve
+    this.reject = reject
+    this.#signal = signal
+    if (signal === undefined) return
+    this.#onAbort = () => {
+      forget()
+      reject(abortReason(signal))
+    }
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
   /** Lets go of its signal. */
-  done(): void
+  done(): void {
+    if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort)
+  }
 }
 
 const endMarkBytes = 12
@@ -51,6 +75,9 @@ export class VirtualChannel implements Channel {
   #remoteEnded = false
   #writers: Set<Waiter> | undefined
   #reader: Reader | undefined
+  readonly #forgetReader = (): void => {
+    this.#reader = undefined
+  }
 
   /** @param weight share of the connection beside other channels */
   constructor(end: ConnectionEnd, number: number, protocol: ProtocolId, limits: ChannelLimits, weight: number) {
@@ -76,7 +103,7 @@ export class VirtualChannel implements Channel {
     }
     const copy = copyFrame(frame)
     const bytes = frameBytes(copy)
-    this.#end.sendFrame(this.#out, this, copy, bytes)
+    this.#end.sendFrame(this, copy, bytes)
     return this.#out.bufferedBytes < this.#limits.sendBufferBytes || this.#waitingBytes() < this.#limits.sendBufferBytes
   }
 
@@ -102,14 +129,7 @@ export class VirtualChannel implements Channel {
       return Promise.reject(new InvalidArgumentError(`receive() was called twice at once on ${this.protocol}`))
     }
     return new Promise((resolve, reject) => {
-      const onAbort = (): void => {
-        this.#reader = undefined
-        done()
-        reject(abortReason(signal as AbortSignal))
-      }
-      const done = (): void => signal?.removeEventListener('abort', onAbort)
-      this.#reader = { resolve, reject, done }
-      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#reader = new Reader(resolve, reject, signal, this.#forgetReader)
     })
   }
 
@@ -294,12 +314,25 @@ export function frameBytes(frame: Frame): number {
   return frame.head.byteLength + (frame.body?.byteLength ?? 0)
 }
 
-/** A frame that shares no memory with the sender's. A modelled body keeps its stated size. */
+/** A body whose bytes are its own. A modelled one keeps its stated size. */
+class CopiedBody implements Attachment {
+  readonly byteLength: number
+  readonly #bytes: Uint8Array
+
+  constructor(body: Attachment) {
+    this.byteLength = body.byteLength
+    this.#bytes = body.read().slice()
+  }
+
+  read(): Uint8Array {
+    return this.#bytes
+  }
+}
+
+/** A frame that shares no memory with the sender's. */
 function copyFrame({ head, body }: Frame): Frame {
   if (body === undefined || body.byteLength === 0) return { head: head.slice() }
-  const { byteLength } = body
-  const bytes = body.read().slice()
-  return { head: head.slice(), body: { byteLength, read: () => bytes } }
+  return { head: head.slice(), body: new CopiedBody(body) }
 }
 
 function oversize({ head, body }: Frame, limits: ChannelLimits): WireError | undefined {

@@ -23,7 +23,7 @@ import type { NatClass } from '../scenario/scenario.ts'
 import type { ConnectionEnd } from './connection.ts'
 import type { Link } from './fair-share.ts'
 import { VirtualChannel } from './virtual-channel.ts'
-import type { Hub } from './virtual-network.ts'
+import type { Hub, MutableStats } from './virtual-network.ts'
 
 /** As the libp2p port: addresses that `learn` keeps, the oldest being forgotten first, those of trusted peers never. */
 const maxLearnedPeers = 16_384
@@ -40,6 +40,8 @@ export interface VirtualHostInit {
   readonly nat: NatClass
   readonly clock: PeerClock
   readonly logger: Logger
+  /** Of the peer, whichever incarnation it is. */
+  readonly stats: MutableStats
 }
 
 interface Handler {
@@ -60,6 +62,7 @@ export class VirtualHost implements Network {
   readonly down: Link
   readonly nat: NatClass
   readonly clock: PeerClock
+  readonly stats: MutableStats
   readonly connections = new Map<PeerId, ConnectionEnd>()
   /** How it died: a process's host answers with resets, a host that is gone does not answer. */
   death: 'process' | 'host' | undefined
@@ -82,6 +85,7 @@ export class VirtualHost implements Network {
     this.down = init.down
     this.nat = init.nat
     this.clock = init.clock
+    this.stats = init.stats
     this.#logger = init.logger
   }
 

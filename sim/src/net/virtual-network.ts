@@ -10,7 +10,6 @@
  * @packageDocumentation
  */
 import {
-  type Channel,
   DialError,
   type Frame,
   InvalidArgumentError,
@@ -25,12 +24,11 @@ import { EventKind } from '../kernel/event-queue.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
 import type { NatClass, ScenarioNetwork, ScenarioRegion } from '../scenario/scenario.ts'
-import { ConnectionEnd } from './connection.ts'
+import { ConnectionEnd, type FramePacket } from './connection.ts'
 import { FairSharing, Link } from './fair-share.ts'
 import { LatencyTable } from './latency.ts'
 import { Pipe } from './pipe.ts'
 import { Rendezvous } from './rendezvous.ts'
-import type { Packet } from './send-stream.ts'
 import { findRoute, type Route } from './route.ts'
 import { packetNoise } from './packet-noise.ts'
 import { VirtualHost } from './virtual-host.ts'
@@ -138,7 +136,7 @@ export function virtualInternet(init: VirtualInternetInit): VirtualInternet {
   return new Hub(init)
 }
 
-type MutableStats = { -readonly [Key in keyof PeerStats]: PeerStats[Key] }
+export type MutableStats = { -readonly [Key in keyof PeerStats]: PeerStats[Key] }
 
 interface HubOptions {
   readonly windowBytes: number
@@ -219,7 +217,8 @@ export class Hub implements VirtualInternet {
       down: new Link(linkRate(init.downBytesPerSecond, 'a downlink')),
       nat: init.nat,
       clock: init.incarnation ?? this.clock.forPeer(init.peer),
-      logger: this.#init.logger ?? silentLogger
+      logger: this.#init.logger ?? silentLogger,
+      stats: this.#statsOf(init.peer)
     })
     this.hosts.set(init.peer, host)
     if ((init.relay ?? init.nat === 'open') && init.nat === 'open') this.relays.add(host)
@@ -305,23 +304,22 @@ export class Hub implements VirtualInternet {
     return this.#isRouteCut(from.host, to.host, from.path.relay)
   }
 
-  count(from: ConnectionEnd, bytes: number): void {
-    const [sender, receiver] = [this.#statsOf(from.host.self), this.#statsOf(from.other.host.self)]
-    sender.sentBytes += bytes
-    sender.sentFrames++
-    receiver.receivedBytes += bytes
-    receiver.receivedFrames++
-    if (from.path.relay !== undefined) this.#statsOf(from.path.relay.self).relayedBytes += bytes
-  }
-
-  reportTransfer(from: ConnectionEnd, channel: Channel & { readonly number: number }, frame: Frame, packet: Packet): void {
+  /** Counts and reports a frame that has come to its end. */
+  frameArrived(from: ConnectionEnd, packet: FramePacket): void {
+    const { bytes } = packet
+    const [sent, received] = [from.host.stats, from.other.host.stats]
+    sent.sentBytes += bytes
+    sent.sentFrames++
+    received.receivedBytes += bytes
+    received.receivedFrames++
+    if (from.path.relay !== undefined) from.path.relay.stats.relayedBytes += bytes
     this.options.onTransfer?.({
       from: from.host.self,
       to: from.other.host.self,
-      protocol: channel.protocol,
-      channel: channel.number,
-      frame,
-      bytes: packet.bytes,
+      protocol: packet.channel.protocol,
+      channel: packet.channel.number,
+      frame: packet.frame,
+      bytes,
       sentMs: packet.queuedUs / 1000,
       startMs: packet.startUs / 1000,
       finishMs: packet.finishUs / 1000,
