@@ -1,20 +1,51 @@
 #!/usr/bin/env node
+import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { Command } from 'commander'
+import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { runSkeinSim } from '../cli/program.ts'
+import { realEngine } from '../cli/real-engine.ts'
+import type { ChildResult } from '../cli/sim-io.ts'
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
-const program = new Command('skein-sim')
-  .description('Runs the production code of skein on a virtual network in virtual time.')
-  .version(version)
-  .addHelpText(
-    'after',
-    `
-Parts of this version: the virtual clock and the seeded random numbers, as a library
-(import { VirtualClock } from '@skein/sim'). It has no scenarios to run yet.`
-  )
-  // Bad usage is 2 in all of skein's commands, and 1 in commander.
-  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
-  .action(() => program.outputHelp())
+/** Larger outputs are no summaries of runs. */
+const maxOutputChars = 64_000_000
 
-program.parse()
+async function runChild(argv: readonly string[], signal: AbortSignal): Promise<ChildResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [...process.execArgv, fileURLToPath(import.meta.url), ...argv], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      signal,
+      killSignal: 'SIGTERM'
+    })
+    const texts = { stdout: '', stderr: '' }
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (text: string) => {
+        if (texts[name].length < maxOutputChars) texts[name] += text
+      })
+    }
+    // An abort is told by the signal itself; anything else is a process that cannot be started.
+    child.on('error', (error) => (signal.aborted ? undefined : reject(error)))
+    child.on('close', (code) => resolve({ exitCode: code ?? 1, ...texts }))
+  })
+}
+
+process.exitCode = await runSkeinSim(process.argv.slice(2), {
+  version: manifest.version,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  engine: realEngine,
+  runChild,
+  parallelism: availableParallelism(),
+  onInterrupt: (listener) => {
+    const signals = ['SIGINT', 'SIGTERM'] as const
+    for (const signal of signals) process.on(signal, listener)
+    return () => {
+      for (const signal of signals) process.off(signal, listener)
+    }
+  }
+})
+// A run that was interrupted may still be under way, and has nothing more to say; what was written must get out.
+if (process.exitCode === 130) process.stdout.write('', () => process.exit())

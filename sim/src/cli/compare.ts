@@ -8,7 +8,6 @@ import { comparePage, formatDifference } from '../report/compare-page.ts'
 import { figures } from '../report/figures.ts'
 import { formatFigure } from '../report/format.ts'
 import type { Scenario } from '../scenario/scenario.ts'
-import type { RuntimeKind } from './engine.ts'
 import { overridesOf, runJson, simulate } from './run.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
@@ -19,7 +18,6 @@ export interface CompareFlags {
   readonly ci: boolean
   readonly json: boolean
   readonly out?: string
-  readonly runtime: RuntimeKind
 }
 
 /** `skein-sim compare`: two scenarios, or the records of two runs. @returns the exit code */

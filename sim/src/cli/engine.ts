@@ -1,9 +1,6 @@
 import type { RunRecord } from '../record/run-record.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 
-/** What computes blocks: checksums in modelled time, or the real runtime on a small model in measured time. */
-export type RuntimeKind = 'checksum' | 'ort'
-
 export interface RunProgress {
   readonly virtualMs: number
   readonly events: number
@@ -12,7 +9,8 @@ export interface RunProgress {
 export interface RunInit {
   readonly scenario: Scenario
   readonly seed: number
-  readonly runtime: RuntimeKind
+  /** The generation whose way through the swarm is kept piece by piece. */
+  readonly tracedGeneration: number
   readonly signal: AbortSignal
   readonly onProgress: (progress: RunProgress) => void
 }
@@ -41,8 +39,9 @@ export interface Study {
 /** What the commands run; the program hands over the simulator, tests what they like. Loaded when it is needed. */
 export interface SimEngine {
   simulate(init: RunInit): Promise<RunRecord>
-  fuzz(init: FuzzInit): Promise<Outcome>
-  /** Measures this machine. */
-  calibrate(): Promise<Outcome>
+  /** The command is there when this is. */
+  readonly fuzz?: (init: FuzzInit) => Promise<Outcome>
+  /** Measures this machine. The command is there when this is. */
+  readonly calibrate?: () => Promise<Outcome>
   readonly studies: Readonly<Record<string, Study>>
 }

@@ -165,7 +165,7 @@ describe('skein-sim', () => {
       [['run', 'no-such'], /no file 'no-such'/],
       [['run', file, '--seed', '-1'], /expected an integer/],
       [['run', file, '--set', 'nodes'], /FIELD=VALUE/],
-      [['run', file, '--runtime', 'gpu'], /Allowed choices/],
+      [['run', file, '--trace', 'x'], /expected an integer/],
       [['run', file, '--ci'], /no ci section/],
       [['run', join(folder, 'bad.yaml')], /bad\.yaml:7:20: nodes\[0\]\.cuont: unknown field; did you mean count\?/],
       [['compare', file, join(folder, 'record.json')], /no record of a run/],

@@ -22,10 +22,10 @@ export interface SkeinSimActions {
   run(scenario: string, flags: RunFlags): Promise<number>
   compare(a: string, b: string, flags: CompareFlags): Promise<number>
   sweep(scenario: string, flags: SweepFlags): Promise<number>
-  fuzz(flags: FuzzFlags): Promise<number>
+  readonly fuzz?: (flags: FuzzFlags) => Promise<number>
   list(flags: OutputFlags): Promise<number>
   explain(field: string, flags: OutputFlags & { readonly schema: boolean }): Promise<number>
-  calibrate(flags: OutputFlags): Promise<number>
+  readonly calibrate?: (flags: OutputFlags) => Promise<number>
 }
 
 const examples = `
@@ -63,64 +63,63 @@ function addScenarioFlags(command: Command): Command {
 }
 
 function addRunFlags(command: Command, files: string): Command {
-  return addJson(addScenarioFlags(addSeed(command)))
-    .addOption(new Option('--out <folder>', `write ${files} into this folder`).env('SKEIN_SIM_OUT'))
-    .addOption(
-      new Option('--runtime <kind>', 'what computes the blocks: checksums in modelled time, or ONNX Runtime on skein-tiny')
-        .choices(['checksum', 'ort'])
-        .default('checksum')
-    )
+  return addJson(addScenarioFlags(addSeed(command))).addOption(
+    new Option('--out <folder>', `write ${files} into this folder`).env('SKEIN_SIM_OUT')
+  )
 }
 
-/** The command line of `skein-sim`, as data. */
-export function skeinSimCommand(version: string, actions: SkeinSimActions, keep: (code: Promise<number>) => Promise<void>): Command {
-  const program = new Command('skein-sim')
-    .description('Runs the production code of skein on a virtual network in virtual time.')
-    .version(version)
+type Keep = (code: Promise<number>) => Promise<void>
 
-  const run = program
+function addRuns(program: Command, { run, compare }: SkeinSimActions, keep: Keep): void {
+  const one = program
     .command('run')
     .description('Runs a scenario.')
     .argument('<scenario>', 'a YAML file, or the name of a shipped scenario')
-  addRunFlags(run, 'report.html, record.json and trace.json').action((scenario: string, flags: RunFlags) =>
-    keep(actions.run(scenario, flags))
-  )
+    .addOption(new Option('--trace <generation>', 'the generation whose way is kept piece by piece').argParser(integerParser(0)).default(0))
+  addRunFlags(one, 'report.html, record.json and trace.json').action((scenario: string, flags: RunFlags) => keep(run(scenario, flags)))
 
-  const compare = program
+  const two = program
     .command('compare')
     .description('Runs two scenarios with one seed, or takes the records of two runs, and shows their figures beside each other.')
     .argument('<a>', 'a scenario, or the record.json of a run')
     .argument('<b>', 'another one')
-  addRunFlags(compare, 'compare.html').action((a: string, b: string, flags: CompareFlags) => keep(actions.compare(a, b, flags)))
+  addRunFlags(two, 'compare.html').action((a: string, b: string, flags: CompareFlags) => keep(compare(a, b, flags)))
+}
 
-  const vary = program
+function addSweep(program: Command, { sweep: act }: SkeinSimActions, keep: Keep): void {
+  const seeds = new Option('--seeds <number>', 'runs of each combination, with seeds that follow each other')
+  const figures = new Option('--figures <names>', 'figures to show, with commas between them')
+  const command = program
     .command('sweep')
     .description('Runs a scenario with every combination of some values, in parallel processes.')
     .argument('<scenario>', 'a YAML file, or the name of a shipped scenario')
     .addOption(new Option('--vary <field=v1,v2,...>', 'the values of a field; may be repeated').argParser(append).makeOptionMandatory())
-    .addOption(
-      new Option('--seeds <number>', 'runs of each combination, with seeds that follow each other')
-        .argParser(integerParser(1, 10_000))
-        .default(1)
-    )
+    .addOption(seeds.argParser(integerParser(1, 10_000)).default(1))
     .addOption(new Option('--jobs <number>', 'processes at a time (default: one a core)').argParser(integerParser(1, 1024)))
-    .addOption(
-      new Option('--figures <names>', 'figures to show, with commas between them').argParser((text) =>
-        text.split(',').map((name) => name.trim())
-      )
-    )
-  addJson(addScenarioFlags(addSeed(vary))).action((scenario: string, flags: SweepFlags) => keep(actions.sweep(scenario, flags)))
+    .addOption(figures.argParser((text) => text.split(',').map((name) => name.trim())))
+  addJson(addScenarioFlags(addSeed(command))).action((scenario: string, flags: SweepFlags) => keep(act(scenario, flags)))
+}
 
-  const fuzz = program
+function addFuzz(program: Command, act: (flags: FuzzFlags) => Promise<number>, keep: Keep): void {
+  const command = program
     .command('fuzz')
     .description('Draws random worlds and faults until a promise is broken, then makes the scenario that breaks it small.')
     .addOption(new Option('--seeds <number>', 'how many worlds').argParser(integerParser(1, 1_000_000)).default(100))
     .addOption(new Option('--from <seed>', 'the first seed').argParser(seedParser).default(1))
-  addJson(fuzz).action((flags: FuzzFlags) => keep(actions.fuzz(flags)))
+  addJson(command).action((flags: FuzzFlags) => keep(act(flags)))
+}
 
-  addJson(program.command('list').description('Shows the shipped scenarios and the question that each answers.')).action(
-    (flags: OutputFlags) => keep(actions.list(flags))
-  )
+/** The command line of `skein-sim`, as data; `keep` is handed the exit code of what was run. */
+export function skeinSimCommand(version: string, actions: SkeinSimActions, keep: Keep): Command {
+  const program = new Command('skein-sim')
+    .description('Runs the production code of skein on a virtual network in virtual time.')
+    .version(version)
+  addRuns(program, actions, keep)
+  addSweep(program, actions, keep)
+  if (actions.fuzz !== undefined) addFuzz(program, actions.fuzz, keep)
+
+  const list = program.command('list').description('Shows the shipped scenarios and the question that each answers.')
+  addJson(list).action((flags: OutputFlags) => keep(actions.list(flags)))
 
   const explainField = program
     .command('explain')
@@ -129,9 +128,11 @@ export function skeinSimCommand(version: string, actions: SkeinSimActions, keep:
     .addOption(new Option('--schema', 'print the JSON Schema of scenarios').default(false))
   addJson(explainField).action((field: string, flags: OutputFlags & { schema: boolean }) => keep(actions.explain(field, flags)))
 
-  addJson(program.command('calibrate').description('Measures this machine, and prints it as a device for scenarios.')).action(
-    (flags: OutputFlags) => keep(actions.calibrate(flags))
-  )
+  const { calibrate } = actions
+  if (calibrate !== undefined) {
+    const command = program.command('calibrate').description('Measures this machine, and prints it as a device for scenarios.')
+    addJson(command).action((flags: OutputFlags) => keep(calibrate(flags)))
+  }
   return program.addHelpText('after', examples)
 }
 
@@ -165,8 +166,9 @@ export async function runSkeinSim(argv: readonly string[], components: SimCompon
 }
 
 function actionsOf(context: SimContext): SkeinSimActions {
-  const { engine } = context.components
-  const finish = ({ json, lines, failed }: Outcome, flags: OutputFlags): number => {
+  const { fuzz, calibrate } = context.components.engine
+  const finish = async (work: Promise<Outcome>, flags: OutputFlags): Promise<number> => {
+    const { json, lines, failed } = await context.interruptible(work)
     context.print(flags.json, json, lines)
     return failed ? exitCodes.failed : exitCodes.done
   }
@@ -175,10 +177,6 @@ function actionsOf(context: SimContext): SkeinSimActions {
     run: (scenario, flags) => runScenario(scenario, flags, context),
     compare: (a, b, flags) => compareRuns(a, b, flags, context),
     sweep: (scenario, flags) => sweep(scenario, flags, context),
-    fuzz: async (flags) => {
-      const { seeds, from } = flags
-      return finish(await context.interruptible(engine.fuzz({ seeds, firstSeed: from, signal: context.signal, onProgress })), flags)
-    },
     list: async (flags) => {
       listScenarios(flags, context)
       return exitCodes.done
@@ -187,7 +185,10 @@ function actionsOf(context: SimContext): SkeinSimActions {
       explain(field, flags, context)
       return exitCodes.done
     },
-    calibrate: async (flags) => finish(await context.interruptible(engine.calibrate()), flags)
+    ...(fuzz && {
+      fuzz: ({ seeds, from, ...flags }) => finish(fuzz({ seeds, firstSeed: from, signal: context.signal, onProgress }), flags)
+    }),
+    ...(calibrate && { calibrate: (flags) => finish(calibrate(), flags) })
   }
 }
 

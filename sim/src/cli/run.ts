@@ -7,7 +7,6 @@ import { reportPage } from '../report/page.ts'
 import { type Override, parseOverride } from '../scenario/read-scenario.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { formatDuration } from '../scenario/units.ts'
-import type { RuntimeKind } from './engine.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
 import { summaryLines } from './summary.ts'
@@ -18,7 +17,7 @@ export interface RunFlags {
   readonly ci: boolean
   readonly json: boolean
   readonly out?: string
-  readonly runtime: RuntimeKind
+  readonly trace: number
 }
 
 /** What `--json` prints of a run: counts and hashes at the top, everything that is measured in `figures`. */
@@ -66,7 +65,7 @@ export function overridesOf({ set = [] }: { readonly set?: readonly string[] }):
 /** Runs a scenario with progress on a terminal. @throws AbortError when the command is interrupted */
 export async function simulate(
   scenario: Scenario,
-  { seed = scenario.seed, runtime }: { readonly seed?: number; readonly runtime: RuntimeKind },
+  { seed = scenario.seed, trace = 0 }: { readonly seed?: number; readonly trace?: number },
   context: SimContext
 ): Promise<RunRecord> {
   const { components, signal, progress } = context
@@ -74,7 +73,7 @@ export async function simulate(
   const work = components.engine.simulate({
     scenario,
     seed,
-    runtime,
+    tracedGeneration: trace,
     signal,
     onProgress: ({ virtualMs, events }) => {
       progress.show(`${scenario.name}, seed ${seed}: ${formatDuration(virtualMs)} of at most ${formatDuration(end)}, ${events} events`)
@@ -84,12 +83,12 @@ export async function simulate(
 }
 
 /** The command that repeats a run. */
-function commandOf(nameOrPath: string, seed: number, { set = [], ci, runtime }: RunFlags): string {
+function commandOf(nameOrPath: string, seed: number, { set = [], ci, trace }: RunFlags): string {
   const quoted = (text: string): string => (/^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`)
   const parts = ['skein-sim', 'run', quoted(nameOrPath), '--seed', String(seed)]
   for (const item of set) parts.push('--set', quoted(item))
   if (ci) parts.push('--ci')
-  if (runtime !== 'checksum') parts.push('--runtime', runtime)
+  if (trace !== 0) parts.push('--trace', String(trace))
   return parts.join(' ')
 }
 

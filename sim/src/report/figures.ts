@@ -32,7 +32,11 @@ export const figureMeanings = {
   completedShare: { unit: 'share', text: 'completed of all that began', better: more },
   violations: { unit: 'count', text: 'times that an oracle found a promise broken', better: less },
   tokens: { unit: 'tokens', text: 'tokens of all answers', better: more },
-  tokensPerSecond: { unit: 'tokens/s', text: "tokens of all answers over the run's time", better: more },
+  tokensPerSecond: {
+    unit: 'tokens/s',
+    text: 'tokens of all answers over the time from the first request to the end of the last answer',
+    better: more
+  },
   sessionTokensPerSecondP10: { unit: 'tokens/s', text: 'speed of one answer after its first token: one in ten is slower', better: more },
   sessionTokensPerSecondP50: { unit: 'tokens/s', text: 'speed of one answer after its first token: the median', better: more },
   sessionTokensPerSecondP90: { unit: 'tokens/s', text: 'speed of one answer after its first token: one in ten is faster', better: more },
@@ -131,17 +135,24 @@ function isNumber(value: number | undefined): value is number {
 
 /** The figures of a run. */
 export function figures(record: RunRecord): Figures {
-  const { generations, violations, virtualMs } = record
+  const { generations, violations } = record
   const tokens = sum(generations.map(({ outputTokens }) => outputTokens))
   return {
     ...countFigures(generations),
     violations: violations.length,
     tokens,
-    tokensPerSecond: ratio(1000 * tokens, virtualMs),
+    tokensPerSecond: ratio(1000 * tokens, busyPeriodMs(record)),
     ...latencyFigures(generations),
     ...timeFigures(generations),
     ...swarmFigures(record, tokens)
   }
+}
+
+/** From the first request to the end of the last answer: a run goes on after it, until all that was reserved is free again. */
+function busyPeriodMs({ generations, virtualMs }: RunRecord): number {
+  const first = generations.reduce((least, { startMs }) => Math.min(least, startMs), Infinity)
+  const last = generations.reduce((most, { endMs = virtualMs }) => Math.max(most, endMs), -Infinity)
+  return Math.max(0, last - first)
 }
 
 function countFigures(generations: readonly GenerationRecord[]) {

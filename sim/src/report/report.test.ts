@@ -88,7 +88,7 @@ describe('figures', () => {
       ['unfinished', 1],
       ['completedShare', 0.5],
       ['tokens', 24],
-      ['tokensPerSecond', 2.4],
+      ['tokensPerSecond', 24 / 9],
       ['sessionTokensPerSecondP50', 7.5],
       ['firstTokenMsP50', 500],
       ['latencyMsP50', 2500],
