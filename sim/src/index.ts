@@ -7,6 +7,8 @@
 export { EventLog } from './kernel/event-log.ts'
 export { Event, EventKind, EventQueue } from './kernel/event-queue.ts'
 export type { EventOwner } from './kernel/event-queue.ts'
+export { BehindThePortsError, guardRealTime } from './kernel/real-time-guard.ts'
+export type { RealTimeGuard } from './kernel/real-time-guard.ts'
 export { PeerClock } from './kernel/peer-clock.ts'
 export type { PeerClockInit } from './kernel/peer-clock.ts'
 export { StalledError, VirtualClock } from './kernel/virtual-clock.ts'

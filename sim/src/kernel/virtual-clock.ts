@@ -17,6 +17,9 @@ export interface VirtualClockInit {
   readonly maxEventsPerInstant?: number
 }
 
+// eslint-disable-next-line no-restricted-globals -- no timer: the kernel is the one place that touches the real event loop
+const endOfTurn = setImmediate
+
 /** Events between two looks at the real event loop's queues. */
 const maxBatch = 256
 
@@ -219,8 +222,7 @@ export class VirtualClock extends ClockBase {
     const refill = (): void => {
       left = batch
       batch = Math.min(2 * batch, maxBatch)
-      // eslint-disable-next-line no-restricted-globals -- no timer: the kernel is the one place that touches the real event loop
-      for (let index = 0; index < left; index++) setImmediate(step)
+      for (let index = 0; index < left; index++) endOfTurn(step)
     }
     refill()
   }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Channel } from '@skein/protocol'
 import fc from 'fast-check'
-import { modelled, TestWorld } from './testing-world.ts'
+import { modelled, TestWorld } from './test-world.test-helper.ts'
 
 interface Flow {
   readonly from: number

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Channel } from '@skein/protocol'
 import { seededRandom } from '@skein/protocol'
 import { draw } from '../workload/draw.ts'
-import { modelled, TestWorld } from './testing-world.ts'
+import { modelled, TestWorld } from './test-world.test-helper.ts'
 
 function within(actual: number, expected: number, share: number, what: string): void {
   assert.ok(Math.abs(actual - expected) <= share * expected, `${what}: ${actual} where theory says ${expected}`)

@@ -67,6 +67,8 @@ export class VirtualHost implements Network {
   /** How it died: a process's host answers with resets, a host that is gone does not answer. */
   death: 'process' | 'host' | undefined
   stopped = false
+  /** Ends the dials that are under way. */
+  readonly dialFailures = new Set<(why: string) => void>()
   /** Where it has a reservation, when it is behind a NAT. */
   relay: VirtualHost | undefined
   readonly #hub: Hub
@@ -113,6 +115,7 @@ export class VirtualHost implements Network {
 
   async open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
     const end = await this.#connect(peer, options.signal)
+    if (!end.isOpen) throw new DialError(`the connection to ${peer} broke as soon as it was there`)
     const weight = options.priority === 'bulk' ? bulkWeight : 1
     const near = new VirtualChannel(end, this.#hub.nextChannel(), protocol, options.limits, weight)
     const accepted = new Promise<Channel>((resolve, reject) => {
@@ -132,9 +135,7 @@ export class VirtualHost implements Network {
         end.other.sendControl(() => resolve(near))
         remote.#accept(handler, far)
       })
-      void near.closed.then(({ kind }) => {
-        if (kind === 'remote') reject(new DialError(`the connection to ${peer} broke while ${protocol} was opened`))
-      })
+      void near.closed.then(() => reject(new DialError(`the connection to ${peer} broke while ${protocol} was opened`)))
     })
     try {
       return await raceAbort(accepted, options.signal)
@@ -159,6 +160,7 @@ export class VirtualHost implements Network {
 
   async ping(peer: PeerId, options: AbortOptions = {}): Promise<number> {
     const end = await this.#connect(peer, options.signal)
+    if (!end.isOpen) throw new DialError(`the connection to ${peer} broke as soon as it was there`)
     const startUs = this.#hub.clock.nowUs
     const measured = new Promise<number>((resolve, reject) => {
       end.onClosed.add(reject)
@@ -203,6 +205,8 @@ export class VirtualHost implements Network {
       end.close()
       end.tellOther()
     }
+    for (const fail of [...this.dialFailures]) fail('this peer has stopped its network')
+    this.#hub.relayGone(this, 'process')
   }
 
   /** A connection is there: called at this peer, as an event of its own. */

@@ -230,17 +230,27 @@ export class Hub implements VirtualInternet {
     if (host === undefined || !host.alive) return
     host.death = how
     host.clock.kill()
-    this.relays.delete(host)
     for (const end of this.#endsThrough(host)) {
       if (end.host === host) {
         end.out.close()
         end.isOpen = false
         if (how === 'process') end.tellOther()
         else end.other.review()
-      } else if (end.path.relay === host) end.fail()
+      }
     }
+    this.relayGone(host, how)
     host.connections.clear()
     this.#forgetClosed()
+  }
+
+  /** A peer no longer carries others' connections: those who went through it are reset, or notice in time. */
+  relayGone(host: VirtualHost, how: 'process' | 'host'): void {
+    if (!this.relays.delete(host) && host.stats.relayedBytes === 0) return
+    for (const end of this.#endsThrough(host)) {
+      if (end.path.relay !== host || !end.isOpen) continue
+      if (how === 'host') end.review()
+      else end.host.clock.soon(() => end.fail(), EventKind.connection)
+    }
   }
 
   freeze(peer: PeerId, on: boolean): void {
@@ -248,7 +258,7 @@ export class Hub implements VirtualInternet {
     if (host === undefined || !host.alive) return
     if (on) host.clock.freeze()
     else host.clock.thaw()
-    for (const end of this.#endsThrough(host)) if (end.other.host === host) end.review()
+    for (const end of this.#endsThrough(host)) if (end.host !== host) end.review()
   }
 
   cut(init: CutInit): () => void {
@@ -333,8 +343,10 @@ export class Hub implements VirtualInternet {
       const { clock } = this
       const fail = (why: string): void => {
         clock.cancel(timeout)
+        dialer.dialFailures.delete(fail)
         reject(new DialError(`${peer} cannot be reached: ${why}`, { detail: { peer } }))
       }
+      dialer.dialFailures.add(fail)
       const timeoutUs = clock.nowUs + Math.round(this.options.dialTimeoutMs * 1000)
       const timeout = clock.schedule(timeoutUs, EventKind.connection, () => fail('nobody answers'), dialer.clock)
       const target = this.hosts.get(peer)
@@ -355,6 +367,7 @@ export class Hub implements VirtualInternet {
         const end = this.#establish(dialer, target, route)
         if (end === undefined) return
         clock.cancel(timeout)
+        dialer.dialFailures.delete(fail)
         dialer.clock.soon(() => {
           if (end.isOpen) dialer.connected(end)
           resolve(end)
@@ -407,6 +420,7 @@ export class Hub implements VirtualInternet {
   }
 
   #isRouteCut(from: VirtualHost, to: VirtualHost, relay: VirtualHost | undefined): boolean {
+    if (relay !== undefined && (!relay.answers || relay.clock.frozen)) return true
     if (this.#cuts.size === 0) return false
     if (relay !== undefined) return this.#isHopCut(from.self, relay.self) || this.#isHopCut(relay.self, to.self)
     return this.#isHopCut(from.self, to.self)
