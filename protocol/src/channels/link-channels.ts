@@ -72,9 +72,8 @@ export class LinkChannels {
     if (entry === undefined) return
     this.#links.delete(link)
     entry.writer?.end()
+    // The reader drains the channel: it may be in the middle of a `receive`, and there is one at a time.
     entry.abort.abort()
-    // The other side may never end its half; this side has no use for what it still sends.
-    if (entry.channel !== undefined) void drain(entry.channel, this.#init.clock)
   }
 
   /** Hangs up on all. */
@@ -113,7 +112,11 @@ export class LinkChannels {
       }
       this.#lose(link, entry, undefined, `${channel.peer} ended the link`)
     } catch (error) {
-      if (this.#links.get(link) !== entry) return
+      if (this.#links.get(link) !== entry) {
+        // Hung up on. The other side may never end its half; this side has no use for what it still sends.
+        void drain(channel, this.#init.clock)
+        return
+      }
       const code = isSkeinError(error) && isWireErrorCode(error.code) ? error.code : undefined
       // A peer that breaks the protocol is told so, and hears nothing more.
       if (code !== undefined)
