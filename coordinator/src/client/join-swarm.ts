@@ -112,7 +112,7 @@ async function coverage(swarm: SwarmMap, init: JoinSwarmInit, clock: Clock): Pro
     const blocks: readonly BlockRange[] = swarm.uncovered()
     const waitedMs = clock.monotonicMs() - startMs
     if (blocks.length === 0 || coverageTimeoutMs === 0) return
-    if (waitedMs >= coverageTimeoutMs) throw new NoCoverageError(blocks, 'no-node', waitedMs)
+    if (waitedMs >= coverageTimeoutMs) throw new NoCoverageError(init.model, blocks, 'no-node', waitedMs, swarm.records().length > 0)
     const ranges = blocks.map(formatBlockRange).join(', ')
     if (told !== ranges)
       onProgress?.({ phase: 'coverage', uncoveredBlocks: blocks, message: `waiting for nodes that serve blocks ${ranges}` })

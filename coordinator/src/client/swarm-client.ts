@@ -2,6 +2,7 @@ import {
   blockCount,
   type BlockRange,
   type Clock,
+  describeError,
   formatBlockRange,
   InvalidArgumentError,
   limits,
@@ -14,7 +15,8 @@ import {
   type Random,
   seededRandom,
   SkeinError,
-  type TensorEncoding
+  type TensorEncoding,
+  WireErrorCode
 } from '@skein/protocol'
 import type { SwarmMap } from '../directory/swarm-map.ts'
 import { ChainSession, type StageChoice } from '../session/chain-session.ts'
@@ -46,14 +48,17 @@ import {
 
 /** Some blocks are served by nobody. The detail has `start` and `end` of the first gap. */
 export class NoCoverageError extends SkeinError<'ERR_SKEIN_NO_COVERAGE'> {
-  constructor(blocks: readonly BlockRange[], reason: string, waitedMs: number) {
+  /** @param someServe - whether nodes of other blocks of this model were found */
+  constructor(model: ModelId, blocks: readonly BlockRange[], reason: string, waitedMs: number, someServe = true) {
     const ranges = blocks.map(formatBlockRange).join(', ')
     const wait = waitedMs > 0 ? ` after waiting ${(waitedMs / 1000).toFixed(waitedMs < 10_000 ? 1 : 0)} s` : ''
     const [first] = blocks
     const what = reason === 'no-room' ? 'have no room for another session' : 'are served by no node'
+    // The id ends in a hash of the weights: a swarm of other weights answers, and has none of this model's nodes.
+    const hint = someServe ? '' : ', or compare this model id with the one that the running nodes print: no node of it was found'
     super(
       'ERR_SKEIN_NO_COVERAGE',
-      `blocks ${ranges} ${what}${wait}; start a node with --blocks ${first === undefined ? '0:1' : formatBlockRange(first)}`,
+      `blocks ${ranges} of ${model} ${what}${wait}; start a node with --blocks ${first === undefined ? '0:1' : formatBlockRange(first)}${hint}`,
       {
         detail: { start: first?.start ?? 0, end: first?.end ?? 0, reason }
       }
@@ -100,6 +105,14 @@ export interface SwarmClientInit extends Required<Pick<Connection, keyof typeof 
 
 /** Between two looks at the swarm while blocks are uncovered. */
 const lookAgainMs = 500
+
+/** Why a chain may fail to open now and open soon: nodes go, are full for the moment, or were gone before the map said so. */
+const passing: ReadonlySet<string> = new Set<SessionError['code']>([
+  'ERR_SKEIN_NO_COVERAGE',
+  WireErrorCode.Busy,
+  WireErrorCode.Draining,
+  WireErrorCode.PeerUnreachable
+])
 
 /** A client on its parts; {@link connect} makes them. */
 export class ConnectedClient implements SwarmClient {
@@ -300,7 +313,23 @@ export class ConnectedClient implements SwarmClient {
     return Math.min(wanted, left)
   }
 
+  /** Opens a chain. The map may be behind: while nodes that it shows refuse or are gone, it waits for others as for coverage. */
   async #openSession(kvTokens: number, signal: AbortSignal | undefined, onEvent: (event: SessionEvent) => void): Promise<TokenSession> {
+    const { clock, swarm, logger } = this.#components
+    const untilMs = clock.monotonicMs() + this.#init.coverageTimeoutMs
+    for (;;) {
+      try {
+        return await this.#openOnce(kvTokens, signal, onEvent)
+      } catch (error) {
+        if (!(error instanceof SessionError) || !passing.has(error.code) || clock.monotonicMs() >= untilMs) throw error
+        logger.debug('no chain could be opened yet', { reason: describeError(error) })
+      }
+      await clock.sleep(lookAgainMs, { signal: signal ?? this.#shutdown.signal })
+      await swarm.refresh(signal === undefined ? {} : { signal })
+    }
+  }
+
+  async #openOnce(kvTokens: number, signal: AbortSignal | undefined, onEvent: (event: SessionEvent) => void): Promise<TokenSession> {
     this.#requireOpen()
     const { clock, random, logger, network, swarm, ends } = this.#components
     const { model, blocks, hiddenSize, encoding, exact, transport, coverageTimeoutMs } = this.#init
@@ -370,7 +399,7 @@ export class ConnectedClient implements SwarmClient {
       told = true
       const waitedMs = clock.monotonicMs() - startMs
       if (plan.reason === 'no-room') requireThatItCanFit(swarm, kvTokens, plan.blocks)
-      if (waitedMs >= this.#init.coverageTimeoutMs) throw new NoCoverageError(plan.blocks, plan.reason, waitedMs)
+      if (waitedMs >= this.#init.coverageTimeoutMs) throw new NoCoverageError(this.#init.model, plan.blocks, plan.reason, waitedMs)
       await swarm.refresh(signal === undefined ? {} : { signal })
       await clock.sleep(lookAgainMs, { signal: signal ?? this.#shutdown.signal })
     }
