@@ -91,7 +91,7 @@ export function guardRealTime(): RealTimeGuard {
 function objectOf(name: string): Record<string, unknown> {
   if (name.startsWith('node:')) return createRequire(import.meta.url)(name) as Record<string, unknown>
   const globals = globalThis as unknown as Record<string, Record<string, unknown>>
-  return name === 'globalThis' ? (globals as Record<string, unknown>) : (globals[name] as Record<string, unknown>)
+  return name === 'globalThis' ? globals : (globals[name] as Record<string, unknown>)
 }
 
 function countResources(): Map<string, number> {

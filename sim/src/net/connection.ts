@@ -59,7 +59,7 @@ export class ConnectionEnd {
   readonly path: PathFacts
   readonly channels = new Set<VirtualChannel>()
   /** Called with the error when this side of the connection is gone. */
-  readonly onClosed = new Set<(error: Error) => void>()
+  onClosed: Set<(error: Error) => void> | undefined
   other!: ConnectionEnd
   isOpen = true
   smoothedUs: number
@@ -67,7 +67,7 @@ export class ConnectionEnd {
   readonly #control: SendStream
   #suspicion: Event | undefined
   #blockedSinceUs = 0
-  readonly #heldCredits: Array<readonly [VirtualChannel, number]> = []
+  #heldCredits: Array<readonly [VirtualChannel, number]> | undefined
 
   constructor(hub: Hub, host: VirtualHost, out: Pipe, path: PathFacts, roundTripUs: number) {
     this.#hub = hub
@@ -119,7 +119,7 @@ export class ConnectionEnd {
     const sender = reader.other
     if (sender === undefined) return
     const stream = sender.sendStream
-    if (this.out.blocked) this.#heldCredits.push([sender, bytes])
+    if (this.out.blocked) (this.#heldCredits ??= []).push([sender, bytes])
     else if (!stream.blockedByWindow && stream.isFarFromFull) stream.credit(bytes)
     else this.#sendCredit(sender, bytes)
   }
@@ -138,9 +138,13 @@ export class ConnectionEnd {
     this.#dropSuspicion()
     this.out.close()
     for (const channel of [...this.channels]) channel.break()
-    for (const tell of this.onClosed) tell(new DialError(`the connection to ${this.other.host.self} broke`))
-    this.onClosed.clear()
+    for (const tell of this.onClosed ?? []) tell(new DialError(`the connection to ${this.other.host.self} broke`))
+    this.onClosed = undefined
     this.host.forget(this)
+    if (!this.other.isOpen) {
+      this.path.relay?.relayed.delete(this)
+      this.path.relay?.relayed.delete(this.other)
+    }
   }
 
   /** A reset of the connection goes to the other side, behind what is on its way there. */
@@ -190,7 +194,8 @@ export class ConnectionEnd {
         if (!this.isOpen || !this.out.blocked || this.#hub.isCut(this, this.other)) return
         this.out.unblock()
         if (!this.other.isOpen) return this.#noticeReset()
-        for (const [sender, bytes] of this.#heldCredits.splice(0)) this.#sendCredit(sender, bytes)
+        for (const [sender, bytes] of this.#heldCredits ?? []) this.#sendCredit(sender, bytes)
+        this.#heldCredits = undefined
         this.review()
         this.other.review()
       },

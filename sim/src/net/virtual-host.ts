@@ -64,6 +64,8 @@ export class VirtualHost implements Network {
   readonly clock: PeerClock
   readonly stats: MutableStats
   readonly connections = new Map<PeerId, ConnectionEnd>()
+  /** Connections of others that go through it: one side of each. */
+  readonly relayed = new Set<ConnectionEnd>()
   /** How it died: a process's host answers with resets, a host that is gone does not answer. */
   death: 'process' | 'host' | undefined
   stopped = false
@@ -163,10 +165,10 @@ export class VirtualHost implements Network {
     if (!end.isOpen) throw new DialError(`the connection to ${peer} broke as soon as it was there`)
     const startUs = this.#hub.clock.nowUs
     const measured = new Promise<number>((resolve, reject) => {
-      end.onClosed.add(reject)
+      ;(end.onClosed ??= new Set()).add(reject)
       end.sendControl(() =>
         end.other.sendControl(() => {
-          end.onClosed.delete(reject)
+          end.onClosed?.delete(reject)
           resolve(this.#hub.clock.nowUs - startUs)
         })
       )

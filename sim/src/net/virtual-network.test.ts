@@ -1,12 +1,11 @@
-import assert from 'node:assert/strict'
-import { attachment, type Channel, type ChannelLimits, type Network, type PeerId, type ProtocolId } from '@skein/protocol'
+import type { Network, PeerId } from '@skein/protocol'
 import { networkCompliance, seededRandom, testIdentity } from '@skein/protocol/testing'
 import { VirtualClock } from '../kernel/virtual-clock.ts'
 import type { ScenarioNetwork } from '../scenario/scenario.ts'
-import { type VirtualInternet, virtualInternet, type VirtualInternetInit } from './virtual-network.ts'
 import { virtualAddress } from './virtual-host.ts'
+import { virtualInternet } from './virtual-network.ts'
 
-const peers = Array.from({ length: 8 }, (_, index) => testIdentity(`peer ${index}`).peerId) as [PeerId, PeerId, PeerId, ...PeerId[]]
+const peers = ['a', 'b', 'c'].map((name) => testIdentity(name).peerId) as [PeerId, PeerId, PeerId]
 const quiet: ScenarioNetwork = {
   latency: { kind: 'constant', oneWayMs: 5 },
   jitterMs: { kind: 'constant', value: 0 },
@@ -60,7 +59,7 @@ async function keepRunning(clock: VirtualClock, end: Promise<void>): Promise<voi
   void end.then(() => (over = true))
   while (!over) {
     await clock.runToEnd()
-    // eslint-disable-next-line no-restricted-globals -- the test itself goes on in real time
+    // The test itself goes on in real time.
     await new Promise<void>((resolve) => void setImmediate(resolve))
   }
 }

@@ -245,9 +245,9 @@ export class Hub implements VirtualInternet {
 
   /** A peer no longer carries others' connections: those who went through it are reset, or notice in time. */
   relayGone(host: VirtualHost, how: 'process' | 'host'): void {
-    if (!this.relays.delete(host) && host.stats.relayedBytes === 0) return
-    for (const end of this.#endsThrough(host)) {
-      if (end.path.relay !== host || !end.isOpen) continue
+    this.relays.delete(host)
+    for (const end of [...host.relayed].flatMap((near) => [near, near.other])) {
+      if (!end.isOpen) continue
       if (how === 'host') end.review()
       else end.host.clock.soon(() => end.fail(), EventKind.connection)
     }
@@ -397,6 +397,7 @@ export class Hub implements VirtualInternet {
     target.connections.set(dialer.self, far)
     this.#forgetClosed()
     this.#ends.add(near).add(far)
+    route.relay?.relayed.add(near)
     target.connected(far)
     if (route.relay !== undefined) this.clock.timer(this.options.relayDurationMs, dialer.clock, () => near.fail())
     return near
@@ -443,7 +444,8 @@ export class Hub implements VirtualInternet {
 
   /** Both sides of every connection that begins, ends or passes there. */
   #endsThrough(host: VirtualHost): ConnectionEnd[] {
-    return [...this.#ends].filter((end) => end.host === host || end.other.host === host || end.path.relay === host)
+    const near = [...host.connections.values(), ...host.relayed]
+    return near.flatMap((end) => [end, end.other])
   }
 
   /** Connections of which neither side is left. */
