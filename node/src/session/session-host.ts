@@ -137,7 +137,7 @@ export class SessionHost {
 
   /** Ends every session at once. Idempotent. */
   stop(): void {
-    this.#shutdown.abort()
+    this.#shutdown.abort(new WireError(WireErrorCode.Draining, 'this node is going offline'))
     for (const unhandle of this.#unhandle) unhandle()
     this.#unhandle = []
     for (const session of [...this.#sessions.values()]) session.abort(WireErrorCode.Draining, 'this node is going offline')
