@@ -76,7 +76,7 @@ describe('fair sharing', () => {
       from: fc.nat(hosts - 1),
       to: fc.nat(hosts - 1),
       startMs: fc.nat(300),
-      bytes: fc.integer({ min: 1, max: 2000 }).map((kilo) => kilo * 1000)
+      bytes: fc.integer({ min: 2, max: 2000 }).map((kilo) => kilo * 1000)
     })
     const sides = fc.array(rate, { minLength: hosts, maxLength: hosts })
     await fc.assert(
@@ -91,6 +91,24 @@ describe('fair sharing', () => {
       }),
       { numRuns: 150, seed: 5 }
     )
+  })
+})
+
+describe('single packets', () => {
+  it('pass a busy link at once, one behind the other', async () => {
+    const world = new TestWorld({ latency: { kind: 'constant', oneWayMs: 0 } })
+    const [a, b, c] = [world.join('a', { up: 1e6 }), world.join('b'), world.join('c')]
+    const [bulk] = await world.open(a, b)
+    const [near, far] = await world.open(a, c)
+    await world.clock.runUntil(100)
+    bulk.send(modelled(1e6))
+    const arrivals: number[] = []
+    for (let index = 0; index < 3; index++) near.send(modelled(1000))
+    for (let index = 0; index < 3; index++) {
+      await world.run(far.receive())
+      arrivals.push(world.clock.monotonicMs() - 100)
+    }
+    assert.deepEqual(arrivals, [1, 2, 3])
   })
 })
 

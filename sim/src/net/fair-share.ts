@@ -15,6 +15,8 @@ export class Link {
   epoch = 0
   freeRate = 0
   open = 0
+  /** When the last single packet that took this link has left. */
+  expressFreeUs = 0
 
   constructor(rate: number) {
     this.rate = rate
