@@ -164,7 +164,13 @@ export function coverageChart(record: RunRecord): ChartSpec {
 export function churnChart(record: RunRecord): ChartSpec {
   const { unitMs, x } = timeAxis(record.virtualMs)
   const up = thinned(record.samples, 600).map(({ atMs, nodesUp }) => ({ t: atMs / unitMs, nodesUp }))
-  const moves = record.log.filter(({ kind }) => kind === 'node-down' || kind === 'node-up')
+  // The first start of a node is no change in who is there.
+  const started = new Set<number | undefined>()
+  const moves = record.log.filter(({ kind, node }) => {
+    const first = kind === 'node-up' && !started.has(node)
+    started.add(node)
+    return !first && (kind === 'node-down' || kind === 'node-up')
+  })
   const counted = windows(moves, record.virtualMs, 60, ({ atMs }) => atMs).flatMap(({ fromMs, toMs, items }) => {
     const down = items.filter(({ kind }) => kind === 'node-down').length
     const bar = { t: fromMs / unitMs, t2: toMs / unitMs }
@@ -322,7 +328,7 @@ export function causeChart(record: RunRecord): ChartSpec {
       {
         mark: { type: 'bar' },
         encoding: {
-          x: { field: 'seconds', type: 'quantitative', title: 'seconds, of all generations together' },
+          x: { field: 'seconds', type: 'quantitative', title: 'seconds, of all generations together', axis: { tickCount: 10 } },
           y,
           color: { field: 'cause', type: 'nominal', legend: null, scale: causeScale }
         }
@@ -391,7 +397,7 @@ export function utilisationChart({ nodes }: RunRecord): ChartSpec {
     data: { values },
     mark: { type: 'bar' },
     encoding: {
-      x: { field: 'percent', type: 'quantitative', title: 'computed, per cent of the time up', scale: { domain: [0, 100] } },
+      x: { field: 'percent', type: 'quantitative', title: 'computed, per cent of the time up' },
       y: { field: 'name', type: 'nominal', sort: null, title: 'node [blocks)', axis: { labelFontSize: 10 } },
       color
     }

@@ -162,11 +162,13 @@ async function sessionSection(record: RunRecord): Promise<Html | undefined> {
   const generation = chooseGeneration(record)
   if (generation?.endMs === undefined) return undefined
   const near = closeUp(record, generation)
-  const why = generation.recoveries > 0 ? 'the longest that lost a stage and went on' : 'the one of median length'
-  const about = `Generation ${generation.id}, ${why}: ${generation.promptTokens} tokens of prompt, ${generation.outputTokens} of answer, ${formatDuration(generation.endMs - generation.startMs)}.`
+  const several = record.trace.some((span) => span.generation !== generation.id)
+  const reason = generation.recoveries > 0 ? ', the longest that lost a stage and went on' : ', the one of median length'
+  const why = several ? reason : ', which was traced (--trace picks another)'
+  const about = `Generation ${generation.id}${why}: ${generation.promptTokens} tokens of prompt, ${generation.outputTokens} of answer, ${formatDuration(generation.endMs - generation.startMs)}.`
   return html`<h2>One session through its stages</h2>
     ${await figure('The whole session', about, sessionChart(record, generation, generation.startMs, generation.endMs))}
-    ${near === undefined ? undefined : await figure(generation.recoveries > 0 ? 'Its recovery, close up' : 'Three steps of it, close up', 'Open trace.json in ui.perfetto.dev or chrome://tracing to look at every step.', sessionChart(record, generation, near.fromMs, near.toMs))}`
+    ${near === undefined ? undefined : await figure('Close up', 'Open trace.json in ui.perfetto.dev or chrome://tracing to look at every step.', sessionChart(record, generation, near.fromMs, near.toMs))}`
 }
 
 async function nodeSection(record: RunRecord): Promise<Html> {

@@ -70,12 +70,9 @@ export function closeUp(record: RunRecord, generation: GenerationRecord): { from
     const length = recovery.endMs - recovery.startMs
     return { fromMs: recovery.startMs - 0.5 * length, toMs: recovery.endMs + 0.5 * length }
   }
-  const seqs = [...new Set(spans.flatMap(({ seq }) => (seq === undefined ? [] : [seq])))].toSorted((a, b) => a - b)
-  const middle = Math.floor(seqs.length / 2)
-  const shown = new Set(seqs.slice(middle, middle + 3))
-  const steps = spans.filter(({ seq }) => seq !== undefined && shown.has(seq))
-  if (steps.length === 0) return undefined
-  const fromMs = steps.reduce((first, { startMs }) => Math.min(first, startMs), Infinity)
-  const toMs = steps.reduce((last, { endMs }) => Math.max(last, endMs), -Infinity)
-  return toMs > fromMs ? { fromMs, toMs } : undefined
+  const { firstTokenMs, endMs, outputTokens } = generation
+  if (firstTokenMs === undefined || endMs === undefined || outputTokens < 4 || endMs <= firstTokenMs) return undefined
+  const stepMs = (endMs - firstTokenMs) / (outputTokens - 1)
+  const fromMs = firstTokenMs + stepMs * Math.floor(outputTokens / 2)
+  return { fromMs, toMs: fromMs + 3 * stepMs }
 }

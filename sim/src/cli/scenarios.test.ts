@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict'
+import type { RunRecord } from '../record/run-record.ts'
+import { type FigureName, figures, missedExpectations } from '../report/figures.ts'
+import { describeMissed } from '../report/format.ts'
+import { parseOverride } from '../scenario/read-scenario.ts'
+import { simulate } from '../world/simulate.ts'
+import { loadScenario, scenarioFile, shippedScenarios } from './scenario-files.ts'
+
+/** Runs the small variant of a shipped scenario, with fields replaced. */
+async function runSmall(name: string, ...overrides: string[]): Promise<RunRecord> {
+  const scenario = loadScenario(name, { ci: true, overrides: overrides.map(parseOverride) })
+  const record = await simulate({ scenario, seed: scenario.seed }).run()
+  assert.deepEqual(record.violations, [], name)
+  return record
+}
+
+async function figureOf(name: FigureName, scenario: string, ...overrides: string[]): Promise<number> {
+  const value = figures(await runSmall(scenario, ...overrides))[name]
+  assert.ok(value !== undefined, `${scenario} has no ${name}`)
+  return value
+}
+
+describe('shipped scenarios', function () {
+  // Seconds of simulation each; the limit is for a machine that is busy with other things.
+  this.timeout(120_000)
+
+  it('are at least ten, each with a question, expectations and a small variant', () => {
+    const names = shippedScenarios()
+    assert.ok(names.length >= 10)
+    for (const name of names) {
+      const [full, small] = [loadScenario(name), loadScenario(name, { ci: true })]
+      assert.equal(full.name, name)
+      assert.match(full.question, /\?$/)
+      assert.ok(full.expect.length > 0 && small.expect.length > 0, name)
+      assert.ok(small.durationMs <= 100_000, `${name} is small enough for a test`)
+      assert.ok(scenarioFile(name).endsWith(`${name}.yaml`))
+    }
+  })
+
+  for (const name of shippedScenarios()) {
+    it(`${name}: comes out as expected at small size`, async () => {
+      const scenario = loadScenario(name, { ci: true })
+      const record = await runSmall(name)
+      const missed = missedExpectations(figures(record), scenario.expect).map(describeMissed)
+      assert.deepEqual(missed, [])
+      assert.ok(record.generations.length > 0)
+    })
+  }
+
+  describe('find that', () => {
+    it('a ring is at least half as fast again as a star across an ocean', async () => {
+      const speed = 'sessionTokensPerSecondP50'
+      const star = await figureOf(speed, 'ring-or-star', 'clients.users.transport=star')
+      assert.ok((await figureOf(speed, 'ring-or-star')) > 1.5 * star)
+    })
+
+    it('a link of 1 Mbit/s costs a session at least the 66 ms that a row takes on it', async () => {
+      const speed = 'sessionTokensPerSecondP50'
+      const [slow, fast] = [await figureOf(speed, 'slow-link'), await figureOf(speed, 'slow-link', 'nodes.slow.up=100 Mbit/s')]
+      const lostMs = 1000 / slow - 1000 / fast
+      assert.ok(lostMs > 60 && lostMs < 100, `${lostMs} ms a token`)
+    })
+
+    it('six users get at least four times the tokens of one, since their turns share batches and fill gaps', async () => {
+      const throughput = 'tokensPerSecond'
+      const one = await figureOf(throughput, 'batching', 'clients.users.count=1')
+      assert.ok((await figureOf(throughput, 'batching')) > 4 * one)
+    })
+
+    it('a relay between every two stages costs time', async () => {
+      const latency = 'latencyMsP50'
+      const open = await figureOf(latency, 'relay-price', 'nodes.homes.nat=open', 'clients.users.nat=open')
+      assert.ok((await figureOf(latency, 'relay-price')) > 1.1 * open)
+    })
+
+    it('lost packets make answers slower', async () => {
+      const latency = 'latencyMsP50'
+      const none = await figureOf(latency, 'packet-loss', 'network.loss=0')
+      assert.ok((await figureOf(latency, 'packet-loss', 'network.loss=3 %')) > 1.1 * none)
+    })
+  })
+})
