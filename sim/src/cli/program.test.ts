@@ -140,9 +140,10 @@ describe('skein-sim', () => {
       replay: 'skein-sim run small --seed 1'
     }
     world.record = ({ seed }) => ({ ...syntheticRecord({ seed }), violations: [violation] })
-    const { code, stdout } = await world.run(['run', file])
+    const { code, stdout } = await world.run(['run', file, '--seed', '3', '--set', 'duration=2m'])
     assert.equal(code, 1)
-    assert.match(stdout, /violation of tokens at 1\.5 s: wrong token\n {4}node 1: step 3\n {2}replay it: skein-sim run small --seed 1/)
+    assert.match(stdout, /violation of tokens at 1\.5 s: wrong token\n {4}node 1: step 3\n {2}replay it: skein-sim run /)
+    assert.ok(stdout.includes(`replay it: skein-sim run ${file} --seed 3 --set duration=2m\n`))
   })
 
   it('writes a page, a record and a trace', async () => {

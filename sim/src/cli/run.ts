@@ -51,9 +51,12 @@ export async function runScenario(nameOrPath: string, flags: RunFlags, context: 
     return outcome.failed ? 1 : 0
   }
   const scenario = loadScenario(nameOrPath, { overrides: overridesOf(flags), ci: flags.ci })
-  const record = await simulate(scenario, flags, context)
+  const found = await simulate(scenario, flags, context)
+  const command = commandOf(nameOrPath, found.seed, flags)
+  // The world knows its scenario's name, and the command line how the scenario was reached and what was replaced in it.
+  const record = { ...found, violations: found.violations.map((violation) => ({ ...violation, replay: command })) }
   const missed = missedExpectations(figures(record), scenario.expect)
-  if (flags.out !== undefined) await writeReport(flags.out, record, scenario, commandOf(nameOrPath, record.seed, flags))
+  if (flags.out !== undefined) await writeReport(flags.out, record, scenario, command)
   context.print(flags.json, runJson(record, missed), summaryLines(record, scenario, missed, context.style, flags.out))
   return record.violations.length > 0 || missed.length > 0 ? 1 : 0
 }
