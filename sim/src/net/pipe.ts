@@ -151,6 +151,8 @@ export class Pipe {
 
   /** Takes note of what has left by now. */
   settle(nowUs: number): void {
+    // Asked while it joins its links: the packet for which it does so is in hand, and none may overtake it.
+    if (this.isStarting) return
     while (this.#chain.length > 0 && (this.#chain[0] as Packet).finishUs <= nowUs) this.#left(this.#chain.shift() as Packet)
     const solo = this.#solo
     if (solo !== undefined && solo.waiting.length > 0 && this.#chain.length < maxPlanned / 2) this.#plan(solo, nowUs)
