@@ -30,23 +30,22 @@ export function checkAnswer({ tokens, expected, isWhole, liarInChain, allowLies 
 export interface FailureFacts {
   readonly error: unknown
   /**
-   * Whether anything was wrong with the swarm in the time before: churn, a fault, a liar. An undisturbed swarm may
-   * refuse for want of room, and for nothing else.
+   * What was wrong with the swarm in the time before, if anything was: blocks that nobody served, a cut, a liar. That nodes
+   * come and go is no excuse as long as others hold their blocks: the user sees a pause, never an error.
    */
-  readonly disturbed: boolean
+  readonly excuse: string | undefined
 }
 
 const wantOfRoom: ReadonlySet<string> = new Set(['ERR_SKEIN_KV_FULL', 'ERR_SKEIN_HISTORY_FULL', 'ERR_SKEIN_BUSY'])
 
-/** A prompt that was accepted may fail with a typed error, and only when something was wrong. */
-export function checkFailure({ error, disturbed }: FailureFacts): string | undefined {
-  if (!isSkeinError(error))
-    return `a generation failed with an error without a code: ${String(error instanceof Error ? error.stack : error)}`
-  if (error.code === 'ERR_SKEIN_INVALID_ARGUMENT' || error.code === 'ERR_SKEIN_MALFORMED') {
-    return `a generation failed with ${error.code}, which its own side or a peer of ours is to blame for: ${error.message}`
+/** A prompt that was accepted may fail with a typed error, for want of room or where the swarm had an excuse. */
+export function checkFailure({ error, excuse }: FailureFacts): string | undefined {
+  if (!isSkeinError(error)) return `it failed with an error without a code: ${String(error instanceof Error ? error.stack : error)}`
+  if (['ERR_SKEIN_INVALID_ARGUMENT', 'ERR_SKEIN_MALFORMED', 'ERR_SKEIN_INTERNAL'].includes(error.code)) {
+    return `it failed with ${error.code}, for which its own side or a peer of ours is to blame: ${error.message}`
   }
-  if (disturbed || wantOfRoom.has(error.code) || error.detail.reason === 'no-room') return undefined
-  return `a generation failed with ${error.code} in a swarm that nothing disturbed: ${error.message}`
+  if (excuse !== undefined || wantOfRoom.has(error.code) || error.detail.reason === 'no-room') return undefined
+  return `it failed with ${error.code} though nodes of every block served all the time: ${error.message}`
 }
 
 export interface NodeFacts {
@@ -91,4 +90,14 @@ export const maxSilenceMs = 300_000
 export function checkSilence(silentMs: number): string | undefined {
   if (silentMs <= maxSilenceMs) return undefined
   return `a generation has shown no sign of life for ${Math.round(silentMs / 1000)} s: some wait has no deadline`
+}
+
+/** How long the dead may be in the directory: the life of an announcement, and the ages that relays do not know to the second. */
+export const maxStaleMs = 100_000
+
+/** Nobody is told of nodes whose announcements must have expired. @param downForMs of each node that a client's map shows */
+export function checkMap(shown: ReadonlyArray<{ readonly node: number; readonly downForMs: number }>): string | undefined {
+  const stale = shown.find(({ downForMs }) => downForMs > maxStaleMs)
+  if (stale === undefined) return undefined
+  return `its map shows node ${stale.node}, which has been down for ${Math.round(stale.downForMs / 1000)} s`
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { connectDefaults, type Generation, joinSwarm, type SwarmClient } from '@skein/coordinator'
 import { describeError, isSkeinError, type PeerId, type Random } from '@skein/protocol'
 import { testIdentity } from '@skein/protocol/testing'
@@ -43,8 +44,8 @@ export interface SimClientInit {
   readonly group: ClientGroup
   readonly region: string
   readonly random: Random
-  /** Whether churn, a fault or a liar could excuse a failure now. */
-  readonly isDisturbed: () => boolean
+  /** What excuses a failure now, if anything does. */
+  readonly excuse: () => string | undefined
   readonly isLiar: (node: number) => boolean
 }
 
@@ -63,6 +64,7 @@ export class SimClient {
   readonly #clock: PeerClock
   readonly #asking = new AbortController()
   readonly #closing = new AbortController()
+  #joined: SwarmClient | undefined
   readonly #running = new Set<OpenGeneration>()
   #client: Promise<SwarmClient> | undefined
 
@@ -74,6 +76,8 @@ export class SimClient {
     this.region = init.region
     this.peer = testIdentity(`${context.scenario.name} client ${init.number}`).peerId
     this.#clock = context.clock.forPeer(`client ${init.number}`)
+    // A client of a large swarm waits for many things at once.
+    setMaxListeners(0, this.#asking.signal, this.#closing.signal)
     this.log = new PeerLog({
       nowMs: () => context.clock.monotonicMs(),
       onError: (text) => context.violated('error-log', `client ${init.number} logged an error: ${text}`, [this.peer])
@@ -84,6 +88,13 @@ export class SimClient {
   get swarm(): Promise<SwarmClient> {
     this.#client ??= this.#connect()
     return this.#client
+  }
+
+  /** The peers of the nodes that it would choose from now; none before it has joined. */
+  async map(): Promise<PeerId[]> {
+    if (this.#joined === undefined || this.#closing.signal.aborted) return []
+    const { nodes } = await this.#joined.status({ refresh: false })
+    return nodes.map(({ peerId }) => peerId)
   }
 
   /** Begins what its group's workload says. */
@@ -171,7 +182,7 @@ export class SimClient {
     const peers = [this.peer, ...this.#peersOf(record)]
     if (wrong !== undefined) this.#context.violated('answer', `generation ${record.id} of client ${this.number}: ${wrong}`, peers)
     if (failure === undefined) return
-    const bad = checkFailure({ error: failure, disturbed: this.#init.isDisturbed() })
+    const bad = checkFailure({ error: failure, excuse: this.#init.excuse() })
     if (bad !== undefined) this.#context.violated('failure', `generation ${record.id} of client ${this.number}: ${bad}`, peers)
   }
 
@@ -209,7 +220,7 @@ export class SimClient {
       const contacts = this.#context.contacts(peer, random.fork(`contacts ${attempt}`))
       for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
       try {
-        return await joinSwarm(
+        this.#joined = await joinSwarm(
           { clock, random, logger: this.log.logger, network, verifier, ends, text },
           {
             model,
@@ -224,6 +235,7 @@ export class SimClient {
             signal: this.#closing.signal
           }
         )
+        return this.#joined
       } catch (error) {
         if (this.#closing.signal.aborted) throw error
         this.log.logger.debug('could not join the swarm', { reason: describeError(error) })

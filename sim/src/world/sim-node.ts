@@ -1,4 +1,4 @@
-import { NodeDaemon } from '@skein/node'
+import { NodeDaemon, type SpanRuntime } from '@skein/node'
 import { AnnouncementStore, type BlockRange, describeError, DirectoryService, type PeerId, type Random } from '@skein/protocol'
 import { testIdentity } from '@skein/protocol/testing'
 import { checksumBytes } from '../compute/checksum-row.ts'
@@ -31,6 +31,8 @@ export interface SimNodeInit {
   readonly region: string
   readonly span: BlockRange
   readonly random: Random
+  /** See `WorldInit`. */
+  readonly wrapRuntime?: (runtime: SpanRuntime, node: number) => SpanRuntime
 }
 
 /** Where the figures of bandwidth end and bytes per second begin. */
@@ -52,6 +54,7 @@ export class SimNode {
   hasLied = false
   readonly #context: WorldContext
   readonly #random: Random
+  readonly #wrapRuntime: (runtime: SpanRuntime, node: number) => SpanRuntime
   readonly #identity: ReturnType<typeof testIdentity>
   readonly #link: { readonly upBytesPerSecond: number; readonly downBytesPerSecond: number }
   #incarnation: Incarnation | undefined
@@ -71,6 +74,7 @@ export class SimNode {
     this.region = init.region
     this.span = init.span
     this.#random = init.random
+    this.#wrapRuntime = init.wrapRuntime ?? ((runtime) => runtime)
     this.#identity = testIdentity(`${context.scenario.name} node ${init.number}`)
     this.peer = this.#identity.peerId
     this.#link = {
@@ -140,7 +144,7 @@ export class SimNode {
       { model, mesh: true, contacts }
     )
     const daemon = new NodeDaemon(
-      { ...components, storage: this.disk, identity: this.#identity, runtime, directory },
+      { ...components, storage: this.disk, identity: this.#identity, runtime: this.#wrapRuntime(runtime, this.number), directory },
       {
         model,
         blocks: scenario.model.blocks,
@@ -206,6 +210,16 @@ export class SimNode {
     this.#churning = false
     this.#cancelChurn?.()
     this.#cancelChurn = undefined
+  }
+
+  /** How long it has served, or 0. */
+  servingForMs(nowMs: number): number {
+    return this.isServing ? nowMs - (this.#up.at(-1)?.[0] ?? nowMs) : 0
+  }
+
+  /** How long its process has been gone; 0 when it runs, Infinity when it never has. */
+  downForMs(nowMs: number): number {
+    return this.#incarnation !== undefined ? 0 : nowMs - (this.#up.at(-1)?.[1] ?? -Infinity)
   }
 
   facts(): NodeFacts | undefined {

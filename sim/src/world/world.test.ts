@@ -1,15 +1,142 @@
 import assert from 'node:assert/strict'
-import { defineScenario } from './define-scenario.ts'
+import type { Distribution, ScenarioFault } from '../scenario/scenario.ts'
+import { autoSpans } from './auto-spans.ts'
+import { defineScenario, type PartialScenario } from './define-scenario.ts'
 import { simulate } from './simulate.ts'
+
+const constant = (value: number): Distribution => ({ kind: 'constant', value })
+const exponential = (mean: number): Distribution => ({ kind: 'exponential', mean })
+
+function busy(name: string, partial: PartialScenario = {}) {
+  return defineScenario({
+    name,
+    durationMs: 60_000,
+    nodes: [{ count: 9, blocksPerNode: 3 }],
+    clients: [
+      {
+        count: 2,
+        workload: {
+          kind: 'closed',
+          startMs: constant(3_000),
+          thinkMs: exponential(1_000),
+          promptTokens: exponential(40),
+          outputTokens: exponential(20),
+          maxRequests: 1_000
+        }
+      }
+    ],
+    ...partial
+  })
+}
 
 describe('a simulated world', () => {
   it('answers as one undisturbed machine does', async () => {
-    const world = simulate({ scenario: defineScenario({ nodes: [{ count: 4 }] }) })
+    const world = simulate({ scenario: defineScenario() })
     await world.runFor(5_000)
     const answer = await world.runUntil(world.client(0).generate({ promptTokens: 40, outputTokens: 20 }))
     assert.equal(answer.outcome, 'completed')
     assert.deepEqual(answer.tokens, answer.expected)
     assert.equal(answer.text.length, 20)
     assert.deepEqual(world.violations, [])
+  })
+
+  for (const transport of ['ring', 'star'] as const) {
+    it(`goes on when a node is killed in the middle, as a ${transport}`, async () => {
+      const scenario = defineScenario({ nodes: [{ count: 6, blocksPerNode: 4 }], clients: [{ transport }] })
+      const world = simulate({ scenario })
+      await world.runFor(5_000)
+      const asked = world.client(0).generate({ promptTokens: 30, outputTokens: 100 })
+      await world.runFor(3_000)
+      const [first] = world.record().generations[0]?.chain ?? []
+      world.node(first?.node ?? -1).crash()
+      const answer = await world.runUntil(asked)
+      assert.deepEqual(answer.tokens, answer.expected)
+      assert.equal(answer.recoveries, 1)
+      const { generations, log } = world.record()
+      assert.ok((generations[0]?.time.recoveryMs ?? 0) > 0)
+      assert.ok(log.some(({ kind }) => kind === 'recovering'))
+    })
+  }
+
+  it('accounts for the time of a generation, and keeps its way', async () => {
+    const record = await simulate({ scenario: busy('calm', { durationMs: 20_000 }) }).run()
+    assert.deepEqual(record.violations, [])
+    const [first] = record.generations
+    const { computeMs, transferMs, delayMs, queueMs, recoveryMs } = first?.time ?? assert.fail()
+    const wholeMs = (first?.endMs ?? 0) - (first?.startMs ?? 0)
+    assert.ok(computeMs > 0 && transferMs > 0 && delayMs > 0 && recoveryMs === 0)
+    assert.ok(computeMs + transferMs + delayMs + queueMs <= wholeMs * 1.001)
+    assert.ok(record.trace.some(({ name, track }) => name === 'compute' && track.startsWith('node')))
+    assert.ok(record.trace.every(({ startMs, endMs }) => startMs < endMs))
+    assert.ok(record.nodes.every(({ busyMs, sentBytes }) => busyMs > 0 && sentBytes > 0))
+    assert.ok(record.samples.at(-1)?.leastCoverage === 3)
+  })
+
+  it('does the same again from the same seed, and something else from another', async () => {
+    const scenario = busy('churn', {
+      durationMs: 40_000,
+      nodes: [{ count: 9, blocksPerNode: 3, churn: { upMs: exponential(20_000), downMs: exponential(5_000), graceful: false } }]
+    })
+    const run = async (seed: number) => {
+      const { wallMs, ...record } = await simulate({ scenario, seed }).run()
+      assert.ok(wallMs >= 0)
+      return record
+    }
+    const first = await run(1)
+    assert.deepEqual(first.violations, [])
+    assert.ok(first.log.some(({ kind }) => kind === 'node-down'))
+    assert.deepEqual(await run(1), first)
+    assert.notEqual((await run(2)).eventLogHash, first.eventLogHash)
+  })
+
+  const during = { atMs: 8_000, forMs: 10_000, target: { random: 2 } } as const
+  const faults: Array<[string, ScenarioFault]> = [
+    ['a crash', { kind: 'crash', atMs: 8_000, target: { random: 2 }, restartAfterMs: 5_000 }],
+    ['a freeze', { kind: 'freeze', ...during }],
+    ['a slow node', { kind: 'slow', ...during, factor: 20 }],
+    ['a cut', { kind: 'partition', atMs: 8_000, forMs: 10_000, between: [{ random: 2 }, { group: 'nodes 0' }], oneWay: false }],
+    ['one-way loss', { kind: 'partition', atMs: 8_000, forMs: 10_000, between: [{ random: 2 }, { group: 'nodes 0' }], oneWay: true }],
+    ['corrupt bytes', { kind: 'corrupt', ...during, share: 0.05 }],
+    ['a clock that jumps', { kind: 'clock-jump', atMs: 8_000, target: { random: 3 }, byMs: -3_600_000 }],
+    ['a full disk', { kind: 'full-disk', ...during }]
+  ]
+  for (const [name, fault] of faults) {
+    it(`comes through ${name} without a wrong token and with nothing left behind`, async () => {
+      const { violations, generations, log } = await simulate({ scenario: busy(name, { faults: [fault], durationMs: 30_000 }) }).run()
+      assert.deepEqual(violations, [])
+      assert.ok(generations.length > 4)
+      assert.ok(log.some(({ kind }) => kind === 'fault'))
+    })
+  }
+
+  it('sees a liar, and lets it pass only where the scenario does', async () => {
+    const lie: ScenarioFault = { kind: 'lie', atMs: 5_000, target: { random: 9 }, share: 0.2 }
+    const strict = await simulate({ scenario: busy('liars', { faults: [lie] }) }).run()
+    assert.equal(strict.violations[0]?.oracle, 'answer')
+    assert.match(strict.violations[0]?.replay ?? '', /^skein-sim run liars --seed 1$/)
+    assert.ok((strict.violations[0]?.lastEvents.length ?? 0) > 0)
+    const lax = await simulate({ scenario: busy('liars', { faults: [lie], allowLies: true, durationMs: 30_000 }) }).run()
+    assert.deepEqual(lax.violations, [])
+  })
+})
+
+describe('autoSpans', () => {
+  it('tiles the model with windows of equal length, again and again', () => {
+    const { nodes } = defineScenario({ nodes: [{ count: 6, blocksPerNode: 3 }] })
+    const spans = autoSpans(nodes, 8).map(({ start, end }) => `${start}:${end}`)
+    assert.deepEqual(spans, ['0:3', '3:6', '5:8', '0:3', '2:5', '5:8'])
+  })
+
+  it('lets fixed spans stand and fills what they leave', () => {
+    const { nodes } = defineScenario({
+      nodes: [
+        { count: 1, blocksPerNode: 4 },
+        { count: 1, span: { start: 0, end: 4 } }
+      ]
+    })
+    assert.deepEqual(autoSpans(nodes, 8), [
+      { start: 4, end: 8 },
+      { start: 0, end: 4 }
+    ])
   })
 })

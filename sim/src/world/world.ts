@@ -1,9 +1,10 @@
+import type { SpanRuntime } from '@skein/node'
 import { InvalidArgumentError, parseModelId, type PeerId, type Random, seededRandom, type Verifier } from '@skein/protocol'
 import { ed25519Verifier, systemClock } from '@skein/protocol/node'
 import { FaultDriver } from '../faults/fault-driver.ts'
 import { StalledError, VirtualClock } from '../kernel/virtual-clock.ts'
 import { virtualInternet } from '../net/virtual-network.ts'
-import { checkBounds, checkLeaks, checkSilence } from '../oracles/checks.ts'
+import { checkBounds, checkLeaks, checkMap, checkSilence } from '../oracles/checks.ts'
 import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
 import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
@@ -21,6 +22,8 @@ export interface WorldInit {
   readonly tracedGeneration?: number
   /** Whether the run ends at the first violation. @default true */
   readonly stopAtViolation?: boolean
+  /** Puts something around the runtime of each of a node's incarnations: how tests plant bugs and watch turns. */
+  readonly wrapRuntime?: (runtime: SpanRuntime, node: number) => SpanRuntime
   /** Called about once per virtual second. */
   readonly onProgress?: (progress: { readonly virtualMs: number; readonly events: number }) => void
   readonly signal?: AbortSignal
@@ -34,8 +37,12 @@ const startSpreadMs = 2_000
 /** A lease is 30 s; a stage notices within a second of its end, and frozen or cut off ones some keep-alives later. */
 const leakGraceMs = 60_000
 const closeMs = 120_000
-/** How long after a disturbance it may still be the cause of a failure: the wait for coverage, twice, and a lease. */
-const disturbanceMs = 180_000
+/** How long after a fault it may still be the cause of a failure: the wait for coverage, twice, and a lease. */
+const excuseMs = 120_000
+/** A node that has just come counts as coverage when newcomers' news have had the time to spread: two exchanges. */
+const knownAfterMs = 30_000
+/** Between two looks at the maps of the clients. */
+const mapCheckMs = 10_000
 
 /** A simulated world: peers that run production code on a virtual internet in virtual time. Made by `simulate`. */
 export class World {
@@ -54,7 +61,8 @@ export class World {
   readonly #wall = systemClock()
   #wallMs = 0
   #started = false
-  #disturbedMs = -Infinity
+  #faultMs = -Infinity
+  #uncoveredMs = -Infinity
 
   constructor(init: WorldInit) {
     const { scenario } = init
@@ -261,9 +269,27 @@ export class World {
         if (silent !== undefined) this.#violated('silence', `generation ${generation.id}: ${silent}`, this.#peersOf(generation))
       }
       const serving = this.nodes.filter((node) => node.isServing)
+      // Who comes, is not known at once; who leaves, not to be gone.
+      const settled = serving.filter((node) => node.servingForMs(nowMs) >= Math.min(knownAfterMs, nowMs - startSpreadMs - sampleMs))
+      if (this.#leastCoverage(settled) < 1) this.#uncoveredMs = nowMs
+      if (nowMs % mapCheckMs === 0) this.#checkMaps()
       this.#recorder.sample({ atMs: nowMs, nodesUp: serving.length, leastCoverage: this.#leastCoverage(serving) }, sampleMs)
       this.#sample()
     })
+  }
+
+  /** A client's map is read at once: nothing of it waits. */
+  #checkMaps(): void {
+    for (const client of this.clients) {
+      void client.map().then((peers) => {
+        const shown = peers.flatMap((peer) => {
+          const node = this.#numbers.get(peer)
+          return node === undefined ? [] : [{ node, downForMs: this.node(node).downForMs(this.nowMs) }]
+        })
+        const stale = checkMap(shown)
+        if (stale !== undefined) this.#violated('directory', `client ${client.number}: ${stale}`, [client.peer])
+      })
+    }
   }
 
   #leastCoverage(serving: readonly SimNode[]): number {
@@ -297,13 +323,15 @@ export class World {
 
   #happened(event: Omit<RunEvent, 'atMs'>): void {
     this.#recorder.log.push({ ...event, atMs: this.nowMs })
-    if (event.kind === 'fault' || event.kind === 'heal' || event.kind === 'node-down') this.#disturbedMs = this.nowMs
+    if (event.kind === 'fault' || event.kind === 'heal') this.#faultMs = this.nowMs
   }
 
-  #isDisturbed(): boolean {
-    const isLying = this.nodes.some(({ condition, hasLied }) => hasLied || condition.lieShare > 0)
-    const isLossy = this.scenario.network.lossShare > 0
-    return isLying || isLossy || this.faults.active > 0 || this.nowMs - this.#disturbedMs < disturbanceMs
+  /** What may have broken a generation that fails now, besides a bug. */
+  #excuse(): string | undefined {
+    if (this.nodes.some(({ condition, hasLied }) => hasLied || condition.lieShare > 0)) return 'there is a liar'
+    if (this.nowMs - this.#uncoveredMs < excuseMs) return 'blocks were not covered'
+    if (this.faults.active > 0 || this.nowMs - this.#faultMs < excuseMs) return 'there was a fault'
+    return undefined
   }
 
   #violated(oracle: string, text: string, peers: readonly PeerId[]): void {
@@ -328,7 +356,11 @@ export class World {
         const region = group.regions[index % group.regions.length] as string
         const span = spans[number] as { start: number; end: number }
         const random = this.#random.fork(`node ${number}`)
-        return new SimNode(this.#context, { number: number++, group, region, span, random })
+        const { wrapRuntime } = this.#init
+        return new SimNode(this.#context, {
+          ...{ number: number++, group, region, span, random },
+          ...(wrapRuntime === undefined ? {} : { wrapRuntime })
+        })
       })
     )
   }
@@ -344,7 +376,7 @@ export class World {
           group,
           region,
           random,
-          isDisturbed: () => this.#isDisturbed(),
+          excuse: () => this.#excuse(),
           isLiar: (node) => this.nodes[node]?.hasLied === true
         })
       })
