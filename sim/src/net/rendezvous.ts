@@ -8,7 +8,7 @@ const maxFound = 20
 /** What the DHT knows: who advertised a topic. A hint for newcomers, which names the dead for a long time. */
 export class Rendezvous {
   readonly #clock: VirtualClock
-  /** Per topic, in the order of the last advertisement. */
+  /** Per topic, by when each peer advertised it last. */
   readonly #topics = new Map<string, Map<PeerId, number>>()
 
   constructor(clock: VirtualClock) {
