@@ -9,7 +9,6 @@ import {
   type Numerics,
   type PeerId
 } from '@skein/protocol'
-import { compareCosts } from './cost.ts'
 import { shortestChain, type ChainCosts } from './shortest-chain.ts'
 import type { NodeView, SwarmView } from './swarm-view.ts'
 

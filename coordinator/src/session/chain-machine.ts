@@ -16,10 +16,10 @@ import type { ChainMachineInit, ChainMachineOptions, ChainSnapshot } from './cha
 import { chainDefaults } from './chain-options.ts'
 import { Checkup } from './checkup.ts'
 import { Graveyard } from './graveyard.ts'
+import { type ChainFailure, openFailure, type PeerRefusal, recoveryFailure } from './chain-failure.ts'
 import { least } from './link-ends.ts'
 import { OwnLinks } from './own-links.ts'
-import type { Gap, Link, StageRecord } from './roster.ts'
-import { noCoverage, publicStage, Roster } from './roster.ts'
+import { type Link, publicStage, Roster, type StageRecord } from './roster.ts'
 import { StepResults } from './step-results.ts'
 
 export type { ChainMachineInit, ChainMachineOptions, ChainSnapshot } from './chain-options.ts'
@@ -44,7 +44,7 @@ export class ChainMachine {
   readonly #graveyard: Graveyard
   readonly #checkup: Checkup
   readonly #excluded = new Set<PeerId>()
-  #lastRefusal: (RefusedResponse & { readonly peer: PeerId }) | undefined
+  #lastRefusal: PeerRefusal | undefined
   /** Ranges of steps that were skipped, as long as some stage may still have rows of them. */
   #skips: Array<{ readonly from: number; readonly to: number }> = []
   #status: ChainSnapshot['status'] = 'new'
@@ -224,6 +224,10 @@ export class ChainMachine {
     this.#close()
   }
 
+  #failWith({ code, message, detail }: ChainFailure): void {
+    this.#fail(code, message, detail)
+  }
+
   // Stages come and go
 
   #onConnected(stage: number): void {
@@ -281,22 +285,10 @@ export class ChainMachine {
   #onNoReplacement({ request, uncovered }: ChainNoReplacementEvent): void {
     const gap = this.#roster.gapOf(request)
     if (gap === undefined) return
-    if (this.#status === 'opening') return this.#failToOpen(gap)
+    if (this.#status === 'opening') return this.#failWith(openFailure(gap, this.#lastRefusal))
     this.#roster.searchLater(gap, this.#nowMs + this.#options.searchAgainMs, uncovered)
     // Somebody who refused or was lost may be the only one left, and better by then.
     this.#excluded.clear()
-  }
-
-  /** Nobody is left for some blocks. If somebody refused them, that says more than that there is nobody else. */
-  #failToOpen(gap: Gap): void {
-    const refused = this.#lastRefusal
-    if (refused === undefined) return this.#fail('ERR_SKEIN_NO_COVERAGE', noCoverage(gap), { ...gap.span })
-    const { code, message, detail, peer } = refused
-    this.#fail(code, `no node takes blocks ${gap.span.start}:${gap.span.end}; ${peer} refused: ${message}`, {
-      ...detail,
-      ...gap.span,
-      peer
-    })
   }
 
   // Control
@@ -479,7 +471,9 @@ export class ChainMachine {
         timeoutMs: this.#options.openMs
       })
     }
-    if (this.#wholeByMs !== undefined && now >= this.#wholeByMs) return this.#giveUp()
+    if (this.#wholeByMs !== undefined && now >= this.#wholeByMs) {
+      return this.#failWith(recoveryFailure(this.#roster.gaps[0], this.#options.coverageWaitMs))
+    }
     this.#expire(now)
     this.#own.tick(now)
     if (this.#renewLeasesAtMs !== undefined && now >= this.#renewLeasesAtMs) {
@@ -500,13 +494,6 @@ export class ChainMachine {
     const late = this.#assembly.late(now)
     const names = late.map((record) => record.peer).join(', ')
     this.#lose(late, `no answer in time from ${names}`)
-  }
-
-  #giveUp(): void {
-    const gap = this.#roster.gaps[0]
-    const seconds = this.#options.coverageWaitMs / 1000
-    if (gap === undefined) return this.#fail('ERR_SKEIN_RECOVERY_FAILED', `the chain could not be mended within ${seconds} s`)
-    this.#fail('ERR_SKEIN_NO_COVERAGE', `${noCoverage(gap)}, waited ${seconds} s`, { ...(gap.uncovered?.[0] ?? gap.span) })
   }
 
   #emit(effect: ChainEffect): void {

@@ -217,7 +217,7 @@ export class ChainSession implements TokenSession {
 
   #handle(event: UntimedEvent): void {
     const nowMs = this.#components.clock.monotonicMs()
-    for (const effect of this.#machine.handle({ ...event, nowMs } as ChainEvent)) this.#carryOut(effect)
+    for (const effect of this.#machine.handle({ ...event, nowMs })) this.#carryOut(effect)
     this.#setTimer(nowMs)
   }
 

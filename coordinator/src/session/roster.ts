@@ -185,8 +185,3 @@ export class Roster {
 export function publicStage({ stage, peer, span, numerics, record }: StageRecord): ChainStage {
   return { stage, peer, span, numerics, ...(record === undefined ? {} : { record }) }
 }
-
-export function noCoverage(gap: Gap): string {
-  const blocks = (gap.uncovered ?? [gap.span]).map((range) => `${range.start}:${range.end}`).join(', ')
-  return `nobody serves blocks ${blocks}`
-}

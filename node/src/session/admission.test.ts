@@ -90,7 +90,7 @@ describe('budgets', () => {
       'ERR_SKEIN_RATE_LIMITED'
     )
     budget.spend(b)
-    await clock.advance(500)
+    clock.advance(500)
     budget.spend(a)
     assert.equal(
       codeOf(() => budget.spend(a)),

@@ -135,7 +135,7 @@ export class StageShell {
 
   #handle(event: UntimedEvent): void {
     const nowMs = this.#components.clock.monotonicMs()
-    for (const effect of this.#machine.handle({ ...event, nowMs } as StageEvent)) this.#carryOut(effect)
+    for (const effect of this.#machine.handle({ ...event, nowMs })) this.#carryOut(effect)
     this.#setTimer(nowMs)
   }
 

@@ -61,7 +61,7 @@ describe('a node', () => {
     const sequence = (): number => parts.store.list(model, parts.clock.monotonicMs())[0]?.announcement.sequence ?? 0
     const first = sequence()
     for (let round = 0; round < 20; round++) {
-      await parts.clock.advance(10_000)
+      parts.clock.advance(10_000)
       assert.equal(announced(parts), 'serving')
     }
     assert.ok(sequence() >= first + 6)
