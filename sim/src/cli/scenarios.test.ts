@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { RunRecord } from '../record/run-record.ts'
 import { type FigureName, figures, missedExpectations } from '../report/figures.ts'
 import { describeMissed } from '../report/format.ts'
@@ -34,6 +37,20 @@ describe('shipped scenarios', function () {
       assert.ok(full.expect.length > 0 && small.expect.length > 0, name)
       assert.ok(small.durationMs <= 100_000, `${name} is small enough for a test`)
       assert.ok(scenarioFile(name).endsWith(`${name}.yaml`))
+    }
+  })
+
+  it('and the one of docs/simulation.md can be read', async () => {
+    const text = await readFile(new URL('../../../docs/simulation.md', import.meta.url), 'utf8')
+    const [, example] = /```yaml\n([^]*?)```/.exec(text) ?? []
+    const folder = await mkdtemp(join(tmpdir(), 'skein-sim-'))
+    try {
+      const file = join(folder, 'my-swarm.yaml')
+      await writeFile(file, example ?? '')
+      assert.equal(loadScenario(file).nodes[0]?.count, 8)
+      assert.equal(loadScenario(file, { ci: true }).nodes[0]?.count, 4)
+    } finally {
+      await rm(folder, { recursive: true, force: true })
     }
   })
 
