@@ -2,32 +2,28 @@ import type { ErrorDetail, PeerId, RefusedResponse } from '@skein/protocol'
 import type { ChainFailureCode } from './chain-events.ts'
 import type { Gap } from './roster.ts'
 
-/** Why a session ends. */
-export interface ChainFailure {
-  readonly code: ChainFailureCode
-  readonly message: string
-  readonly detail: ErrorDetail
-}
+/** Why a session ends: code, text, detail. */
+type ChainFailure = readonly [code: ChainFailureCode, message: string, detail: ErrorDetail]
 
 /** A refusal, and whose it is. */
 export type PeerRefusal = RefusedResponse & { readonly peer: PeerId }
 
 /** Nobody is left for some blocks while the chain opens. That somebody refused them says more than that there is nobody else. */
 export function openFailure(gap: Gap, refused: PeerRefusal | undefined): ChainFailure {
-  if (refused === undefined) return { code: 'ERR_SKEIN_NO_COVERAGE', message: noCoverage(gap), detail: { ...gap.span } }
+  if (refused === undefined) return ['ERR_SKEIN_NO_COVERAGE', noCoverage(gap), { ...gap.span }]
   const { code, message, peer } = refused
   const blocks = `${gap.span.start}:${gap.span.end}`
-  return { code, message: `no node takes blocks ${blocks}; ${peer} refused: ${message}`, detail: { ...refused.detail, ...gap.span, peer } }
+  return [code, `no node takes blocks ${blocks}; ${peer} refused: ${message}`, { ...refused.detail, ...gap.span, peer }]
 }
 
 /** The wait of a recovery is over, with a gap left or without. */
 export function recoveryFailure(gap: Gap | undefined, waitedMs: number): ChainFailure {
   const seconds = waitedMs / 1000
   if (gap === undefined) {
-    return { code: 'ERR_SKEIN_RECOVERY_FAILED', message: `the chain could not be mended within ${seconds} s`, detail: {} }
+    return ['ERR_SKEIN_RECOVERY_FAILED', `the chain could not be mended within ${seconds} s`, {}]
   }
   const detail = { ...(gap.uncovered?.[0] ?? gap.span) }
-  return { code: 'ERR_SKEIN_NO_COVERAGE', message: `${noCoverage(gap)}, waited ${seconds} s`, detail }
+  return ['ERR_SKEIN_NO_COVERAGE', `${noCoverage(gap)}, waited ${seconds} s`, detail]
 }
 
 function noCoverage(gap: Gap): string {

@@ -12,11 +12,10 @@ import type {
   ChosenStage
 } from './chain-events.ts'
 import { requireCover, requireStep } from './chain-contract.ts'
-import type { ChainMachineInit, ChainMachineOptions, ChainSnapshot } from './chain-options.ts'
-import { chainDefaults } from './chain-options.ts'
+import { chainDefaults, type ChainMachineInit, type ChainMachineOptions, type ChainSnapshot } from './chain-options.ts'
 import { Checkup } from './checkup.ts'
 import { Graveyard } from './graveyard.ts'
-import { type ChainFailure, openFailure, type PeerRefusal, recoveryFailure } from './chain-failure.ts'
+import { openFailure, type PeerRefusal, recoveryFailure } from './chain-failure.ts'
 import { least } from './link-ends.ts'
 import { OwnLinks } from './own-links.ts'
 import { type Link, publicStage, Roster, type StageRecord } from './roster.ts'
@@ -224,10 +223,6 @@ export class ChainMachine {
     this.#close()
   }
 
-  #failWith({ code, message, detail }: ChainFailure): void {
-    this.#fail(code, message, detail)
-  }
-
   // Stages come and go
 
   #onConnected(stage: number): void {
@@ -285,7 +280,7 @@ export class ChainMachine {
   #onNoReplacement({ request, uncovered }: ChainNoReplacementEvent): void {
     const gap = this.#roster.gapOf(request)
     if (gap === undefined) return
-    if (this.#status === 'opening') return this.#failWith(openFailure(gap, this.#lastRefusal))
+    if (this.#status === 'opening') return this.#fail(...openFailure(gap, this.#lastRefusal))
     this.#roster.searchLater(gap, this.#nowMs + this.#options.searchAgainMs, uncovered)
     // Somebody who refused or was lost may be the only one left, and better by then.
     this.#excluded.clear()
@@ -472,7 +467,7 @@ export class ChainMachine {
       })
     }
     if (this.#wholeByMs !== undefined && now >= this.#wholeByMs) {
-      return this.#failWith(recoveryFailure(this.#roster.gaps[0], this.#options.coverageWaitMs))
+      return this.#fail(...recoveryFailure(this.#roster.gaps[0], this.#options.coverageWaitMs))
     }
     this.#expire(now)
     this.#own.tick(now)
