@@ -1,0 +1,148 @@
+import { type Random, seededRandom } from '@skein/protocol'
+import { modelPresets } from '../compute/model-presets.ts'
+import { devicePresets } from '../compute/device-presets.ts'
+import type {
+  ClientGroup,
+  Distribution,
+  FaultTarget,
+  NodeGroup,
+  Scenario,
+  ScenarioFault,
+  ScenarioModel,
+  ScenarioNetwork
+} from '../scenario/scenario.ts'
+
+const constant = (value: number): Distribution => ({ kind: 'constant', value })
+const exponential = (mean: number): Distribution => ({ kind: 'exponential', mean })
+
+function between(random: Random, min: number, max: number): number {
+  return min + random.below(max - min + 1)
+}
+
+/** Even over orders of magnitude: as likely from 1 to 2 as from 32 to 64. */
+function magnitude(random: Random, min: number, max: number): number {
+  let value = min
+  while (value * 2 <= max && random.below(2) === 0) value *= 2
+  return Math.min(max, Math.round(value * (1 + random.float())))
+}
+
+function oneOf<T>(random: Random, values: readonly T[]): T {
+  return values[random.below(values.length)] as T
+}
+
+const regions = [
+  { name: 'frankfurt', latitude: 50.1, longitude: 8.7 },
+  { name: 'virginia', latitude: 38.9, longitude: -77.4 },
+  { name: 'tokyo', latitude: 35.7, longitude: 139.7 }
+]
+
+/**
+ * A world drawn from a seed: its size, machines, network, churn, faults and requests, each over the range in which swarms may
+ * really be and somewhat beyond, so that every seed is another world (as TigerBeetle's VOPR draws its clusters).
+ */
+export function drawWorld(seed: number): Scenario {
+  const random = seededRandom(seed).fork('a world')
+  const model: ScenarioModel = {
+    ...(modelPresets[oneOf(random, ['skein-tiny', 'llama-3.2-1b', 'llama-3-8b'])] as ScenarioModel),
+    blocks: between(random, 2, 16),
+    contextTokens: 1024
+  }
+  const durationMs = between(random, 20, 90) * 1_000
+  const places = regions.slice(0, between(random, 1, 3))
+  const names = places.map(({ name }) => name)
+  return {
+    name: 'fuzz',
+    question: 'Does anything break?',
+    seed,
+    durationMs,
+    settleMs: 240_000,
+    model,
+    network: drawNetwork(random.fork('network')),
+    regions: places,
+    nodes: drawNodes(random.fork('nodes'), model, names),
+    clients: drawClients(random.fork('clients'), names),
+    faults: drawFaults(random.fork('faults'), durationMs),
+    allowLies: false,
+    expect: []
+  }
+}
+
+function drawNetwork(random: Random): ScenarioNetwork {
+  return {
+    latency:
+      random.below(2) === 0 ? { kind: 'constant', oneWayMs: magnitude(random, 1, 150) } : { kind: 'geographic', detour: 1.5, accessMs: 5 },
+    jitterMs: random.below(2) === 0 ? constant(0) : exponential(magnitude(random, 1, 50)),
+    lossShare: random.below(3) === 0 ? random.float() * 0.03 : 0,
+    connectRoundTrips: between(random, 1, 5)
+  }
+}
+
+/** The first group is open to the world, and so can relay for the others. */
+function drawNodes(random: Random, model: ScenarioModel, places: readonly string[]): NodeGroup[] {
+  return Array.from({ length: between(random, 1, 2) }, (_, index): NodeGroup => {
+    const blocksPerNode = between(random, Math.max(1, Math.ceil(model.blocks / 4)), model.blocks)
+    const enough = Math.ceil(model.blocks / blocksPerNode)
+    const churns = random.below(2) === 0
+    return {
+      name: `nodes ${index}`,
+      count: enough * between(random, 1, 3),
+      regions: places,
+      device: oneOf(random, Object.values(devicePresets)),
+      upMbps: { kind: 'lognormal', median: magnitude(random, 5, 500), sigma: 0.5 },
+      downMbps: { kind: 'lognormal', median: magnitude(random, 20, 500), sigma: 0.5 },
+      nat: index === 0 ? 'open' : oneOf(random, ['open', 'cone', 'symmetric'] as const),
+      span: 'auto',
+      blocksPerNode,
+      kvTokens: magnitude(random, 1_100, 16_000),
+      historyBytes: magnitude(random, 64, 4_096) * model.rowBytes,
+      maxSessions: between(random, 2, 32),
+      ...(churns
+        ? {
+            churn: {
+              upMs: exponential(between(random, 10, 120) * 1_000),
+              downMs: exponential(between(random, 1, 20) * 1_000),
+              graceful: random.below(2) === 0
+            }
+          }
+        : {})
+    }
+  })
+}
+
+function drawClients(random: Random, places: readonly string[]): ClientGroup[] {
+  const tokens = { promptTokens: exponential(magnitude(random, 4, 300)), outputTokens: exponential(magnitude(random, 2, 80)) }
+  const maxRequests = magnitude(random, 4, 64)
+  return [
+    {
+      name: 'clients',
+      count: between(random, 1, 4),
+      regions: places,
+      device: oneOf(random, Object.values(devicePresets)),
+      upMbps: constant(magnitude(random, 5, 500)),
+      downMbps: constant(magnitude(random, 20, 500)),
+      nat: oneOf(random, ['open', 'open', 'cone', 'symmetric'] as const),
+      transport: random.below(4) === 0 ? 'star' : 'ring',
+      workload:
+        random.below(2) === 0
+          ? { kind: 'closed', startMs: exponential(3_000), thinkMs: exponential(1_000), ...tokens, maxRequests }
+          : { kind: 'open', interArrivalMs: exponential(between(random, 1, 10) * 1_000), ...tokens, maxRequests }
+    }
+  ]
+}
+
+function drawFaults(random: Random, durationMs: number): ScenarioFault[] {
+  return Array.from({ length: random.below(7) }, (): ScenarioFault => {
+    const atMs = random.below(durationMs)
+    const forMs = magnitude(random, 200, 40_000)
+    const target: FaultTarget = random.below(4) === 0 ? { group: 'nodes 0' } : { random: between(random, 1, 3) }
+    const kind = random.below(12)
+    if (kind < 4) return { kind: 'crash', atMs, target, restartAfterMs: forMs }
+    if (kind < 6) return { kind: 'freeze', atMs, target, forMs }
+    if (kind === 6) return { kind: 'slow', atMs, target, forMs, factor: magnitude(random, 2, 100) }
+    if (kind < 9) return { kind: 'partition', atMs, forMs, between: [target, { region: 'frankfurt' }], oneWay: random.below(2) === 0 }
+    if (kind === 9) return { kind: 'corrupt', atMs, target, forMs, share: random.float() * 0.2 }
+    if (kind === 10)
+      return { kind: 'clock-jump', atMs, target, byMs: (random.below(2) === 0 ? 1 : -1) * magnitude(random, 1_000, 86_400_000) }
+    return { kind: 'full-disk', atMs, target, forMs }
+  })
+}
