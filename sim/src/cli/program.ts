@@ -110,7 +110,7 @@ function addFuzz(program: Command, act: (flags: FuzzFlags) => Promise<number>, k
 }
 
 /** The command line of `skein-sim`, as data; `keep` is handed the exit code of what was run. */
-export function skeinSimCommand(version: string, actions: SkeinSimActions, keep: Keep): Command {
+function skeinSimCommand(version: string, actions: SkeinSimActions, keep: Keep): Command {
   const program = new Command('skein-sim')
     .description('Runs the production code of skein on a virtual network in virtual time.')
     .version(version)

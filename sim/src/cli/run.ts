@@ -96,7 +96,7 @@ function commandOf(nameOrPath: string, seed: number, { set = [], ci, trace }: Ru
 }
 
 /** Writes `report.html`, `record.json` and `trace.json` into a folder, which is made. */
-export async function writeReport(folder: string, record: RunRecord, scenario: Scenario, command: string): Promise<void> {
+async function writeReport(folder: string, record: RunRecord, scenario: Scenario, command: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   const page = await reportPage(record, { question: scenario.question, expect: scenario.expect, command })
   await Promise.all([

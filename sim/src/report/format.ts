@@ -6,7 +6,7 @@ export function formatFigure(name: FigureName, value: number | undefined): strin
   return formatValue(value, figureMeanings[name].unit)
 }
 
-export function formatValue(value: number | undefined, unit: FigureUnit): string {
+function formatValue(value: number | undefined, unit: FigureUnit): string {
   if (value === undefined) return '–'
   switch (unit) {
     case 'ms':

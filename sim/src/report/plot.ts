@@ -21,7 +21,7 @@ export const colours = {
 } as const
 
 /** For categories, in the order in which they are told apart best. */
-export const categoryColours = [
+const categoryColours = [
   colours.blue,
   colours.orange,
   colours.green,

@@ -69,7 +69,7 @@ export const size = quantity({
 })
 
 /** Megabits a second. */
-export const rate = quantity({
+const rate = quantity({
   id: 'rate',
   expected: 'a bandwidth with its unit, such as 100 Mbit/s, 1 Gbit/s, 2 MB/s or unlimited',
   pattern: new RegExp(`^(${amount}([kMG](bit/s|B/s|bps))\\s*|unlimited)$`),

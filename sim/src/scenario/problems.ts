@@ -44,7 +44,7 @@ export function formatPath(path: FieldPath): string {
 }
 
 /** The known name that is nearest to a misspelt one, if any is near. */
-export function nearest(name: string, known: Iterable<string>): string | undefined {
+function nearest(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
   let bestDistance = Math.min(3, Math.floor(name.length / 2)) + 1
   for (const candidate of known) {
