@@ -153,12 +153,12 @@ export class IdentityError extends SkeinError<'ERR_SKEIN_IDENTITY'> {
   }
 }
 
-/** The one-line text of anything that was thrown, with its causes. Never a stack. */
+/** The one-line text of anything that was thrown, with those causes that say something new. Never a stack. */
 export function describeError(error: unknown): string {
   const parts: string[] = []
   for (let current: unknown = error, depth = 0; current !== undefined && current !== null && depth < 4; depth++) {
     const text = current instanceof Error ? current.message : String(current)
-    if (text !== '' && !parts.includes(text)) parts.push(text)
+    if (text !== '' && !parts.some((part) => part.includes(text))) parts.push(text)
     current = current instanceof Error ? current.cause : undefined
   }
   return parts.join(': ').replaceAll(/\s*\n\s*/g, ' ')

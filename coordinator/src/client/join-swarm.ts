@@ -94,7 +94,7 @@ async function firstContact(directory: DirectoryService, init: JoinSwarmInit, cl
   try {
     const { answered, failures } = await directory.refresh({ signal: deadline.signal })
     if (answered > 0) return
-    const reasons = failures.map(({ peer, reason }) => `${peer}: ${reason}`).join('; ')
+    const reasons = [...new Set(failures.map(({ reason }) => reason))].join('; ')
     throw new DialError(`no bootstrap peer answered (${reasons || 'none could be reached'}); is a node of this model running there?`)
   } catch (error) {
     if (!deadline.signal.aborted || init.signal?.aborted === true) throw error
