@@ -171,8 +171,16 @@ async function refuseFullDisk(folder: string, neededBytes: number): Promise<void
 function explain(error: unknown, folder: string, spec: FolderSpec): unknown {
   const code = systemCode(error)
   const detail = { folder, neededBytes: spec.neededBytes }
+  const megabytes = Math.ceil(spec.neededBytes / 1e6)
+  if (code === 'EFBIG') {
+    return new ConversionError(
+      ConversionErrorCode.DiskFull,
+      `${folder} takes no file as large as the converted weights of ${spec.what} (up to ${megabytes} MB): ` +
+        'choose a cache folder on another disk, or raise the limit on the size of files (ulimit -f)',
+      { cause: error, detail }
+    )
+  }
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    const megabytes = Math.ceil(spec.neededBytes / 1e6)
     return new ConversionError(
       ConversionErrorCode.DiskFull,
       `there is no room in ${folder} for the converted weights of ${spec.what} (${megabytes} MB): ` +

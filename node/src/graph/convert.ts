@@ -148,11 +148,12 @@ async function convertInWorker(job: ConvertJob, options: PrepareOptions): Promis
 }
 
 /** Gives an error that a worker threw its class back. */
-function revive({ name, code, message, detail }: ThrownMessage): Error {
+function revive({ name, code, message, detail, stack }: ThrownMessage): Error {
   if (code === 'ERR_SKEIN_ABORTED') return new AbortError(message, { detail })
   if (name === 'CheckpointError') return new CheckpointError(code as CheckpointErrorCode, message, { detail })
   if (name === 'ConversionError') return new ConversionError(code as ConversionErrorCode, message, { detail })
-  return new ConversionError(ConversionErrorCode.Failed, `converting the weights failed: ${message}`)
+  const cause = Object.assign(new Error(message), stack === undefined ? {} : { stack })
+  return new ConversionError(ConversionErrorCode.Failed, 'converting the weights failed', { cause })
 }
 
 function explain(error: unknown, folder: string): unknown {

@@ -12,6 +12,8 @@ export interface ThrownMessage {
   readonly code: string | undefined
   readonly message: string
   readonly detail: ErrorDetail
+  /** Where an error that nobody expected was thrown. */
+  readonly stack?: string
 }
 
 /** What a worker posts; it takes its input from `workerData`, and `'abort'` as a message. */
@@ -28,7 +30,10 @@ export interface WorkerTaskOptions<Progress> {
 
 export function toThrownMessage(error: unknown): ThrownMessage {
   if (isSkeinError(error)) return { name: error.name, code: error.code, message: error.message, detail: error.detail }
-  if (error instanceof Error) return { name: error.name, code: undefined, message: error.stack ?? error.message, detail: {} }
+  if (error instanceof Error) {
+    const stack = error.stack === undefined ? {} : { stack: error.stack }
+    return { name: error.name, code: undefined, message: error.message, detail: {}, ...stack }
+  }
   return { name: 'Error', code: undefined, message: String(error), detail: {} }
 }
 
