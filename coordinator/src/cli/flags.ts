@@ -24,6 +24,7 @@ export interface SwarmFlags {
   readonly encoding: Exclude<TensorEncoding, 'raw'>
   readonly exact: boolean
   readonly lan?: boolean
+  readonly link?: string
   readonly cacheDir?: string
   readonly dataDir?: string
 }
@@ -114,6 +115,9 @@ export function addSwarmFlags(command: Command): Command {
     )
     .optionsGroup('How activations travel:')
     .addOption(
+      option('--link <profile>', 'make the network look like another one, for tests: delays, bandwidth, cuts; JSON or a file', 'SKEIN_LINK')
+    )
+    .addOption(
       option('--transport <kind>', 'from node to node (ring), or by way of this machine (star)', 'SKEIN_TRANSPORT')
         .choices(['ring', 'star'] satisfies Transport[])
         .default(connectDefaults.transport)
@@ -165,10 +169,11 @@ export function addOutputFlags(command: Command, json: string): Command {
 
 /** The flags as the SDK takes them. */
 export function toConnectOptions(flags: SwarmFlags): ConnectOptions {
-  const { model, bootstrap, transport, encoding, exact, lan, cacheDir } = flags
+  const { model, bootstrap, transport, encoding, exact, lan, link, cacheDir } = flags
   return {
     ...{ model, bootstrap, transport, encoding, exact },
     ...(lan === undefined ? {} : { lan }),
+    ...(link === undefined ? {} : { link }),
     ...(cacheDir === undefined ? {} : { cacheDir })
   }
 }

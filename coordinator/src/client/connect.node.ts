@@ -4,9 +4,11 @@ import {
   encodeRows,
   InvalidArgumentError,
   limits,
+  type LinkProfile,
   type Logger,
   type Network,
   type Random,
+  shapeNetwork,
   silentLogger,
   throwIfAborted
 } from '@skein/protocol'
@@ -19,6 +21,7 @@ import {
   loadIdentity,
   type LockedIdentity,
   peersOfAddresses,
+  readLinkProfile,
   systemClock
 } from '@skein/protocol/node'
 import type { Ends } from '../ends/ends.ts'
@@ -27,8 +30,9 @@ import { joinSwarm } from './join-swarm.ts'
 import type { ClientEnds } from './swarm-client.ts'
 import { connectDefaults, type ConnectOptions, type SwarmClient as Client } from './types.ts'
 
-interface Resolved extends Required<Omit<ConnectOptions, 'identity' | 'lan' | 'cacheDir' | 'signal' | 'threads'>> {
+interface Resolved extends Required<Omit<ConnectOptions, 'identity' | 'lan' | 'cacheDir' | 'signal' | 'threads' | 'link'>> {
   readonly identity?: string
+  readonly link?: LinkProfile
   readonly lan: boolean
   readonly cacheDir?: string
   readonly signal?: AbortSignal
@@ -66,9 +70,11 @@ function resolve(options: ConnectOptions): Resolved {
     throw new InvalidArgumentError(`prefillChunkTokens is ${chunk}: expected an integer from 1 to ${limits.maxStepRows}`)
   }
   if (options.model === '') throw new InvalidArgumentError('no model was given')
+  const { link, ...rest } = options
   return {
     ...connectDefaults,
-    ...withoutUndefined(options),
+    ...withoutUndefined(rest),
+    ...(link === undefined ? {} : { link: readLinkProfile(link) }),
     lan: options.lan ?? areAllPrivate(options.bootstrap),
     logger: options.logger ?? silentLogger,
     onProgress: options.onProgress ?? (() => {})
@@ -146,7 +152,9 @@ async function openNetwork(options: Resolved, clock: Clock, random: Random, logg
     logger
   })
   cleanup.push(() => network.stop())
-  return { network, release: async () => locked?.release() }
+  const { link } = options
+  const shaped = link === undefined ? network : shapeNetwork(network, link, { clock, random })
+  return { network: shaped, release: async () => locked?.release() }
 }
 
 function withoutUndefined<T extends object>(value: T): T {

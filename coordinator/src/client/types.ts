@@ -56,6 +56,11 @@ export interface ConnectOptions {
   prefillChunkTokens?: number
   /** Threads of the worker that computes embedding and head. @default 1 */
   threads?: number
+  /**
+   * Makes the network look like another one, for tests: JSON text of a link profile (`{"oneWayMs": 25, "upMbps": 20}`), or
+   * the file that holds it. @default the network as it is
+   */
+  link?: string
   /** @default no logging */
   logger?: Logger
   onProgress?: (progress: ConnectProgress) => void

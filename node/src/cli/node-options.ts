@@ -21,6 +21,8 @@ export interface NodeOptions {
   readonly threads: number
   readonly lan?: boolean
   readonly dht: 'client' | 'server' | 'off'
+  /** JSON text of a link profile, or the file that holds it. */
+  readonly link?: string
   readonly statusPort?: number
   readonly drainSeconds: number
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug' | 'trace'
@@ -97,6 +99,9 @@ export function nodeCommand(version: string, action: (options: NodeOptions) => P
       )
     )
     .addOption(option('--dht <mode>', 'part in the DHT', 'SKEIN_DHT').choices(['client', 'server', 'off']).default('server'))
+    .addOption(
+      option('--link <profile>', 'make the network look like another one, for tests: delays, bandwidth, cuts; JSON or a file', 'SKEIN_LINK')
+    )
     .optionsGroup('Running:')
     .addOption(
       option('--status-port <port>', 'serve GET /status and /healthz on 127.0.0.1; 0 picks a port', 'SKEIN_STATUS_PORT').argParser(

@@ -8,8 +8,10 @@ import {
   formatBlockRange,
   InvalidArgumentError,
   isSkeinError,
+  type LinkProfile,
   type Logger,
-  type Network
+  type Network,
+  shapeNetwork
 } from '@skein/protocol'
 import {
   areAllPrivate,
@@ -21,6 +23,7 @@ import {
   type KeyIdentity,
   loadIdentity,
   peersOfAddresses,
+  readLinkProfile,
   systemClock
 } from '@skein/protocol/node'
 import { openCheckpoint, type OpenedCheckpoint } from '../checkpoint/open-checkpoint.ts'
@@ -92,13 +95,15 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   const random = cryptoRandom()
   const dataDir = options.dataDir ?? defaultDataFolder()
   const contacts = peersOfAddresses(options.bootstrap)
+  // Read before anything is started: it may be wrong.
+  const link = options.link === undefined ? undefined : readLinkProfile(options.link)
   const { identity, release } = await loadIdentity(options.identity ?? join(dataDir, 'node.key'), random)
   undo.push(release)
   const { checkpoint, prepared } = await openModel(options, logger, undo, signal)
   const threads = options.threads > 0 ? options.threads : Math.max(1, availableParallelism() >> 1)
   const runtime = await startSpanRuntime({ prepared, kvTokens: options.maxKvTokens, threads })
   undo.push(() => runtime.stop())
-  const network = await openNetwork(options, identity, logger)
+  const network = await openNetwork(options, identity, logger, link)
   undo.push(() => network.stop())
   const verifier = ed25519Verifier()
   const store = new AnnouncementStore()
@@ -130,9 +135,10 @@ async function openModel(options: NodeOptions, logger: Logger, undo: Undo, signa
   return { checkpoint, prepared, span }
 }
 
-async function openNetwork(options: NodeOptions, identity: KeyIdentity, logger: Logger): Promise<Network> {
+async function openNetwork(options: NodeOptions, identity: KeyIdentity, logger: Logger, link: LinkProfile | undefined): Promise<Network> {
   const { listen, announce, bootstrap, dht } = options
-  return createLibp2pNetwork({
+  const [clock, random] = [systemClock(), cryptoRandom()]
+  const network = await createLibp2pNetwork({
     identity,
     listen,
     announce,
@@ -140,10 +146,11 @@ async function openNetwork(options: NodeOptions, identity: KeyIdentity, logger: 
     dhtMode: dht,
     relay: options.lan === true ? 'off' : 'client',
     allowPrivateAddresses: options.lan ?? (areAllPrivate(bootstrap) || (bootstrap.length === 0 && areAllPrivate(listen))),
-    clock: systemClock(),
-    random: cryptoRandom(),
+    clock,
+    random,
     logger
   })
+  return link === undefined ? network : shapeNetwork(network, link, { clock, random })
 }
 
 /** Tells that it is ready, and waits for a stop. */

@@ -1,0 +1,239 @@
+import assert from 'node:assert/strict'
+import { memoryAddress, memoryInternet } from '../memory/memory-network.ts'
+import type { Channel, ChannelLimits, Network } from '../ports/network.ts'
+import { seededRandom } from '../ports/seeded-random.ts'
+import { systemClock } from '../ports/system/system-clock.node.ts'
+import { ManualClock } from '../testing/manual-clock.ts'
+import { numbered, numberOf, protocol } from '../testing/network-compliance-setup.ts'
+import { networkCompliance } from '../testing/network-compliance.ts'
+import { testIdentity } from '../testing/test-identity.node.ts'
+import { parseLinkProfile } from './link-profile.ts'
+import { maxInnerBufferBytes } from './shaped-channel.ts'
+import { shapeNetwork } from './shape-network.ts'
+
+const [peerA, peerB, peerC] = ['a', 'b', 'c'].map((name) => testIdentity(name).peerId) as [never, never, never]
+const limits: ChannelLimits = { maxHeadBytes: 1024, maxBodyBytes: 2 ** 20, sendBufferBytes: 100_000 }
+
+for (const profile of ['{}', '{"oneWayMs": 2, "jitterMs": 2, "upMbps": 4000, "downMbps": 3000}']) {
+  describe(`the network in memory, shaped by ${profile}`, () => {
+    let networks: Network[] = []
+    const setup = async () => {
+      const internet = memoryInternet()
+      const clock = systemClock()
+      const shaped = (peer: never): Network =>
+        shapeNetwork(internet.join(peer), parseLinkProfile(profile), { clock, random: seededRandom(1) })
+      const [a, b] = [shaped(peerA), shaped(peerB)]
+      networks = [a, b]
+      internet.cut(peerA, peerC, 'hang')
+      return {
+        a,
+        b,
+        clock,
+        disconnect: () => {
+          internet.cut(peerA, peerB)
+          internet.heal(peerA, peerB)
+        },
+        silent: { peer: peerC, addresses: [memoryAddress(peerC)], source: 'trusted' as const },
+        // The channel below holds a frame beyond its bound, at the most.
+        transportBytes: maxInnerBufferBytes + 2 ** 20,
+        rendezvous: true
+      }
+    }
+    const teardown = async (): Promise<void> => {
+      await Promise.all(networks.map((network) => network.stop()))
+    }
+    networkCompliance({ setup, teardown })
+  })
+}
+
+/** Both ends of a channel through a shaped pair, and when each frame came. */
+class Shaped {
+  readonly clock = new ManualClock()
+  readonly arrivals: Array<readonly [number: number | 'end' | 'closed', atMs: number]> = []
+  readonly a: Network
+  readonly b: Network
+
+  constructor(profileA: object, profileB: object = {}) {
+    const internet = memoryInternet()
+    const shaped = (peer: never, profile: object): Network =>
+      shapeNetwork(internet.join(peer), parseLinkProfile(JSON.stringify({ connectRoundTrips: 0, ...profile })), {
+        clock: this.clock,
+        random: seededRandom(7)
+      })
+    this.a = shaped(peerA, profileA)
+    this.b = shaped(peerB, profileB)
+    this.a.learn({ peer: peerB, addresses: this.b.addresses(), source: 'trusted' })
+  }
+
+  async open(): Promise<Channel> {
+    this.b.handle(protocol, limits, (channel) => void this.#read(channel))
+    const opening = this.a.open(peerB, protocol, { limits })
+    for (let ms = 0; ms < 500; ms++) await this.clock.advanceAsync(1)
+    const channel = await opening
+    this.startMs = this.clock.monotonicMs()
+    return channel
+  }
+
+  startMs = 0
+
+  async #read(channel: Channel): Promise<void> {
+    const note = (what: number | 'end' | 'closed'): void => void this.arrivals.push([what, this.clock.monotonicMs() - this.startMs])
+    try {
+      for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) note(numberOf(frame))
+      note('end')
+    } catch {
+      note('closed')
+    }
+  }
+}
+
+/** Arrivals are reckoned to the microsecond and may come half a millisecond early. */
+function assertArrivals(shaped: Shaped, expected: ReadonlyArray<readonly [number | 'end' | 'closed', number]>): void {
+  assert.deepEqual(
+    shaped.arrivals.map(([what]) => what),
+    expected.map(([what]) => what)
+  )
+  for (const [index, [what, atMs]] of expected.entries()) {
+    const at = shaped.arrivals[index]![1]
+    assert.ok(at >= atMs - 0.51 && at <= atMs + 0.01, `${what} came at ${at} and not at ${atMs} ms`)
+  }
+}
+
+describe('a shaped network', () => {
+  it('delays frames, keeps their order and delays the end as well', async () => {
+    const shaped = new Shaped({ oneWayMs: 25 })
+    const channel = await shaped.open()
+    channel.send(numbered(0))
+    await shaped.clock.advanceAsync(10)
+    channel.send(numbered(1))
+    void channel.end()
+    await shaped.clock.advanceAsync(100)
+    assertArrivals(shaped, [
+      [0, 25],
+      [1, 35],
+      ['end', 35]
+    ])
+  })
+
+  it('keeps to its bandwidth, which delays and does not lengthen pauses', async () => {
+    // 1 Mbit/s: 125 bytes a millisecond.
+    const shaped = new Shaped({ oneWayMs: 10, upMbps: 1 })
+    const channel = await shaped.open()
+    channel.send(numbered(0, 12_496))
+    channel.send(numbered(1, 49_996))
+    await shaped.clock.advanceAsync(1000)
+    const at = shaped.clock.monotonicMs() - shaped.startMs
+    channel.send(numbered(2, 121))
+    await shaped.clock.advanceAsync(1000)
+    assertArrivals(shaped, [
+      [0, 110],
+      [1, 510],
+      [2, at + 11]
+    ])
+  })
+
+  it('lets a small frame of another channel pass between the pieces of a large one', async () => {
+    const shaped = new Shaped({ upMbps: 1 })
+    const bulk = await shaped.open()
+    const small = await shaped.a.open(peerB, protocol, { limits })
+    bulk.send(numbered(0, 99_996))
+    small.send(numbered(1))
+    await shaped.clock.advanceAsync(2000)
+    assertArrivals(shaped, [
+      [1, 131.104],
+      [0, 800.032]
+    ])
+  })
+
+  it('keeps the bandwidth of the line into a process over all who send to it', async () => {
+    const shaped = new Shaped({}, { downMbps: 1 })
+    const channel = await shaped.open()
+    for (let index = 0; index < 4; index++) channel.send(numbered(index, 12_496))
+    await shaped.clock.advanceAsync(1000)
+    // The first finds a line that was free while it came.
+    assertArrivals(shaped, [
+      [0, 0],
+      [1, 100],
+      [2, 200],
+      [3, 300]
+    ])
+  })
+
+  it('holds what would arrive in a cut until it ends', async () => {
+    const shaped = new Shaped({ oneWayMs: 5, cutsMs: [[600, 700]] })
+    const channel = await shaped.open()
+    await shaped.clock.advanceAsync(90)
+    channel.send(numbered(0))
+    await shaped.clock.advanceAsync(10)
+    channel.send(numbered(1))
+    await shaped.clock.advanceAsync(110)
+    channel.send(numbered(2))
+    await shaped.clock.advanceAsync(50)
+    assertArrivals(shaped, [
+      [0, 95],
+      [1, 200],
+      [2, 215]
+    ])
+  })
+
+  it('counts frames that are under way against the send buffer', async () => {
+    const shaped = new Shaped({ oneWayMs: 50 })
+    const channel = await shaped.open()
+    assert.equal(channel.send(numbered(0, 99_000)), true)
+    assert.equal(channel.send(numbered(1, 2000)), false)
+    assert.throws(() => channel.send(numbered(2)), { code: 'ERR_SKEIN_CHANNEL_FULL' })
+    let writable = false
+    void channel.writable().then(() => (writable = true))
+    await shaped.clock.advanceAsync(49)
+    assert.equal(writable, false)
+    await shaped.clock.advanceAsync(1)
+    assert.equal(writable, true)
+  })
+
+  it('drops what is under way on a reset, of which the other side hears a delay later', async () => {
+    const shaped = new Shaped({ oneWayMs: 20 }, { oneWayMs: 20 })
+    const channel = await shaped.open()
+    channel.send(numbered(0))
+    await shaped.clock.advanceAsync(5)
+    channel.reset()
+    assert.deepEqual(await channel.closed, { kind: 'reset' })
+    await shaped.clock.advanceAsync(100)
+    assertArrivals(shaped, [['closed', 25]])
+    assert.equal(shaped.clock.pendingTimers, 0)
+  })
+
+  it('jitters within its bounds, and never lets a frame overtake', async () => {
+    const shaped = new Shaped({ oneWayMs: 10, jitterMs: 10 })
+    const channel = await shaped.open()
+    for (let index = 0; index < 50; index++) {
+      channel.send(numbered(index))
+      await shaped.clock.advanceAsync(3)
+    }
+    await shaped.clock.advanceAsync(30)
+    assert.deepEqual(
+      shaped.arrivals.map(([what]) => what),
+      Array.from({ length: 50 }, (_, index) => index)
+    )
+    const delays = shaped.arrivals.map(([number, at]) => at - 3 * (number as number))
+    assert.ok(Math.min(...delays) >= 9.4 && Math.max(...delays) <= 20)
+    assert.ok(Math.max(...delays) - Math.min(...delays) > 3)
+  })
+
+  it('takes the round trips of a connection, a channel and a ping, with what is said of single peers', async () => {
+    const shaped = new Shaped({ oneWayMs: 99, connectRoundTrips: 3, peers: { [peerB]: { oneWayMs: 10 } } })
+    shaped.b.handle(protocol, limits, () => {})
+    const took = async (work: Promise<unknown>): Promise<number> => {
+      const startMs = shaped.clock.monotonicMs()
+      let endMs: number | undefined
+      void work.then(() => (endMs = shaped.clock.monotonicMs()))
+      for (let ms = 0; ms < 300 && endMs === undefined; ms++) await shaped.clock.advanceAsync(1)
+      return endMs! - startMs
+    }
+    assert.equal(await took(shaped.a.open(peerB, protocol, { limits })), 80)
+    assert.equal(await took(shaped.a.open(peerB, protocol, { limits })), 20)
+    const ping = shaped.a.ping(peerB)
+    assert.equal(await took(ping), 20)
+    assert.equal(await ping, 20)
+    assert.equal(shaped.a.path(peerB)?.roundTripMs, 20)
+  })
+})

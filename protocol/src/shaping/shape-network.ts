@@ -1,0 +1,135 @@
+import type { PeerId, ProtocolId } from '../ids.ts'
+import type { AbortOptions, Clock } from '../ports/clock.ts'
+import type { Channel, ChannelLimits, Network, NetworkEvent, OpenOptions, PathInfo, PeerAddresses } from '../ports/network.ts'
+import type { Random } from '../ports/random.ts'
+import { Line, ShapedPath } from './line.ts'
+import type { LinkProfile } from './link-profile.ts'
+import { maxInnerBufferBytes, ShapedChannel } from './shaped-channel.ts'
+
+export interface ShapingComponents {
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/**
+ * Makes a network look slower and farther than it is, in user space: frames are delayed, jittered, kept to a bandwidth and
+ * cut at the side that sends them; the line into this process is kept at the side that reads. What the network does by
+ * itself, such as rendezvous, is not shaped; new connections, opened channels and pings take the round trips that they would.
+ */
+export function shapeNetwork(network: Network, profile: LinkProfile, components: ShapingComponents): Network {
+  return new ShapedNetwork(network, profile, components)
+}
+
+class ShapedNetwork implements Network {
+  readonly self: PeerId
+  readonly #network: Network
+  readonly #profile: LinkProfile
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #lines: { readonly up: Line; readonly down: Line }
+  readonly #paths = new Map<PeerId, ShapedPath>()
+  readonly #startMs: number
+
+  constructor(network: Network, profile: LinkProfile, { clock, random }: ShapingComponents) {
+    this.#network = network
+    this.self = network.self
+    this.#profile = profile
+    this.#clock = clock
+    this.#random = random
+    this.#startMs = clock.monotonicMs()
+    this.#lines = { up: new Line(profile.upMbps), down: new Line(profile.downMbps) }
+    // A peer that is gone is forgotten: its path begins anew with its next connection.
+    network.subscribe((event) => {
+      if (event.type === 'disconnected') this.#paths.delete(event.peer)
+    })
+  }
+
+  addresses(): readonly string[] {
+    return this.#network.addresses()
+  }
+
+  learn(record: PeerAddresses): void {
+    this.#network.learn(record)
+  }
+
+  async open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
+    const { signal } = options
+    const path = this.#path(peer)
+    await this.#connecting(peer, path, signal)
+    await this.#sleep(path.afterCuts(this.#clock.monotonicMs() + path.profile.oneWayMs), signal)
+    const channel = await this.#network.open(peer, protocol, { ...options, limits: innerLimits(options.limits) })
+    try {
+      await this.#sleep(path.afterCuts(this.#clock.monotonicMs() + path.profile.oneWayMs), signal)
+    } catch (error) {
+      channel.reset()
+      throw error
+    }
+    return new ShapedChannel(channel, path, this.#clock, options.limits)
+  }
+
+  handle(protocol: ProtocolId, limits: ChannelLimits, accept: (channel: Channel) => void): () => void {
+    // What `accept` returns may be a promise that rejects.
+    return this.#network.handle(protocol, innerLimits(limits), (channel) =>
+      accept(new ShapedChannel(channel, this.#path(channel.peer), this.#clock, limits))
+    )
+  }
+
+  path(peer: PeerId): PathInfo | undefined {
+    const info = this.#network.path(peer)
+    if (info?.roundTripMs === undefined) return info
+    return { ...info, roundTripMs: info.roundTripMs + this.#path(peer).roundTripMs }
+  }
+
+  async ping(peer: PeerId, options: AbortOptions = {}): Promise<number> {
+    const path = this.#path(peer)
+    await this.#connecting(peer, path, options.signal)
+    const startMs = this.#clock.monotonicMs()
+    const below = await this.#network.ping(peer, options)
+    const endMs = path.afterCuts(this.#clock.monotonicMs() + path.roundTripMs)
+    const shapedMs = endMs - this.#clock.monotonicMs()
+    await this.#sleep(endMs, options.signal)
+    // The wait of the timer is not the line's; what connecting below took is not the round trip's.
+    return below + Math.max(0, Math.min(shapedMs, endMs - startMs))
+  }
+
+  subscribe(listener: (event: NetworkEvent) => void): () => void {
+    return this.#network.subscribe(listener)
+  }
+
+  advertise(topic: string, options?: AbortOptions): Promise<void> {
+    return this.#network.advertise(topic, options)
+  }
+
+  find(topic: string, options?: AbortOptions): AsyncIterable<PeerAddresses> {
+    return this.#network.find(topic, options)
+  }
+
+  stop(): Promise<void> {
+    return this.#network.stop()
+  }
+
+  #path(peer: PeerId): ShapedPath {
+    let path = this.#paths.get(peer)
+    if (path === undefined) {
+      const profile = this.#profile.peers.get(peer) ?? this.#profile
+      path = new ShapedPath(profile, this.#lines, this.#startMs, this.#random.fork(`path to ${peer}`))
+      this.#paths.set(peer, path)
+    }
+    return path
+  }
+
+  /** The round trips of a new connection, before the network makes it. */
+  async #connecting(peer: PeerId, path: ShapedPath, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#network.path(peer) !== undefined || peer === this.self) return
+    await this.#sleep(path.afterCuts(this.#clock.monotonicMs() + this.#profile.connectRoundTrips * path.roundTripMs), signal)
+  }
+
+  async #sleep(untilMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const ms = untilMs - this.#clock.monotonicMs()
+    if (ms > 0) await this.#clock.sleep(ms, signal === undefined ? {} : { signal })
+  }
+}
+
+function innerLimits(limits: ChannelLimits): ChannelLimits {
+  return { ...limits, sendBufferBytes: Math.min(limits.sendBufferBytes, maxInnerBufferBytes) }
+}
