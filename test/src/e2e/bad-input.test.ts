@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { copyFileSync, openSync, closeSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { LocalSwarm } from '../harness/local-swarm.ts'
@@ -83,6 +84,18 @@ describe('bad input to real processes', function () {
       for (const part of expected) assert.match(line, part)
     })
   }
+
+  it('says so when the disk takes no more, leaves nothing half done, and starts once there is room', async function () {
+    if (spawnSync('prlimit', ['--version']).status !== 0) return this.skip()
+    const [cacheDir, folder] = [newFolder('weights'), newFolder('full')]
+    // As a full disk, but for this process alone; the weights of a block take more.
+    const { program } = launchNode({ cacheDir, folder, blocks: '0:1', wrapper: ['prlimit', '--fsize=300000'] })
+    assert.deepEqual(await program.exited, { code: 1, signal: null }, program.logs())
+    assert.match(program.stderr(), /^skein-node: \S+ takes no file as large as the converted weights of blocks? 0[^\n]*\n$/)
+    const node = await swarm.node({ cacheDir, folder, blocks: '0:1' })
+    assert.equal((await node.status()).state, 'serving')
+    await node.crash()
+  })
 
   it('names the folder that is not there, to the node and to the command', async () => {
     assert.match(await nodeRefuses('/nowhere/model'), /\/nowhere\/model\/config\.json/)
