@@ -4,9 +4,8 @@ import { table } from '@skein/coordinator'
 import { describeError, InvalidArgumentError } from '@skein/protocol'
 import type { RunRecord } from '../record/run-record.ts'
 import { compareFigures } from '../report/compare.ts'
-import { comparePage, formatDifference } from '../report/compare-page.ts'
 import { figures } from '../report/figures.ts'
-import { formatFigure } from '../report/format.ts'
+import { formatDifference, formatFigure } from '../report/format.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { overridesOf, runJson, simulate } from './run.ts'
 import { loadScenario } from './scenario-files.ts'
@@ -28,6 +27,7 @@ export async function compareRuns(a: string, b: string, flags: CompareFlags, con
   const right = await recordOf(sources[1], flags, context)
   const rows = compareFigures(figures(left), figures(right))
   if (flags.out !== undefined) {
+    const { comparePage } = await import('../report/compare-page.ts')
     await mkdir(flags.out, { recursive: true })
     await writeFile(join(flags.out, 'compare.html'), await comparePage(left, right))
   }

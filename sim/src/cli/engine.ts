@@ -23,6 +23,11 @@ export interface Outcome {
   readonly failed: boolean
 }
 
+export interface FuzzOutcome extends Outcome {
+  /** The smallest scenario that breaks a promise, as YAML. */
+  readonly scenario?: string
+}
+
 export interface FuzzInit {
   readonly seeds: number
   readonly firstSeed: number
@@ -40,7 +45,7 @@ export interface Study {
 export interface SimEngine {
   simulate(init: RunInit): Promise<RunRecord>
   /** The command is there when this is. */
-  readonly fuzz?: (init: FuzzInit) => Promise<Outcome>
+  readonly fuzz?: (init: FuzzInit) => Promise<FuzzOutcome>
   /** Measures this machine. The command is there when this is. */
   readonly calibrate?: () => Promise<Outcome>
   readonly studies: Readonly<Record<string, Study>>

@@ -52,7 +52,12 @@ class FakeWorld {
           }
           return this.record(init)
         },
-        fuzz: async ({ seeds, firstSeed }) => ({ json: { seeds, firstSeed }, lines: ['nothing found'], failed: false }),
+        fuzz: async ({ seeds, firstSeed }) => ({
+          json: { seeds, firstSeed },
+          lines: ['nothing found'],
+          failed: seeds === 9,
+          ...(seeds === 9 && { scenario: 'name: small\n' })
+        }),
         calibrate: async () => ({ json: {}, lines: [], failed: false }),
         studies: {
           paper: { question: 'Is it as in the paper?', run: async () => ({ json: { rows: [] }, lines: ['as published'], failed: false }) }
@@ -228,6 +233,14 @@ describe('skein-sim', () => {
     assert.deepEqual(parseVary('a.b=1, 2'), { field: 'a.b', values: ['1', '2'] })
     assert.deepEqual(parseVary('a={kind: uniform, min: 1},3'), { field: 'a', values: ['{kind: uniform, min: 1}', '3'] })
     assert.throws(() => parseVary('a='), /FIELD=V1,V2/)
+  })
+
+  it('writes the smallest scenario that fuzzing finds', async () => {
+    assert.equal((await world.run(['fuzz', '--seeds', '3'])).code, 0)
+    const { code, stdout } = await world.run(['fuzz', '--seeds', '9', '--from', '4', '--out', join(folder, 'found')])
+    assert.equal(code, 1)
+    assert.match(stdout, /run the smallest one: skein-sim run .*fuzz-4\.yaml/)
+    assert.equal(await readFile(join(folder, 'found', 'fuzz-4.yaml'), 'utf8'), 'name: small\n')
   })
 
   it('runs a study by its name', async () => {

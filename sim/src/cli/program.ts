@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { exitCodes, integerParser, isOff, runCommand } from '@skein/node'
 import { Command, Option } from 'commander'
 import { type CompareFlags, compareRuns } from './compare.ts'
@@ -15,6 +17,7 @@ interface OutputFlags {
 interface FuzzFlags extends OutputFlags {
   readonly seeds: number
   readonly from: number
+  readonly out?: string
 }
 
 /** What the commands do, given their flags; each resolves with the exit code. */
@@ -106,6 +109,7 @@ function addFuzz(program: Command, act: (flags: FuzzFlags) => Promise<number>, k
     .description('Draws random worlds and faults until a promise is broken, then makes the scenario that breaks it small.')
     .addOption(new Option('--seeds <number>', 'how many worlds').argParser(integerParser(1, 1_000_000)).default(100))
     .addOption(new Option('--from <seed>', 'the first seed').argParser(seedParser).default(1))
+    .addOption(new Option('--out <folder>', 'write the smallest scenario that fails into this folder').env('SKEIN_SIM_OUT'))
   addJson(command).action((flags: FuzzFlags) => keep(act(flags)))
 }
 
@@ -167,8 +171,7 @@ export async function runSkeinSim(argv: readonly string[], components: SimCompon
 
 function actionsOf(context: SimContext): SkeinSimActions {
   const { fuzz, calibrate } = context.components.engine
-  const finish = async (work: Promise<Outcome>, flags: OutputFlags): Promise<number> => {
-    const { json, lines, failed } = await context.interruptible(work)
+  const finish = ({ json, lines, failed }: Outcome, flags: OutputFlags): number => {
     context.print(flags.json, json, lines)
     return failed ? exitCodes.failed : exitCodes.done
   }
@@ -186,9 +189,17 @@ function actionsOf(context: SimContext): SkeinSimActions {
       return exitCodes.done
     },
     ...(fuzz && {
-      fuzz: ({ seeds, from, ...flags }) => finish(fuzz({ seeds, firstSeed: from, signal: context.signal, onProgress }), flags)
+      fuzz: async ({ seeds, from, out, json }) => {
+        const found = await context.interruptible(fuzz({ seeds, firstSeed: from, signal: context.signal, onProgress }))
+        const { scenario } = found
+        if (scenario === undefined || out === undefined) return finish(found, { json })
+        await mkdir(out, { recursive: true })
+        const file = join(out, `fuzz-${from}.yaml`)
+        await writeFile(file, scenario)
+        return finish({ ...found, lines: [...found.lines, `or run the smallest one: skein-sim run ${file}`] }, { json })
+      }
     }),
-    ...(calibrate && { calibrate: (flags) => finish(calibrate(), flags) })
+    ...(calibrate && { calibrate: async (flags) => finish(await context.interruptible(calibrate()), flags) })
   }
 }
 

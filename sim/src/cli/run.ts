@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import type { RunRecord } from '../record/run-record.ts'
 import { chromeTrace } from '../report/chrome-trace.ts'
 import { figures, type MissedExpectation, missedExpectations } from '../report/figures.ts'
-import { reportPage } from '../report/page.ts'
 import { type Override, parseOverride } from '../scenario/read-scenario.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { formatDuration } from '../scenario/units.ts'
@@ -98,6 +97,8 @@ function commandOf(nameOrPath: string, seed: number, { set = [], ci, trace }: Ru
 /** Writes `report.html`, `record.json` and `trace.json` into a folder, which is made. */
 async function writeReport(folder: string, record: RunRecord, scenario: Scenario, command: string): Promise<void> {
   await mkdir(folder, { recursive: true })
+  // The plotting library takes half a second to load.
+  const { reportPage } = await import('../report/page.ts')
   const page = await reportPage(record, { question: scenario.question, expect: scenario.expect, command })
   await Promise.all([
     writeFile(join(folder, 'report.html'), page),

@@ -5,7 +5,8 @@
  */
 import type { GenerationRecord, NodeRecord, RunRecord, TimeByCause } from '../record/run-record.ts'
 import { causes, firstTokenMs, quantileOf, timeByCause, tokensPerSecond, upMs, utilisation } from './figures.ts'
-import { type ChartSpec, colours } from './plot.ts'
+import { colours } from './palette.ts'
+import type { ChartSpec } from './plot.ts'
 import { overlapMs, thinned, timeUnitFor, windows } from './series.ts'
 
 export const causeNames: Readonly<Record<keyof TimeByCause, string>> = {

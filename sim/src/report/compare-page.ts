@@ -3,17 +3,10 @@ import { formatDuration } from '../scenario/units.ts'
 import { causeChart, firstTokenChart, throughputChart } from './charts.ts'
 import { compareFigures } from './compare.ts'
 import { figureMeanings, figures } from './figures.ts'
-import { formatFigure } from './format.ts'
+import { formatDifference, formatFigure } from './format.ts'
 import { type Html, html } from './html.ts'
 import { wholePage } from './page.ts'
 import { type ChartSpec, drawChart } from './plot.ts'
-
-/** `+12.3 %`, `-5 %`; a dash where there is none. */
-export function formatDifference(relative: number | undefined): string {
-  if (relative === undefined) return '–'
-  const percent = Number((100 * relative).toFixed(1))
-  return `${percent > 0 ? '+' : ''}${percent} %`
-}
 
 /** Two runs beside each other, as an HTML page that stands alone. */
 export async function comparePage(a: RunRecord, b: RunRecord): Promise<string> {

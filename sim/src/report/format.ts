@@ -42,3 +42,10 @@ export function describeMissed({ figure, atLeast, atMost, value }: MissedExpecta
   const found = value === undefined ? 'has no value in this run' : `is ${trimmed(value, 4)}`
   return `${figure} ${found}, expected ${bounds.join(' and ')}`
 }
+
+/** `+12.3 %`, `-5 %`; a dash where there is none. */
+export function formatDifference(relative: number | undefined): string {
+  if (relative === undefined) return '–'
+  const percent = Number((100 * relative).toFixed(1))
+  return `${percent > 0 ? '+' : ''}${percent} %`
+}

@@ -17,7 +17,8 @@ import {
 import { figureMeanings, type FigureName, figureNames, figures, type Figures, missedExpectations } from './figures.ts'
 import { describeMissed, formatFigure, grouped } from './format.ts'
 import { Html, html } from './html.ts'
-import { type ChartSpec, drawChart, paletteCss } from './plot.ts'
+import { paletteCss } from './palette.ts'
+import { type ChartSpec, drawChart } from './plot.ts'
 import { chooseGeneration, closeUp, sessionChart } from './session-timeline.ts'
 
 export interface PageOptions {

@@ -60,6 +60,18 @@ export const duration = quantity({
   parse: parseDurationMs
 })
 
+/** Milliseconds, which may be negative. */
+export const signedDuration = quantity({
+  id: 'signedDuration',
+  expected: 'a duration with its unit, such as 250ms, 90s or -10m',
+  pattern: /^\s*-?(\s*\d+(\.\d+)?\s*(us|ms|s|m|min|h|d)\s*)+$/,
+  parse: (text) => {
+    const [, minus = '', rest = ''] = /^\s*(-?)(.*)$/.exec(text) ?? []
+    const value = parseDurationMs(rest)
+    return value === undefined || minus === '' ? value : -value
+  }
+})
+
 /** Bytes. */
 export const size = quantity({
   id: 'size',
@@ -111,6 +123,8 @@ const ln2 = 0.6931471805599453
  */
 export function distributionOf(kind: Quantity) {
   const value = quantities[kind]
+  // Counts are drawn and then rounded: the mean of some need not be whole.
+  const parameter = kind === 'count' ? positive : value
   const constant = value.transform((number): DistributionInput => ({ kind: 'constant', value: number }))
   const shapes = z.discriminatedUnion('kind', [
     z
@@ -123,14 +137,16 @@ export function distributionOf(kind: Quantity) {
     z
       .strictObject({
         kind: z.literal('exponential'),
-        mean: value.optional().describe('the mean; or give the median'),
-        median: value.optional().describe('the median: 0.693 of the mean')
+        mean: parameter.optional().describe('the mean; or give the median'),
+        median: parameter.optional().describe('the median: 0.693 of the mean')
       })
       .refine(({ mean, median }) => (mean === undefined) !== (median === undefined), { error: 'expected one of mean and median' })
       .transform(({ mean, median }): DistributionInput => ({ kind: 'exponential', mean: mean ?? (median ?? 0) / ln2 })),
-    z.strictObject({ kind: z.literal('weibull'), shape: positive.max(20), scale: value }).transform((input): DistributionInput => input),
     z
-      .strictObject({ kind: z.literal('lognormal'), median: value, sigma: z.number().min(0).max(5) })
+      .strictObject({ kind: z.literal('weibull'), shape: positive.max(20), scale: parameter })
+      .transform((input): DistributionInput => input),
+    z
+      .strictObject({ kind: z.literal('lognormal'), median: parameter, sigma: z.number().min(0).max(5) })
       .transform((input): DistributionInput => input),
     z
       .strictObject({

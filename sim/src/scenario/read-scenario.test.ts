@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import fc from 'fast-check'
+import { loadScenario, shippedScenarios } from '../cli/scenario-files.ts'
 import { devicePresets } from '../compute/device-presets.ts'
 import { modelPresets } from '../compute/model-presets.ts'
+import { figureNames } from '../report/figures.ts'
+import { drawWorld } from '../world/draw-world.ts'
 import { childFields, explainField, suggestField } from './explain.ts'
 import { ScenarioError } from './problems.ts'
 import { parseOverride, readScenario, type ReadScenarioOptions } from './read-scenario.ts'
 import { regionPresets } from './region-presets.ts'
 import type { Scenario } from './scenario.ts'
 import { scenarioJsonSchema } from './schema.ts'
+import { writeScenario } from './write-scenario.ts'
 
 const base = `
 name: base
@@ -210,6 +214,23 @@ describe('readScenario', () => {
       }),
       { numRuns: 300 }
     )
+  })
+})
+
+describe('writeScenario', () => {
+  it('writes what reads back to the same, of every shipped scenario and of worlds that are drawn', () => {
+    const shipped = shippedScenarios().flatMap((name) => [loadScenario(name), loadScenario(name, { ci: true })])
+    const drawn = Array.from({ length: 40 }, (_, seed) => drawWorld(seed))
+    for (const scenario of [...shipped, ...drawn]) {
+      const again = readScenario(writeScenario(scenario), {
+        file: scenario.name,
+        presets: { devices: {}, models: {}, regions: {} },
+        readFile: () => assert.fail('no file is named'),
+        figures: figureNames,
+        dataSets: { 'ibm-cloud-2024': scenario.regions.map(({ name }) => name) }
+      })
+      assert.deepEqual(again, scenario)
+    }
   })
 })
 

@@ -40,6 +40,11 @@ export interface ScenarioDevice {
   readonly overheadUsPerBlock: number
   /** Fixed cost of a turn, once: serialization, queueing, waking up. */
   readonly overheadUsPerTurn: number
+  /**
+   * Cost of a turn for each row of the past, once: software that copies a session's history at every step. For studies in
+   * code; scenarios in YAML have none. @default 0
+   */
+  readonly overheadNsPerPastRow?: number
   /** Share of the peak rates that is reached. */
   readonly efficiency: number
   /** Multiplies each turn's time. */

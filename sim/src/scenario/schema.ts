@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { z } from 'zod'
-import { distributionOf, duration, positive, share, size, tokens, wholeNumber } from './fields.ts'
+import { distributionOf, duration, positive, share, signedDuration, size, tokens, wholeNumber } from './fields.ts'
 
 const name = z
   .string({ error: 'expected a name' })
@@ -223,7 +223,12 @@ const fault = z
       oneWay: z.boolean().prefault(false).describe('Only from the first to the second.')
     }),
     z.strictObject({ kind: z.literal('corrupt').describe('flips bytes of what it sends'), at, target, for: during, share }),
-    z.strictObject({ kind: z.literal('clock-jump').describe('its wall clock jumps forwards'), at, target, by: duration }),
+    z.strictObject({
+      kind: z.literal('clock-jump').describe('its wall clock jumps'),
+      at,
+      target,
+      by: signedDuration.describe('How far; back with a minus.')
+    }),
     z.strictObject({ kind: z.literal('full-disk').describe('every write fails'), at, target, for: during })
   ])
   .describe('Something that goes wrong.')

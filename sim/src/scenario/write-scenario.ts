@@ -1,0 +1,146 @@
+import { stringify } from 'yaml'
+import type {
+  ClientGroup,
+  Distribution,
+  LatencyModel,
+  NodeGroup,
+  Scenario,
+  ScenarioDevice,
+  ScenarioFault,
+  ScenarioModel
+} from './scenario.ts'
+
+/**
+ * A scenario as YAML that `readScenario` reads back to the same scenario: presets are written out in full, so that it stays
+ * what it is when they change. For worlds that were drawn and not written.
+ */
+export function writeScenario(scenario: Scenario): string {
+  const { name, question, seed, durationMs, settleMs, model, network, regions, nodes, clients, faults, allowLies, expect } = scenario
+  return stringify(
+    {
+      ...{ name, question, seed, duration: ms(durationMs), settle: ms(settleMs), model: modelFields(model) },
+      network: {
+        latency: latencyFields(network.latency),
+        jitter: distribution(network.jitterMs, ms),
+        loss: network.lossShare,
+        connectRoundTrips: network.connectRoundTrips
+      },
+      regions,
+      nodes: nodes.map(nodeFields),
+      clients: clients.map(clientFields),
+      faults: faults.map(faultFields),
+      allowLies,
+      expect: Object.fromEntries(expect.map(({ figure, ...bounds }) => [figure, bounds]))
+    },
+    { aliasDuplicateObjects: false, lineWidth: 140 }
+  )
+}
+
+function ms(value: number): string {
+  return `${value}ms`
+}
+
+function mbps(value: number): string {
+  return `${value} Mbit/s`
+}
+
+function bytes(value: number): string {
+  return `${value} B`
+}
+
+function same(value: number): number {
+  return value
+}
+
+/** With its numbers as the quantity is written; shapes and spreads have no unit. */
+function distribution(input: Distribution, unit: (value: number) => string | number): unknown {
+  switch (input.kind) {
+    case 'constant':
+      return unit(input.value)
+    case 'uniform':
+      return { kind: 'uniform', min: unit(input.min), max: unit(input.max) }
+    case 'exponential':
+      return { kind: 'exponential', mean: unit(input.mean) }
+    case 'weibull':
+      return { kind: 'weibull', shape: input.shape, scale: unit(input.scale) }
+    case 'lognormal':
+      return { kind: 'lognormal', median: unit(input.median), sigma: input.sigma }
+    case 'empirical':
+      return { kind: 'empirical', values: input.values.map(unit) }
+  }
+}
+
+function modelFields(model: ScenarioModel): unknown {
+  const { weightBytesPerBlock, kvBytesPerTokenPerBlock, rowBytes } = model
+  return {
+    ...model,
+    weightBytesPerBlock: bytes(weightBytesPerBlock),
+    kvBytesPerTokenPerBlock: bytes(kvBytesPerTokenPerBlock),
+    rowBytes: bytes(rowBytes)
+  }
+}
+
+function deviceFields(device: ScenarioDevice): unknown {
+  return { ...device, noise: distribution(device.noise, same) }
+}
+
+function latencyFields(latency: LatencyModel): unknown {
+  switch (latency.kind) {
+    case 'constant':
+      return ms(latency.oneWayMs)
+    case 'matrix':
+      return { kind: 'matrix', oneWay: latency.oneWayMs.map((row) => row.map(ms)) }
+    case 'geographic':
+      return { kind: 'geographic', detour: latency.detour, access: ms(latency.accessMs) }
+    case 'measured':
+      return latency
+  }
+}
+
+function peerFields({ name, count, regions, device, upMbps, downMbps, nat }: NodeGroup | ClientGroup): Record<string, unknown> {
+  return { name, count, regions, device: deviceFields(device), up: distribution(upMbps, mbps), down: distribution(downMbps, mbps), nat }
+}
+
+function nodeFields(group: NodeGroup): unknown {
+  const { span, blocksPerNode, kvTokens, historyBytes, maxSessions, churn } = group
+  return {
+    ...peerFields(group),
+    ...(span === 'auto' ? { span, blocksPerNode } : { span: `${span.start}:${span.end}` }),
+    ...{ kvTokens, history: bytes(historyBytes), maxSessions },
+    ...(churn && { churn: { up: distribution(churn.upMs, ms), down: distribution(churn.downMs, ms), graceful: churn.graceful } })
+  }
+}
+
+function clientFields(group: ClientGroup): unknown {
+  const { transport, workload } = group
+  const { kind, maxRequests } = workload
+  const pace =
+    workload.kind === 'open'
+      ? { interArrival: distribution(workload.interArrivalMs, ms) }
+      : { start: distribution(workload.startMs, ms), think: distribution(workload.thinkMs, ms) }
+  const promptTokens = distribution(workload.promptTokens, same)
+  const outputTokens = distribution(workload.outputTokens, same)
+  return { ...peerFields(group), transport, workload: { kind, ...pace, promptTokens, outputTokens, maxRequests } }
+}
+
+function faultFields(fault: ScenarioFault): unknown {
+  const { kind } = fault
+  const at = ms(fault.atMs)
+  switch (fault.kind) {
+    case 'crash':
+      return { kind, at, target: fault.target, ...(fault.restartAfterMs !== undefined && { restartAfter: ms(fault.restartAfterMs) }) }
+    case 'partition':
+      return { kind, at, for: ms(fault.forMs), between: fault.between, oneWay: fault.oneWay }
+    case 'lie':
+      return { kind, at, target: fault.target, share: fault.share }
+    case 'slow':
+      return { kind, at, target: fault.target, for: ms(fault.forMs), factor: fault.factor }
+    case 'corrupt':
+      return { kind, at, target: fault.target, for: ms(fault.forMs), share: fault.share }
+    case 'clock-jump':
+      return { kind, at, target: fault.target, by: ms(fault.byMs) }
+    case 'freeze':
+    case 'full-disk':
+      return { kind, at, target: fault.target, for: ms(fault.forMs) }
+  }
+}
