@@ -26,20 +26,23 @@ export interface TurnCost {
  *
  * - memory: blocks * weightBytesPerBlock, and each session's past KV once
  * - arithmetic: rows * flopsPerTokenPerBlock, and attention's 4 * hiddenSize operations for each row and past row
- * - overhead: fixed parts of the turn and of each block, which a faster device does not shorten
+ * - overhead: fixed parts of the turn and of each block, and copies of histories, which a faster device does not shorten
  */
 export function turnCost(model: ScenarioModel, device: ScenarioDevice, entries: readonly TurnRows[]): TurnCost {
   let blocks = 0
   let kvBytes = 0
   let flops = 0
+  let pastRows = 0
   for (const entry of entries) {
     blocks = Math.max(blocks, entry.blocks)
+    pastRows += entry.pastRows
     kvBytes += (entry.pastRows + entry.rows) * entry.blocks * model.kvBytesPerTokenPerBlock
     // Causal attention: the mean row of a chunk sees the past and half of the chunk.
     const seen = entry.pastRows + (entry.rows + 1) / 2
     flops += entry.rows * entry.blocks * (model.flopsPerTokenPerBlock + 4 * model.hiddenSize * seen)
   }
-  const overheadUs = device.overheadUsPerTurn + blocks * device.overheadUsPerBlock
+  const historyUs = (pastRows * (device.overheadNsPerPastRow ?? 0)) / 1000
+  const overheadUs = device.overheadUsPerTurn + blocks * device.overheadUsPerBlock + historyUs
   const memoryUs = ((blocks * model.weightBytesPerBlock + kvBytes) / device.memoryBandwidthBytesPerSecond) * 1e6
   const computeUs = (flops / device.flopsPerSecond) * 1e6
   return { overheadUs, memoryUs, computeUs, totalUs: overheadUs + Math.max(memoryUs, computeUs) / device.efficiency }

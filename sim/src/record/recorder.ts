@@ -1,5 +1,5 @@
 import { decodeLink, protocols } from '@skein/protocol'
-import type { TurnReport } from '../compute/modelled-runtime.ts'
+import type { TurnReport } from '../compute/timed-runtime.ts'
 import type { TransferReport } from '../net/virtual-network.ts'
 import type { GenerationRecord, RunEvent, Sample, StageRecord, TimeByCause, TraceSpan } from './run-record.ts'
 
@@ -12,6 +12,7 @@ export interface OpenGeneration {
   readonly startMs: number
   readonly promptTokens: number
   firstTokenMs?: number
+  lastTokenMs?: number
   endMs?: number
   outputTokens: number
   outcome: GenerationRecord['outcome']
@@ -93,6 +94,7 @@ export class Recorder {
   tokens(generation: OpenGeneration, count: number, nowMs: number): void {
     generation.outputTokens += count
     generation.firstTokenMs ??= nowMs
+    generation.lastTokenMs = nowMs
     generation.lastSignMs = nowMs
     this.#tokens += count
   }
@@ -146,13 +148,14 @@ export class Recorder {
   /** The records in the order of their beginning. */
   generationRecords(): GenerationRecord[] {
     return this.generations.map((generation) => {
-      const { id, client, startMs, firstTokenMs, endMs, promptTokens, outputTokens, outcome, errorCode, recoveries, chain, time } =
-        generation
+      const { id, client, startMs, firstTokenMs, lastTokenMs, endMs } = generation
+      const { promptTokens, outputTokens, outcome, errorCode, recoveries, chain, time } = generation
       return {
         id,
         client,
         startMs,
         ...(firstTokenMs === undefined ? {} : { firstTokenMs }),
+        ...(lastTokenMs === undefined ? {} : { lastTokenMs }),
         ...(endMs === undefined ? {} : { endMs }),
         promptTokens,
         outputTokens,

@@ -13,23 +13,22 @@ import {
   type ProtocolId,
   protocols
 } from '@skein/protocol'
-import { checksumBytes } from '../compute/checksum-row.ts'
 
 const isCharged: ReadonlySet<string> = new Set([protocols.link, protocols.results])
 
 /**
- * A network on which a row of checksums costs what a row of the model's activations does: bodies of the protocols that
- * carry activations state the larger size to the network below, and their real one to the code above.
+ * A network on which a simulated row costs what a row of the model's activations does: bodies of the protocols that
+ * carry activations state that size to the network below, and their real one to the code above.
  */
 export class ChargedNetwork implements Network {
   readonly self: PeerId
   readonly #network: Network
-  readonly #rowBytes: number
+  readonly #charge: number
 
-  /** @param rowBytes bytes of one row of the simulated model's activations */
-  constructor(network: Network, rowBytes: number) {
+  /** @param charge what a byte that is sent counts for: bytes of one row of the model's activations over those of a simulated one */
+  constructor(network: Network, charge: number) {
     this.#network = network
-    this.#rowBytes = rowBytes
+    this.#charge = charge
     this.self = network.self
   }
 
@@ -43,12 +42,12 @@ export class ChargedNetwork implements Network {
 
   async open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
     const channel = await this.#network.open(peer, protocol, options)
-    return isCharged.has(protocol) ? new ChargedChannel(channel, this.#rowBytes) : channel
+    return isCharged.has(protocol) ? new ChargedChannel(channel, this.#charge) : channel
   }
 
   handle(protocol: ProtocolId, limits: ChannelLimits, accept: (channel: Channel) => void): () => void {
     if (!isCharged.has(protocol)) return this.#network.handle(protocol, limits, accept)
-    return this.#network.handle(protocol, limits, (channel) => accept(new ChargedChannel(channel, this.#rowBytes)))
+    return this.#network.handle(protocol, limits, (channel) => accept(new ChargedChannel(channel, this.#charge)))
   }
 
   path(peer: PeerId): PathInfo | undefined {
@@ -81,11 +80,11 @@ class ChargedChannel implements Channel {
   readonly protocol: ProtocolId
   readonly closed: Promise<CloseCause>
   readonly #channel: Channel
-  readonly #rowBytes: number
+  readonly #charge: number
 
-  constructor(channel: Channel, rowBytes: number) {
+  constructor(channel: Channel, charge: number) {
     this.#channel = channel
-    this.#rowBytes = rowBytes
+    this.#charge = charge
     this.peer = channel.peer
     this.protocol = channel.protocol
     this.closed = channel.closed
@@ -93,7 +92,7 @@ class ChargedChannel implements Channel {
 
   send({ head, body }: Frame): boolean {
     if (body === undefined || body.byteLength === 0) return this.#channel.send({ head })
-    const byteLength = Math.round((body.byteLength / checksumBytes) * this.#rowBytes)
+    const byteLength = Math.round(body.byteLength * this.#charge)
     return this.#channel.send({ head, body: { byteLength, read: () => body.read() } })
   }
 

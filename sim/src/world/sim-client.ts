@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { connectDefaults, type Generation, joinSwarm, type SwarmClient } from '@skein/coordinator'
 import { describeError, isSkeinError, type PeerId, type Random } from '@skein/protocol'
 import { testIdentity } from '@skein/protocol/testing'
-import { ModelledEnds, referenceTokens } from '../compute/modelled-ends.ts'
+import { TimedEnds } from '../compute/timed-ends.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import { virtualAddress } from '../net/virtual-host.ts'
 import { checkAnswer, checkFailure } from '../oracles/checks.ts'
@@ -10,7 +10,6 @@ import type { OpenGeneration } from '../record/recorder.ts'
 import type { StageRecord } from '../record/run-record.ts'
 import type { ClientGroup } from '../scenario/scenario.ts'
 import { draw, drawCount, drawMs } from '../workload/draw.ts'
-import { drawPrompt, tokensOfText } from '../workload/text.ts'
 import { ChargedNetwork } from './charged-network.ts'
 import { PeerLog } from './peer-log.ts'
 import { bytesPerSecond } from './sim-node.ts'
@@ -127,15 +126,16 @@ export class SimClient {
 
   /** Asks the swarm, checks the answer against the reference, and never rejects. */
   async generate(request: SimRequest = {}): Promise<SimAnswer> {
-    const { recorder, scenario } = this.#context
+    const { recorder, scenario, model } = this.#context
     const random = this.#init.random.fork(`request ${recorder.generations.length}`)
     const context = scenario.model.contextTokens
     const promptTokens = Math.min(request.promptTokens ?? 32, context - 1)
-    const prompt = request.prompt ?? drawPrompt(promptTokens, random)
-    const maxTokens = Math.min(request.outputTokens ?? 16, context - prompt.length)
-    const record = recorder.begin(this.number, prompt.length, this.#nowMs())
+    const prompt = request.prompt ?? model.drawPrompt(promptTokens, random)
+    const encoded = model.encode(prompt)
+    const maxTokens = Math.min(request.outputTokens ?? 16, context - encoded.length)
+    const record = recorder.begin(this.number, encoded.length, this.#nowMs())
     this.#running.add(record)
-    const expected = referenceTokens(scenario.model.blocks, tokensOfText(prompt), maxTokens)
+    const expected = await model.reference(encoded, maxTokens)
     const tokens: number[] = []
     let text = ''
     let outcome: SimAnswer['outcome'] = 'unfinished'
@@ -154,6 +154,8 @@ export class SimClient {
         recorder.tokens(record, piece.tokens.length, this.#nowMs())
       }
       const result = await generation.result
+      // An end token has no text, and so comes with no piece.
+      tokens.splice(0, Infinity, ...result.tokens)
       outcome = result.finishReason === 'cancelled' ? 'unfinished' : 'completed'
     } catch (error) {
       failure = error
@@ -191,7 +193,7 @@ export class SimClient {
   }
 
   async #connect(): Promise<SwarmClient> {
-    const { internet, scenario, model, verifier, text } = this.#context
+    const { internet, scenario, model, verifier } = this.#context
     const { group, region, peer } = this
     const clock = this.#clock
     const network = new ChargedNetwork(
@@ -204,10 +206,10 @@ export class SimClient {
         relay: false,
         incarnation: clock
       }),
-      scenario.model.rowBytes
+      scenario.model.rowBytes / model.rowBytes
     )
     const random = this.#init.random.fork('client')
-    const ends = new ModelledEnds({
+    const ends = new TimedEnds(model.ends, {
       clock,
       random,
       model: scenario.model,
@@ -215,20 +217,20 @@ export class SimClient {
       onSpent: (ms) => this.#onEnds(ms)
     })
     const { blocks, hiddenSize, contextTokens } = scenario.model
-    const { exact, connectTimeoutMs, coverageTimeoutMs, prefillChunkTokens } = connectDefaults
+    const { connectTimeoutMs, coverageTimeoutMs, prefillChunkTokens } = connectDefaults
     for (let attempt = 0; ; attempt++) {
       const contacts = this.#context.contacts(peer, random.fork(`contacts ${attempt}`))
       for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
       try {
         this.#joined = await joinSwarm(
-          { clock, random, logger: this.log.logger, network, verifier, ends, text },
+          { clock, random, logger: this.log.logger, network, verifier, ends, text: model.text },
           {
-            model,
-            config: { blocks, hiddenSize, vocabSize: text.tokenizer.vocabSize, contextTokens },
-            encoding: 'raw',
+            model: model.id,
+            config: { blocks, hiddenSize, vocabSize: model.vocabSize, contextTokens },
+            encoding: model.encoding,
             contacts,
             transport: group.transport,
-            exact,
+            exact: model.exact,
             connectTimeoutMs,
             coverageTimeoutMs,
             prefillChunkTokens,

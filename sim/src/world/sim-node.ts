@@ -1,9 +1,7 @@
 import { NodeDaemon, type SpanRuntime } from '@skein/node'
 import { AnnouncementStore, type BlockRange, describeError, DirectoryService, type PeerId, type Random } from '@skein/protocol'
 import { testIdentity } from '@skein/protocol/testing'
-import { checksumBytes } from '../compute/checksum-row.ts'
-import type { ChecksumRuntime } from '../compute/checksum-runtime.ts'
-import { type ComputeCondition, modelledRuntime } from '../compute/modelled-runtime.ts'
+import { type ComputeCondition, TimedRuntime } from '../compute/timed-runtime.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import { virtualAddress } from '../net/virtual-host.ts'
 import type { NodeFacts } from '../oracles/checks.ts'
@@ -22,7 +20,7 @@ const drainMs = 30_000
 interface Incarnation {
   readonly clock: PeerClock
   readonly daemon: NodeDaemon
-  readonly runtime: ChecksumRuntime
+  readonly runtime: SpanRuntime
 }
 
 export interface SimNodeInit {
@@ -101,8 +99,9 @@ export class SimNode {
     return this.#incarnation?.daemon
   }
 
-  get runtime(): ChecksumRuntime | undefined {
-    return this.#incarnation?.runtime
+  /** Caches that are reserved, where the runtime can tell. */
+  get caches(): number {
+    return this.#incarnation === undefined ? 0 : this.#context.model.cachesOf(this.#incarnation.runtime)
   }
 
   /** Starts the process, unless it runs. */
@@ -112,45 +111,39 @@ export class SimNode {
     const random = this.#random.fork(`incarnation ${this.#incarnations++}`)
     const incarnation = clock.forPeer(`node ${this.number}`)
     const { group, span, region, peer } = this
-    const network = new ChargedNetwork(internet.join({ peer, region, ...this.#link, nat: group.nat, incarnation }), scenario.model.rowBytes)
+    const network = new ChargedNetwork(
+      internet.join({ peer, region, ...this.#link, nat: group.nat, incarnation }),
+      scenario.model.rowBytes / model.rowBytes
+    )
     const contacts = this.#context.contacts(peer, random.fork('contacts'))
     for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
-    const runtime = modelledRuntime(
-      {
-        clock: incarnation,
-        random: random.fork('compute'),
-        model: scenario.model,
-        device: group.device,
-        condition: this.condition,
-        onTurn: (turn) => {
-          this.#busyMs += turn.endMs - turn.startMs
-          for (const { rows } of turn.entries) this.#rows += rows
-          recorder.turn(this.number, turn)
-        },
-        onLie: () => (this.hasLied = true)
+    const runtime = model.openRuntime(span, group.kvTokens)
+    const timed = new TimedRuntime(runtime, {
+      clock: incarnation,
+      random: random.fork('compute'),
+      model: scenario.model,
+      device: group.device,
+      condition: this.condition,
+      onTurn: (turn) => {
+        this.#busyMs += turn.endMs - turn.startMs
+        for (const { rows } of turn.entries) this.#rows += rows
+        recorder.turn(this.number, turn)
       },
-      {
-        span,
-        entryPoints: Array.from({ length: span.end - span.start + 1 }, (_, index) => span.start + index),
-        hiddenSize: scenario.model.hiddenSize,
-        numerics: { weights: 'q4', kernels: 'checksum' },
-        contextTokens: scenario.model.contextTokens,
-        kvTokens: group.kvTokens
-      }
-    )
+      onLie: () => (this.hasLied = true)
+    })
     const components = { clock: incarnation, logger: this.log.logger, network, verifier }
     const directory = new DirectoryService(
       { ...components, random: random.fork('directory'), store: new AnnouncementStore({ self: peer }) },
-      { model, mesh: true, contacts }
+      { model: model.id, mesh: true, contacts }
     )
     const daemon = new NodeDaemon(
-      { ...components, storage: this.disk, identity: this.#identity, runtime: this.#wrapRuntime(runtime, this.number), directory },
+      { ...components, storage: this.disk, identity: this.#identity, runtime: this.#wrapRuntime(timed, this.number), directory },
       {
-        model,
+        model: model.id,
         blocks: scenario.model.blocks,
         maxSessions: group.maxSessions,
         historyBytes: this.#historyBytes,
-        acceptsRaw: true
+        acceptsRaw: model.encoding === 'raw'
       }
     )
     this.#incarnation = { clock: incarnation, daemon, runtime }
@@ -246,12 +239,15 @@ export class SimNode {
     }
   }
 
-  /** The budget as the node counts it: in rows of checksums. */
+  /** The budget as the node counts it: in simulated rows. */
   get #historyBytes(): number {
-    return Math.floor(this.group.historyBytes / this.#context.scenario.model.rowBytes) * checksumBytes
+    const { scenario, model } = this.#context
+    return Math.floor(this.group.historyBytes / scenario.model.rowBytes) * model.rowBytes
   }
 
   #ended(text: string): void {
+    // What a dead process held is freed; nobody of its world is left to notice.
+    void this.#incarnation?.runtime.stop()
     this.#incarnation = undefined
     this.#leaving = undefined
     this.#frozen = false

@@ -1,5 +1,5 @@
-import type { ModelText } from '@skein/coordinator'
-import type { ModelId, PeerId, Random, Verifier } from '@skein/protocol'
+import type { PeerId, Random, Verifier } from '@skein/protocol'
+import type { WorldModel } from '../compute/world-model.ts'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
 import type { VirtualInternet } from '../net/virtual-network.ts'
 import type { Recorder } from '../record/recorder.ts'
@@ -9,12 +9,11 @@ import type { Scenario } from '../scenario/scenario.ts'
 /** What the peers of a world share. */
 export interface WorldContext {
   readonly scenario: Scenario
-  readonly model: ModelId
+  readonly model: WorldModel
   readonly clock: VirtualClock
   readonly internet: VirtualInternet
   /** Verdicts are kept: peers verify the same announcements. */
   readonly verifier: Verifier
-  readonly text: ModelText
   readonly recorder: Recorder
   /** A few peers that are up now, whom a newcomer may ask first. */
   contacts(self: PeerId, random: Random): PeerId[]

@@ -1,6 +1,8 @@
 import type { SpanRuntime } from '@skein/node'
-import { InvalidArgumentError, parseModelId, type PeerId, type Random, seededRandom, type Verifier } from '@skein/protocol'
+import { InvalidArgumentError, type PeerId, type Random, seededRandom, type Verifier } from '@skein/protocol'
 import { ed25519Verifier, systemClock } from '@skein/protocol/node'
+import { checksumModel } from '../compute/checksum-model.ts'
+import type { RealModel } from '../compute/real-model.ts'
 import { FaultDriver } from '../faults/fault-driver.ts'
 import { StalledError, VirtualClock } from '../kernel/virtual-clock.ts'
 import { virtualInternet } from '../net/virtual-network.ts'
@@ -8,7 +10,6 @@ import { checkBounds, checkLeaks, checkMap, checkSilence } from '../oracles/chec
 import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
 import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
-import { modelledText } from '../workload/text.ts'
 import { autoSpans } from './auto-spans.ts'
 import { SimClient } from './sim-client.ts'
 import { SimNode } from './sim-node.ts'
@@ -18,6 +19,11 @@ export interface WorldInit {
   readonly scenario: Scenario
   /** @default the scenario's */
   readonly seed?: number
+  /**
+   * Computes real activations and gives real text; the scenario's model says only what that costs, and must have the same
+   * blocks, width and context. @default checksums
+   */
+  readonly realModel?: RealModel
   /** The generation whose way through the swarm is kept piece by piece, by its number. @default 0 */
   readonly tracedGeneration?: number
   /** Whether the run ends at the first violation. @default true */
@@ -65,7 +71,8 @@ export class World {
   #uncoveredMs = -Infinity
 
   constructor(init: WorldInit) {
-    const { scenario } = init
+    const { scenario, realModel } = init
+    if (realModel !== undefined) requireSameShape(scenario, realModel)
     this.#init = init
     this.scenario = scenario
     this.seed = init.seed ?? scenario.seed
@@ -82,11 +89,10 @@ export class World {
     })
     this.#context = {
       scenario,
-      model: parseModelId(`${scenario.model.name.replaceAll(/[^A-Za-z0-9._-]/g, '-')}@${'0'.repeat(32)}`),
+      model: init.realModel ?? checksumModel(scenario.model),
       clock: this.clock,
       internet,
       verifier: memoised(ed25519Verifier()),
-      text: modelledText(),
       recorder: this.#recorder,
       contacts: (self, random) => this.#contacts(self, random),
       nodeOf: (peer) => this.#numbers.get(peer),
@@ -234,7 +240,7 @@ export class World {
     await this.#runUntil(this.nowMs + leakGraceMs)
     for (const node of this.nodes) {
       const facts = node.facts()
-      const leak = facts === undefined ? undefined : checkLeaks(facts, node.runtime?.caches ?? 0)
+      const leak = facts === undefined ? undefined : checkLeaks(facts, node.caches)
       if (leak !== undefined) this.#violated('leaks', `node ${node.number}: ${leak}`, [node.peer])
     }
   }
@@ -380,6 +386,16 @@ export class World {
           isLiar: (node) => this.nodes[node]?.hasLied === true
         })
       })
+    )
+  }
+}
+
+/** @throws InvalidArgumentError */
+function requireSameShape({ model }: Scenario, { config }: RealModel): void {
+  for (const field of ['blocks', 'hiddenSize', 'contextTokens'] as const) {
+    if (model[field] === config[field]) continue
+    throw new InvalidArgumentError(
+      `the real model has ${field} ${config[field]}, and the scenario's model ${model.name} has ${model[field]}`
     )
   }
 }

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { defineScenario } from '../world/define-scenario.ts'
+import { simulate } from '../world/simulate.ts'
+import { openRealModel, type RealModel } from './real-model.ts'
+
+/** The demo model's folder, seen from `sim/dist/compute`. */
+const folder = fileURLToPath(new URL('../../../test/models/skein-tiny', import.meta.url))
+
+describe('a real model in a simulated world', () => {
+  let cacheDir: string
+  let realModel: RealModel
+
+  before(async function () {
+    this.timeout(60_000)
+    cacheDir = await mkdtemp(join(tmpdir(), 'skein-sim-'))
+    realModel = await openRealModel({ folder, cacheDir })
+  })
+
+  after(async () => {
+    realModel.close()
+    await rm(cacheDir, { recursive: true, force: true })
+  })
+
+  /** Kills a node of the chain in the middle of an answer. */
+  async function run() {
+    const scenario = defineScenario({ model: 'skein-tiny', nodes: [{ count: 6, blocksPerNode: 3, kvTokens: 1024 }] })
+    const world = simulate({ scenario, realModel })
+    await world.runFor(5_000)
+    const asked = world.client(0).generate({ prompt: 'Once upon a time', outputTokens: 40 })
+    await world.runFor(1_500)
+    const [, second] = world.record().generations[0]?.chain ?? []
+    world.node(second?.node ?? -1).crash()
+    const answer = await world.runUntil(asked)
+    assert.deepEqual(world.violations, [])
+    return { answer, hash: world.record().eventLogHash }
+  }
+
+  it('gives real text, the same bit for bit through a lost node, and the same again', async () => {
+    const first = await run()
+    assert.equal(first.answer.outcome, 'completed')
+    assert.equal(first.answer.recoveries, 1)
+    assert.deepEqual(first.answer.tokens, first.answer.expected)
+    assert.ok(first.answer.text.length > 20)
+    assert.deepEqual(await run(), first)
+  }).timeout(60_000)
+
+  it('refuses a scenario of another shape', () => {
+    const scenario = defineScenario({ model: 'llama-3-8b' })
+    assert.throws(() => simulate({ scenario, realModel }), { code: 'ERR_SKEIN_INVALID_ARGUMENT', message: /blocks 8.*32/ })
+  })
+})

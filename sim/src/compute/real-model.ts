@@ -1,0 +1,127 @@
+import { type ClientEnds, loadModelText } from '@skein/coordinator'
+import {
+  HeadEngine,
+  loadEmbedding,
+  type ModelConfig,
+  openCheckpoint,
+  OrtSpanRuntime,
+  type PreparedSpan,
+  prepareHead,
+  prepareSpan
+} from '@skein/node'
+import { decodeRows, encodeRows, type Random } from '@skein/protocol'
+import { drawPrompt } from '../workload/text.ts'
+import type { WorldModel } from './world-model.ts'
+
+export interface RealModelOptions {
+  /** A Hugging Face folder of a small model, such as the demo model `skein-tiny`. */
+  readonly folder: string
+  /** Where converted weights are kept. @default `skein` below the user's cache folder */
+  readonly cacheDir?: string
+}
+
+export interface RealModel extends WorldModel {
+  readonly config: ModelConfig
+  /** Frees the sessions of ONNX Runtime. The worlds that use it must have ended. */
+  close(): void
+}
+
+/** ONNX Runtime's own clock for its figures stands still: a world's time does not depend on how fast this machine is. */
+const stillClock = { monotonicMs: () => 0 }
+const cache = 'reference'
+
+/**
+ * A real model for worlds: blocks and ends run in ONNX Runtime on the event loop's thread, at once, and take the time of the
+ * scenario's devices. Real text comes out, the same in every run. Activations travel as f32 in exact mode, so that recoveries
+ * restore every bit.
+ *
+ * @throws CheckpointError, ConversionError, ModelFileError, OrtError
+ */
+export async function openRealModel({ folder, cacheDir }: RealModelOptions): Promise<RealModel> {
+  const checkpoint = await openCheckpoint(folder, cacheDir === undefined ? {} : { cacheDir })
+  try {
+    const { config, modelId } = checkpoint
+    const options = { checkpoint, inThisThread: true, ...(cacheDir === undefined ? {} : { cacheDir }) }
+    const whole = await prepareSpan({ ...options, span: { start: 0, end: config.blocks } })
+    const graph = await prepareHead(options)
+    const embedding = await loadEmbedding({ checkpoint })
+    const text = await loadModelText(folder, config.eosTokenIds)
+    const { hiddenSize, vocabSize } = config
+    const head = new HeadEngine({ graph, hiddenSize, vocabSize, threads: 1 })
+    const ends: ClientEnds = {
+      embed: (tokens) => Promise.resolve(encodeRows('f32', embedding.embeddingRows(tokens))),
+      logits: (body, rows) => Promise.resolve(head.run(decodeRows('f32', body).subarray(0, rows * hiddenSize))),
+      stop: () => Promise.resolve()
+    }
+    const open = (start: number, end: number, kvTokens: number): OrtSpanRuntime =>
+      new OrtSpanRuntime({ prepared: part(whole, start, end), kvTokens, threads: 1 }, { clock: stillClock })
+    const machine = open(0, config.blocks, config.contextTokens)
+    return {
+      id: modelId,
+      config,
+      numerics: machine.info.numerics,
+      text: { ...text, generation: { ...text.generation, sampling: { ...text.generation.sampling, temperature: 0 } } },
+      vocabSize,
+      encoding: 'f32',
+      rowBytes: 4 * hiddenSize,
+      exact: true,
+      openRuntime: (span, kvTokens) => open(span.start, span.end, kvTokens),
+      cachesOf: () => 0,
+      ends,
+      drawPrompt: (tokens, random) => drawWords(tokens, random, (words) => text.tokenizer.encode(words, { addSpecialTokens: true }).length),
+      encode: (prompt) => text.tokenizer.encode(prompt, { addSpecialTokens: true }),
+      reference: (prompt, count) => reference(machine, ends, text.generation.eosTokenIds, prompt, count),
+      close: () => {
+        void machine.stop()
+        head.close()
+      }
+    }
+  } finally {
+    await checkpoint.close()
+  }
+}
+
+/** The groups of a prepared span that a part of it needs: there is one for each block. */
+function part(whole: PreparedSpan, start: number, end: number): PreparedSpan {
+  return { ...whole, span: { start, end }, groups: whole.groups.filter(({ blocks }) => start <= blocks.start && blocks.end <= end) }
+}
+
+/** Words of letters, as many as so many tokens have room for. */
+function drawWords(tokens: number, random: Random, count: (words: string) => number): string {
+  let words = drawPrompt(Math.max(1, tokens), random)
+  for (let over = count(words) - tokens; over > 0 && words.length > 1; over = count(words) - tokens) {
+    words = words.slice(0, Math.max(1, words.length - over))
+  }
+  return words
+}
+
+/** Greedy decoding on one machine, with nothing of a swarm in it. */
+async function reference(
+  machine: OrtSpanRuntime,
+  ends: ClientEnds,
+  eosTokenIds: readonly number[],
+  prompt: readonly number[],
+  count: number
+): Promise<number[]> {
+  const { span } = machine.info
+  await machine.reserve(cache, prompt.length + count, span)
+  try {
+    const tokens: number[] = []
+    let next: readonly number[] = prompt
+    let position = 0
+    for (;;) {
+      const input = await ends.embed(next)
+      const entry = { cache, position, rows: next.length, span, exact: true, encoding: 'f32', input } as const
+      const [output] = (await machine.run([entry])).outputs
+      if (output?.ok !== true) throw new Error(`the reference machine failed: ${output?.message ?? 'it gave nothing'}`)
+      position += next.length
+      const logits = await ends.logits(output.output.subarray(output.output.byteLength - machine.info.hiddenSize * 4), 1)
+      const token = logits.reduce((best, value, index) => (value > (logits[best] as number) ? index : best), 0)
+      tokens.push(token)
+      if (tokens.length >= count || eosTokenIds.includes(token)) return tokens
+      next = [token]
+    }
+  } finally {
+    await machine.release(cache)
+  }
+}

@@ -1,0 +1,108 @@
+import type { CacheKey, SpanRuntime, SpanRuntimeInfo, TurnEntry, TurnOutput, TurnResult } from '@skein/node'
+import { blockCount, type BlockRange, type Clock, type Random } from '@skein/protocol'
+import type { ScenarioDevice, ScenarioModel } from '../scenario/scenario.ts'
+import { draw } from '../workload/draw.ts'
+import { turnCost } from './cost-model.ts'
+
+/** What faults do to a node's computing; shared by all its incarnations and read at each turn. */
+export interface ComputeCondition {
+  /** Multiplies each turn's time. */
+  slowFactor: number
+  /** Share of the entries whose output is wrong. */
+  lieShare: number
+}
+
+/** A turn as it was charged. Times are virtual milliseconds. */
+export interface TurnReport {
+  readonly startMs: number
+  readonly endMs: number
+  readonly entries: ReadonlyArray<{ readonly cache: CacheKey; readonly rows: number; readonly position: number }>
+}
+
+export interface TimedRuntimeComponents {
+  readonly clock: Clock
+  readonly random: Random
+  readonly model: ScenarioModel
+  readonly device: ScenarioDevice
+  readonly condition: ComputeCondition
+  /** Told at the end of a turn. */
+  readonly onTurn?: (turn: TurnReport) => void
+  /** Told when an output was falsified. */
+  readonly onLie?: () => void
+}
+
+/**
+ * Puts virtual time around a runtime that computes at once: a turn takes what the cost model says of the device, turn after
+ * turn. A lying node's outputs are falsified here.
+ */
+export class TimedRuntime implements SpanRuntime {
+  readonly info: SpanRuntimeInfo
+  readonly #inner: SpanRuntime
+  readonly #components: TimedRuntimeComponents
+  readonly #noise: Random
+  readonly #lies: Random
+  /** Turns run one after another, in the order of the calls. */
+  #last: Promise<void> = Promise.resolve()
+
+  constructor(inner: SpanRuntime, components: TimedRuntimeComponents) {
+    this.info = inner.info
+    this.#inner = inner
+    this.#components = components
+    this.#noise = components.random.fork('noise')
+    this.#lies = components.random.fork('lies')
+  }
+
+  freeKvTokens(): number {
+    return this.#inner.freeKvTokens()
+  }
+
+  reserve(cache: CacheKey, tokens: number, span: BlockRange): Promise<void> {
+    return this.#inner.reserve(cache, tokens, span)
+  }
+
+  async run(entries: readonly TurnEntry[]): Promise<TurnResult> {
+    const turn = this.#last.then(() => this.#turn(entries))
+    this.#last = turn.then(
+      () => {},
+      () => {}
+    )
+    return await turn
+  }
+
+  release(cache: CacheKey): Promise<void> {
+    return this.#inner.release(cache)
+  }
+
+  stop(): Promise<void> {
+    return this.#inner.stop()
+  }
+
+  async #turn(entries: readonly TurnEntry[]): Promise<TurnResult> {
+    const { clock, onTurn } = this.#components
+    const startMs = clock.monotonicMs()
+    // Their shape is read now: the runtime owns the entries from here on.
+    const computeUs = this.#costUs(entries)
+    const report = entries.map(({ cache, rows, position }) => ({ cache, rows, position }))
+    const { outputs } = await this.#inner.run(entries)
+    for (const output of outputs) this.#falsify(output)
+    await clock.sleep(computeUs / 1000)
+    onTurn?.({ startMs, endMs: clock.monotonicMs(), entries: report })
+    return { outputs, computeUs }
+  }
+
+  #costUs(entries: readonly TurnEntry[]): number {
+    const { model, device, condition } = this.#components
+    const rows = entries.map((entry) => ({ rows: entry.rows, pastRows: entry.position, blocks: blockCount(entry.span) }))
+    const factor = Math.max(0, draw(device.noise, this.#noise)) * condition.slowFactor
+    return Math.max(1, Math.round(turnCost(model, device, rows).totalUs * factor))
+  }
+
+  #falsify(output: TurnOutput): void {
+    const { condition, onLie } = this.#components
+    if (condition.lieShare <= 0 || !output.ok || this.#lies.float() >= condition.lieShare) return
+    // A high bit of a mantissa, little endian: another number that is as finite as the true one.
+    const value = this.#lies.below(output.output.byteLength >> 2)
+    output.output[4 * value + 2]! ^= 0x40
+    onLie?.()
+  }
+}
