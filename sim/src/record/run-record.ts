@@ -28,6 +28,8 @@ export interface GenerationRecord {
   readonly client: number
   readonly startMs: number
   readonly firstTokenMs?: number
+  /** Before `endMs`, at which the session's stages were closed as well. */
+  readonly lastTokenMs?: number
   readonly endMs?: number
   readonly promptTokens: number
   readonly outputTokens: number
