@@ -17,9 +17,10 @@ const M1 = 0xc2b2ae35
 const M2 = 0x9e3779b1
 const M3 = 0x27d4eb2f
 
-/** Rotated, so that the high bits of the two halves of a row do not end in the same place. */
-function turned(word: number): number {
-  return (word << 15) | (word >>> 17)
+/** Multiplied and folded, so that a bit of one half of a row never does what a bit of the other half does. */
+function folded(word: number, multiplier: number): number {
+  const product = Math.imul(word, multiplier)
+  return product ^ (product >>> 15)
 }
 
 /**
@@ -35,10 +36,10 @@ export function mixThroughBlock(row: Int32Array, states: Int32Array, at: number,
   const e1 = states[at + 1]!
   const e2 = states[at + 2]!
   const e3 = states[at + 3]!
-  let a = (Math.imul(row[0]! ^ Math.imul(turned(row[4]!), M1), M0) + ((e0 << 7) | (e0 >>> 25)) + Math.imul(block + 1, M2)) | 0
-  let b = (Math.imul(row[1]! ^ Math.imul(turned(row[5]!), M2), M1) + ((e1 << 11) | (e1 >>> 21))) | 0
-  let c = (Math.imul(row[2]! ^ Math.imul(turned(row[6]!), M3), M2) + ((e2 << 17) | (e2 >>> 15))) | 0
-  let d = (Math.imul(row[3]! ^ Math.imul(turned(row[7]!), M0), M3) + ((e3 << 23) | (e3 >>> 9))) | 0
+  let a = (Math.imul(row[0]! ^ folded(row[4]!, M1), M0) + ((e0 << 7) | (e0 >>> 25)) + Math.imul(block + 1, M2)) | 0
+  let b = (Math.imul(row[1]! ^ folded(row[5]!, M2), M1) + ((e1 << 11) | (e1 >>> 21))) | 0
+  let c = (Math.imul(row[2]! ^ folded(row[6]!, M3), M2) + ((e2 << 17) | (e2 >>> 15))) | 0
+  let d = (Math.imul(row[3]! ^ folded(row[7]!, M0), M3) + ((e3 << 23) | (e3 >>> 9))) | 0
   for (let round = 0; round < 3; round++) {
     a = Math.imul(a ^ (d >>> 15), M0)
     b = Math.imul((b + a) ^ (a >>> 13), M1)
