@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { copyFileSync, openSync, closeSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { LocalSwarm } from '../harness/local-swarm.ts'
-import { launchNode, waitForEvent } from '../harness/node-process.ts'
+import { launchNode, spawnNode, waitForEvent } from '../harness/node-process.ts'
 import { skein } from '../harness/skein-command.ts'
 import { newFolder, tinyModel } from '../harness/work-folder.ts'
 
@@ -92,7 +92,8 @@ describe('bad input to real processes', function () {
     const { program } = launchNode({ cacheDir, folder, blocks: '0:1', wrapper: ['prlimit', '--fsize=300000'] })
     assert.deepEqual(await program.exited, { code: 1, signal: null }, program.logs())
     assert.match(program.stderr(), /^skein-node: \S+ takes no file as large as the converted weights of blocks? 0[^\n]*\n$/)
-    const node = await swarm.node({ cacheDir, folder, blocks: '0:1' })
+    // In a swarm of its own, so that the other tests' has one node.
+    const node = await spawnNode({ cacheDir, folder, blocks: '0:1' })
     assert.equal((await node.status()).state, 'serving')
     await node.crash()
   })

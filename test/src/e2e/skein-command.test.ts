@@ -53,14 +53,12 @@ describe('skein as a process', function () {
   })
 
   it('sends the text as it is with --raw', async () => {
-    const run = (prompt: string): ReturnType<typeof skein> => skein(['run', '--raw', '--json', prompt, ...greedy], swarm.bootstrap)
-    const [raw, spaced] = [await run('Once upon'), await run('Once upon \n')]
-    const promptTokens = ({ stdout }: { stdout: string }): number => (JSON.parse(stdout) as { promptTokens: number }).promptTokens
+    const { stdout } = await skein(['run', '--raw', '--json', 'Once upon ', ...greedy], swarm.bootstrap)
+    const report = JSON.parse(stdout) as { text: string; promptTokens: number }
     const client = await swarm.client()
-    const same = await client.generate('Once upon', { raw: true, temperature: 0, maxTokens: 16 }).result
-    assert.equal((JSON.parse(raw.stdout) as { text: string }).text, same.text)
-    assert.equal(promptTokens(raw), same.promptTokens)
-    assert.ok(promptTokens(spaced) > promptTokens(raw))
+    const same = await client.generate('Once upon ', { raw: true, temperature: 0, maxTokens: 16 }).result
+    assert.equal(report.text, same.text)
+    assert.equal(report.promptTokens, same.promptTokens)
   })
 
   it('shows the swarm with status --json', async () => {
@@ -120,18 +118,21 @@ describe('skein as a process', function () {
     assert.match(stderr, /^skein: the prompt is empty$/m)
   })
 
-  for (const [args, expected] of [
-    [['run', 'hi', '--temperature', 'warm'], /--temperature/],
-    [['run'], /prompt/],
-    [['walk'], /walk/],
-    [['run', ''], /the prompt is empty/]
-  ] as const) {
-    it(`exits with 2 on bad usage: skein ${args.join(' ')}`, async () => {
-      const { code, stdout, stderr } = await skein(args, swarm.bootstrap)
-      assert.equal(code, 2)
-      assert.equal(stdout, '')
-      assert.match(stderr, expected)
-      assert.doesNotMatch(stderr, /\n\s+at /)
-    })
-  }
+  it('exits with 2 on bad usage, without a stack', async () => {
+    const cases = [
+      [['run', 'hi', '--temperature', 'warm'], /--temperature/],
+      [['run'], /prompt/],
+      [['walk'], /walk/],
+      [['run', ''], /the prompt is empty/]
+    ] as const
+    await Promise.all(
+      cases.map(async ([args, expected]) => {
+        const { code, stdout, stderr } = await skein(args, swarm.bootstrap)
+        assert.equal(code, 2)
+        assert.equal(stdout, '')
+        assert.match(stderr, expected)
+        assert.doesNotMatch(stderr, /\n\s+at /)
+      })
+    )
+  })
 })
