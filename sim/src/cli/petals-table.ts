@@ -7,11 +7,12 @@ export const petalsTableStudy: Study = {
   question: "Does the simulator predict the table of Petals' paper, and what would a ring have given?",
   run: async (options) => {
     const found = await petalsTable(options)
-    return { json: { calibration: found.unknowns, rows: found.rows }, lines: tableLines(found), failed: false }
+    return { json: { calibration: found.unknowns, rows: found.rows }, lines: petalsTableLines(found), failed: false }
   }
 }
 
-function tableLines({ unknowns, rows }: PetalsTable): string[] {
+/** The table for people: a line for each published figure. */
+export function petalsTableLines({ unknowns, rows }: PetalsTable): string[] {
   const steps = (value: number | null): string => value?.toFixed(2) ?? ''
   const percent = ({ calibrated, relativeError }: PetalsRow): string => {
     if (calibrated) return 'calibrated'

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { modelPresets } from '../compute/model-presets.ts'
+import { realEngine } from '../cli/real-engine.ts'
+import { petalsTableLines } from '../cli/petals-table.ts'
 import { turnCost } from '../compute/cost-model.ts'
 import { calibrate } from './calibrate.ts'
 import { calibratedSetup, published, sequenceLengths } from './constants.ts'
@@ -71,6 +73,20 @@ describe("the table of Petals' paper", function () {
     const again = await petalsTable({ unknowns, setups: setups.slice(-1), policies: ['star'] })
     const before = found.rows.filter(({ setup, policy }) => setup === setups.at(-1)?.name && policy === 'star')
     assert.deepEqual(again.rows, before)
+  })
+
+  it('is shown with the ring beside the star', () => {
+    const lines = petalsTableLines(found)
+    const shown = lines.filter((line) => /^(3|12|14) servers|^offloading/.test(line))
+    assert.equal(shown.length, 18)
+    assert.equal(shown.filter((line) => line.includes('calibrated')).length, 2)
+    assert.match(lines.join('\n'), /12 servers, 100 Mbit\/s, 100 ms +128 +0\.57 +0\.51 +-10\.\d % +0\.7\d/)
+  })
+
+  it('is run by its bare name', async () => {
+    const study = realEngine.studies['petals-table']
+    assert.ok(study !== undefined)
+    await assert.rejects(study.run({ signal: AbortSignal.abort(new Error('enough')), onProgress: () => {} }), /enough/)
   })
 
   it('stops when it is told to', async () => {
