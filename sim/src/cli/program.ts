@@ -6,6 +6,7 @@ import { type CompareFlags, compareRuns } from './compare.ts'
 import type { Outcome } from './engine.ts'
 import { explain, listScenarios } from './list-explain.ts'
 import { ScenarioError } from '../scenario/problems.ts'
+import { liveCommand, liveComparison, type LiveFlags, liveScenario, modelOption, type RealityFlags } from './live.ts'
 import { type RunFlags, runScenario } from './run.ts'
 import { type SimComponents, SimContext } from './sim-io.ts'
 import { sweep, type SweepFlags } from './sweep.ts'
@@ -20,10 +21,16 @@ interface FuzzFlags extends OutputFlags {
   readonly out?: string
 }
 
+interface LiveComparisonFlags extends RealityFlags {
+  readonly live?: string
+}
+
 /** What the commands do, given their flags; each resolves with the exit code. */
 export interface SkeinSimActions {
   run(scenario: string, flags: RunFlags): Promise<number>
   compare(a: string, b: string, flags: CompareFlags): Promise<number>
+  live(scenario: string, flags: LiveFlags): Promise<number>
+  compareLive(set: string, flags: RealityFlags): Promise<number>
   sweep(scenario: string, flags: SweepFlags): Promise<number>
   readonly fuzz?: (flags: FuzzFlags) => Promise<number>
   list(flags: OutputFlags): Promise<number>
@@ -38,6 +45,8 @@ Examples:
   $ skein-sim run churn --seed 7 --set nodes.homes.count=40 --json
   $ skein-sim sweep volunteers --vary nodes.homes.count=8,12,16,24 --seeds 3
   $ skein-sim compare my-scenario.yaml report/record.json
+  $ skein-sim live my-scenario.yaml --out report
+  $ skein-sim compare --live reality
   $ skein-sim explain nodes.churn
 
 Exit codes: 0 done, 1 a promise was broken or an expectation missed, 2 bad usage, 130 interrupted.`
@@ -73,7 +82,7 @@ function addRunFlags(command: Command, files: string): Command {
 
 type Keep = (code: Promise<number>) => Promise<void>
 
-function addRuns(program: Command, { run, compare }: SkeinSimActions, keep: Keep): void {
+function addRuns(program: Command, { run, compare, live, compareLive }: SkeinSimActions, keep: Keep): void {
   const one = program
     .command('run')
     .description('Runs a scenario.')
@@ -84,9 +93,22 @@ function addRuns(program: Command, { run, compare }: SkeinSimActions, keep: Keep
   const two = program
     .command('compare')
     .description('Runs two scenarios with one seed, or takes the records of two runs, and shows their figures beside each other.')
-    .argument('<a>', 'a scenario, or the record.json of a run')
-    .argument('<b>', 'another one')
-  addRunFlags(two, 'compare.html').action((a: string, b: string, flags: CompareFlags) => keep(compare(a, b, flags)))
+    .argument('[a]', 'a scenario, or the record.json of a run')
+    .argument('[b]', 'another one')
+    .addOption(new Option('--live <set>', 'instead, compare real runs on this machine with simulated ones: reality is the shipped set'))
+    .addOption(new Option('--only <text>', 'with --live: only settings whose names hold this text'))
+    .addOption(modelOption())
+  addRunFlags(two, 'compare.html').action((a: string | undefined, b: string | undefined, flags: CompareFlags & LiveComparisonFlags) => {
+    if (flags.live !== undefined && a === undefined) return keep(compareLive(flags.live, flags))
+    if (flags.live !== undefined || a === undefined || b === undefined) {
+      return two.error('error: expected two scenarios or records, or --live <set> and none')
+    }
+    return keep(compare(a, b, flags))
+  })
+
+  const three = liveCommand()
+  addRunFlags(three, 'report.html, record.json and trace.json').action((scenario: string, flags: LiveFlags) => keep(live(scenario, flags)))
+  program.addCommand(three)
 }
 
 function addSweep(program: Command, { sweep: act }: SkeinSimActions, keep: Keep): void {
@@ -179,6 +201,8 @@ function actionsOf(context: SimContext): SkeinSimActions {
   return {
     run: (scenario, flags) => runScenario(scenario, flags, context),
     compare: (a, b, flags) => compareRuns(a, b, flags, context),
+    live: (scenario, flags) => liveScenario(scenario, flags, context),
+    compareLive: (set, flags) => liveComparison(set, flags, context),
     sweep: (scenario, flags) => sweep(scenario, flags, context),
     list: async (flags) => {
       listScenarios(flags, context)

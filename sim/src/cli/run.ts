@@ -95,7 +95,7 @@ function commandOf(nameOrPath: string, seed: number, { set = [], ci, trace }: Ru
 }
 
 /** Writes `report.html`, `record.json` and `trace.json` into a folder, which is made. */
-async function writeReport(folder: string, record: RunRecord, scenario: Scenario, command: string): Promise<void> {
+export async function writeReport(folder: string, record: RunRecord, scenario: Scenario, command: string): Promise<void> {
   await mkdir(folder, { recursive: true })
   // The plotting library takes half a second to load.
   const { reportPage } = await import('../report/page.ts')

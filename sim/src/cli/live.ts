@@ -1,0 +1,106 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { InvalidArgumentError } from '@skein/protocol'
+import { printable, table } from '@skein/coordinator'
+import { Command, Option } from 'commander'
+import { compareReality, type RealityResult } from '../live/reality.ts'
+import { runLive } from '../live/run-live.ts'
+import { figures, missedExpectations } from '../report/figures.ts'
+import { overridesOf, runJson, writeReport } from './run.ts'
+import { loadScenario } from './scenario-files.ts'
+import type { SimContext } from './sim-io.ts'
+import { summaryLines } from './summary.ts'
+
+export interface LiveFlags {
+  readonly model?: string
+  readonly seed?: number
+  readonly set?: readonly string[]
+  readonly ci: boolean
+  readonly json: boolean
+  readonly out?: string
+}
+
+export interface RealityFlags {
+  readonly model?: string
+  readonly only?: string
+  readonly json: boolean
+}
+
+export function modelOption(): Option {
+  return new Option('--model <dir>', 'folder of the checkpoint (default: skein-tiny of this repository)').env('SKEIN_MODEL')
+}
+
+/** The command `live`, without the flags that it shares with `run`. */
+export function liveCommand(): Command {
+  return new Command('live')
+    .description('Runs a scenario with real nodes on real sockets of this machine, whose links are shaped as the scenario says.')
+    .argument('<scenario>', 'a YAML file, or the name of a shipped scenario')
+    .addOption(modelOption())
+}
+
+/** `skein-sim live`. @returns the exit code */
+export async function liveScenario(nameOrPath: string, flags: LiveFlags, context: SimContext): Promise<number> {
+  const scenario = loadScenario(nameOrPath, { overrides: overridesOf(flags), ci: flags.ci })
+  const { signal, progress } = context
+  const { record } = await runLive({
+    scenario,
+    model: modelFolder(flags.model),
+    signal,
+    onProgress: (text) => progress.show(text),
+    ...(flags.seed === undefined ? {} : { seed: flags.seed })
+  })
+  const missed = missedExpectations(figures(record), scenario.expect)
+  if (flags.out !== undefined) await writeReport(flags.out, record, scenario, `skein-sim live ${nameOrPath}`)
+  context.print(flags.json, runJson(record, missed), summaryLines(record, scenario, missed, context.style, flags.out))
+  return record.violations.length > 0 || missed.length > 0 ? 1 : 0
+}
+
+/** `skein-sim compare --live reality`. @returns the exit code */
+export async function liveComparison(set: string, flags: RealityFlags, context: SimContext): Promise<number> {
+  if (set !== 'reality') throw new InvalidArgumentError(`there is no set of live settings '${set}': there is reality`)
+  const { signal, progress } = context
+  const result = await compareReality({
+    model: modelFolder(flags.model),
+    signal,
+    onProgress: (text) => progress.show(text),
+    ...(flags.only === undefined ? {} : { only: flags.only })
+  })
+  context.print(flags.json, result, realityLines(result))
+  return 0
+}
+
+/** The rows as a table. */
+export function realityLines({ calibration, rows }: RealityResult): string[] {
+  const { turnMs, blockMs, rowsPerSecond, endsMs, hopMs } = calibration
+  const format = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(1))
+  return [
+    `this machine: ${turnMs.toFixed(2)} ms a turn and ${blockMs.toFixed(3)} ms a block for a token, ${Math.round(rowsPerSecond)} rows/s in a chunk,`,
+    `${endsMs.toFixed(2)} ms for the ends, ${hopMs.toFixed(2)} ms a hop`,
+    '',
+    ...table(
+      ['setting', 'metric', 'live', 'simulated', 'error', 'mostly', 'load'],
+      rows.map((row) => [
+        printable(row.setting) + (row.calibrated ? ' *' : ''),
+        row.metric,
+        format(row.live),
+        format(row.simulated),
+        row.relativeError === undefined ? '-' : `${(100 * row.relativeError).toFixed(1)} %`,
+        row.dominatedBy,
+        row.load.toFixed(1)
+      ]),
+      new Set([2, 3, 4, 6])
+    ),
+    '',
+    '* used to calibrate'
+  ]
+}
+
+/** @throws InvalidArgumentError when nobody said which model and this is no copy of the repository */
+function modelFolder(given: string | undefined): string {
+  const folder = given ?? fileURLToPath(new URL('../../../test/models/skein-tiny', import.meta.url))
+  if (statSync(join(folder, 'config.json'), { throwIfNoEntry: false }) === undefined) {
+    throw new InvalidArgumentError(`${folder} is no folder of a checkpoint: name one with --model`)
+  }
+  return folder
+}

@@ -1,0 +1,169 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type BlockRange, describeError, formatBlockRange, type PeerId, SkeinError } from '@skein/protocol'
+import { cryptoRandom, loadIdentity } from '@skein/protocol/node'
+
+/** A node's process ended or said nothing before it was ready. */
+export class LiveProcessError extends SkeinError<'ERR_SKEIN_LIVE_PROCESS'> {
+  constructor(message: string) {
+    super('ERR_SKEIN_LIVE_PROCESS', message)
+  }
+}
+
+/** Loaded into a node before its own code: ends it when this process is gone, however that ended. */
+const tether = `data:text/javascript,${encodeURIComponent(
+  "import{isMainThread}from'node:worker_threads';if(isMainThread){const end=()=>process.kill(process.pid,'SIGKILL');" +
+    "process.stdin.on('error',end).on('close',end).resume();process.stdin.unref()}"
+)}`
+
+const maxLogChars = 200_000
+
+/** What a node says when it serves. */
+export interface ReadyLine {
+  readonly peerId: PeerId
+  readonly addresses: readonly string[]
+  /** As it measured itself when it started. */
+  readonly stepMs: number
+  readonly rowsPerSecond: number
+}
+
+export interface LiveNodeInit {
+  /** Where its key and its records are; made when missing. */
+  readonly folder: string
+  readonly cacheDir: string
+  readonly model: string
+  readonly span: BlockRange
+  readonly kvTokens: number
+  readonly historyBytes: number
+  readonly maxSessions: number
+}
+
+/** A `skein-node` in a process of its own on loopback, through all its lives. */
+export class LiveNode {
+  readonly peer: PeerId
+  readonly #init: LiveNodeInit
+  #child: ChildProcess | undefined
+  #log = ''
+  #frozen = false
+  #onExit: (() => void) | undefined
+
+  private constructor(init: LiveNodeInit, peer: PeerId) {
+    this.#init = init
+    this.peer = peer
+  }
+
+  /** Makes the node's folder and key, which say who it will be; starts nothing. */
+  static async prepare(init: LiveNodeInit): Promise<LiveNode> {
+    mkdirSync(init.folder, { recursive: true })
+    return new LiveNode(init, await identityOf(join(init.folder, 'node.key')))
+  }
+
+  get isUp(): boolean {
+    return this.#child !== undefined
+  }
+
+  get isServing(): boolean {
+    return this.isUp && !this.#frozen
+  }
+
+  /**
+   * Starts the process and waits until it serves.
+   *
+   * @param link its link profile, as JSON
+   * @param onExit told when the process has ended, whoever ended it
+   * @throws LiveProcessError with what it wrote last
+   */
+  async start(link: string, bootstrap: readonly string[], signal: AbortSignal, onExit: () => void): Promise<ReadyLine> {
+    const { folder, cacheDir, model, span, kvTokens, historyBytes, maxSessions } = this.#init
+    const profile = join(folder, 'link.json')
+    writeFileSync(profile, link)
+    const script = fileURLToPath(new URL('bin/skein-node.js', import.meta.resolve('@skein/node')))
+    const args = [
+      ...['--model', model, '--blocks', formatBlockRange(span), '--listen', '/ip4/127.0.0.1/tcp/0', '--lan', '--json', '--threads', '1'],
+      ...['--identity', join(folder, 'node.key'), '--data-dir', folder, '--cache-dir', cacheDir, '--link', profile],
+      ...['--max-kv-tokens', String(kvTokens), '--max-sessions', String(maxSessions)],
+      ...['--max-history-mb', String(Math.max(1, Math.ceil(historyBytes / 2 ** 20)))],
+      ...bootstrap.flatMap((address) => ['--bootstrap', address])
+    ]
+    const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SKEIN_')))
+    const child = spawn(process.execPath, ['--import', tether, script, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] })
+    this.#child = child
+    this.#log = ''
+    this.#onExit = onExit
+    // That it cannot be written to is told by its end.
+    child.stdin.on('error', () => {})
+    return this.#ready(child, signal)
+  }
+
+  /** SIGKILL. */
+  crash(): void {
+    this.#child?.kill('SIGKILL')
+  }
+
+  /** SIGSTOP, or SIGCONT. */
+  freeze(frozen: boolean): void {
+    this.#frozen = frozen
+    this.#child?.kill(frozen ? 'SIGSTOP' : 'SIGCONT')
+  }
+
+  /** Ends the process at once and waits for its end. */
+  async stop(): Promise<void> {
+    const child = this.#child
+    if (child === undefined) return
+    const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
+    child.kill('SIGKILL')
+    await closed
+  }
+
+  #ready(child: ChildProcess, signal: AbortSignal): Promise<ReadyLine> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string): void => {
+        signal.removeEventListener('abort', onAbort)
+        reject(new LiveProcessError(`a node ${why} before it was ready; its last words: ${this.#log.slice(-2000)}`))
+      }
+      const onAbort = (): void => {
+        child.kill('SIGKILL')
+      }
+      let rest = ''
+      child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+        this.#keep(text)
+        const lines = (rest + text).split('\n')
+        rest = lines.pop()!
+        const ready = lines.map(readyOf).find((line) => line !== undefined)
+        if (ready === undefined) return
+        signal.removeEventListener('abort', onAbort)
+        resolve(ready)
+      })
+      child.stderr!.setEncoding('utf8').on('data', (text: string) => this.#keep(text))
+      child.once('error', (error) => fail(`could not be started (${describeError(error)})`))
+      child.once('close', (code, by) => {
+        fail(`ended (${by ?? `exit code ${String(code)}`})`)
+        if (this.#child !== child) return
+        this.#child = undefined
+        this.#frozen = false
+        this.#onExit?.()
+      })
+      signal.addEventListener('abort', onAbort, { once: true })
+      if (signal.aborted) onAbort()
+    })
+  }
+
+  #keep(text: string): void {
+    this.#log = (this.#log + text).slice(-maxLogChars)
+  }
+}
+
+/** The peer of a key file, which is made. */
+export async function identityOf(file: string): Promise<PeerId> {
+  const { identity, release } = await loadIdentity(file, cryptoRandom())
+  await release()
+  return identity.peerId
+}
+
+function readyOf(line: string): ReadyLine | undefined {
+  if (!line.startsWith('{')) return undefined
+  const value = JSON.parse(line) as { event?: unknown } & ReadyLine
+  return value.event === 'ready' ? value : undefined
+}

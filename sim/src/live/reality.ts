@@ -1,0 +1,155 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { loadavg, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '@skein/protocol/node'
+import type { GenerationRecord, RunRecord } from '../record/run-record.ts'
+import { simulate } from '../world/simulate.ts'
+import { type Calibration, calibrate, measureEndsMs, median, type Measured, onThisMachine } from './calibration.ts'
+import { runLive } from './run-live.ts'
+import { type Setting, settings, settingScenario } from './settings.ts'
+
+export type RealityMetric = 'tokensPerSecond' | 'firstTokenMs' | 'recoveryMs'
+
+/** A figure of a setting, as it was measured and as it was simulated. */
+export interface RealityRow {
+  readonly setting: string
+  readonly metric: RealityMetric
+  readonly live: number | undefined
+  readonly simulated: number | undefined
+  /** `simulated` less `live`, over `live`. */
+  readonly relativeError: number | undefined
+  /** Where most of a token's time goes: to the network that the setting describes, or to this machine. */
+  readonly dominatedBy: 'network' | 'compute'
+  /** Whether the setting was used to calibrate: its tokens/s is then no prediction. */
+  readonly calibrated: boolean
+  /** Processes that wanted to run, over the last minute, when the setting had run live. */
+  readonly load: number
+}
+
+export interface RealityResult {
+  readonly calibration: Calibration
+  readonly rows: readonly RealityRow[]
+}
+
+export interface RealityInit {
+  readonly model: string
+  /** Only settings whose names hold this text, besides the two that calibrate. */
+  readonly only?: string
+  readonly signal: AbortSignal
+  readonly onProgress: (text: string) => void
+}
+
+/** A simulated swarm has come together, and a newcomer knows it, by then. */
+const simulatedStartMs = 60_000
+
+interface LiveFound {
+  readonly record: RunRecord
+  readonly rowsPerSecond: number
+  readonly killed: number
+  readonly load: number
+}
+
+/** Runs every shipped setting live and in the simulator, which computes as this machine does now. */
+export async function compareReality(init: RealityInit): Promise<RealityResult> {
+  const cacheDir = await mkdtemp(join(tmpdir(), 'skein-reality-'))
+  try {
+    init.onProgress('measuring the ends')
+    const endsMs = await measureEndsMs(init.model, cacheDir, systemClock())
+    const calibrating = [settings[0]!, settings[2]!]
+    const wanted = settings.filter((setting) => calibrating.includes(setting) || setting.name.includes(init.only ?? ''))
+    const live = new Map<Setting, LiveFound>()
+    for (const setting of wanted) live.set(setting, await liveOf(setting, init, cacheDir))
+    const [one, four] = calibrating.map((setting) => ({ setting, ...live.get(setting)! })) as [Found, Found]
+    const blocks = 8
+    const calibration = calibrate(measuredOf(one), measuredOf(four), one.rowsPerSecond, endsMs, blocks)
+    const rows: RealityRow[] = []
+    for (const setting of wanted) {
+      init.onProgress(`${setting.name}: simulating`)
+      rows.push(...(await rowsOf(setting, live.get(setting)!, calibration, calibrating)))
+    }
+    return { calibration, rows }
+  } finally {
+    await rm(cacheDir, { recursive: true, force: true, maxRetries: 3 })
+  }
+}
+
+type Found = LiveFound & { readonly setting: Setting }
+
+async function liveOf(setting: Setting, { model, signal, onProgress }: RealityInit, cacheDir: string): Promise<LiveFound> {
+  // Which of the two nodes serves is the router's choice: the other one is killed if the first was not the one.
+  for (let killed = 0; ; killed++) {
+    const { record, ready } = await runLive({ scenario: settingScenario(setting, 0, killed), model, cacheDir, signal, onProgress })
+    const [load = 0] = loadavg()
+    if (setting.kill !== true || killed === 1 || recoveryMs(record) !== undefined) {
+      return { record, rowsPerSecond: ready[0]!.rowsPerSecond, killed, load }
+    }
+  }
+}
+
+async function simulatedOf(setting: Setting, calibration: Calibration): Promise<RunRecord> {
+  for (let killed = 0; ; killed++) {
+    const record = await simulate({ scenario: onThisMachine(settingScenario(setting, simulatedStartMs, killed), calibration) }).run()
+    if (setting.kill !== true || killed === 1 || recoveryMs(record) !== undefined) return record
+  }
+}
+
+async function rowsOf(setting: Setting, live: LiveFound, calibration: Calibration, calibrating: readonly Setting[]): Promise<RealityRow[]> {
+  const simulated = await simulatedOf(setting, calibration)
+  const metrics: Readonly<Record<string, (record: RunRecord) => number | undefined>> =
+    setting.kill === true ? { ...whole, recoveryMs } : whole
+  const networkMs = (setting.stages + 1) * setting.hopMs
+  const machineMs =
+    setting.stages * calibration.turnMs + 8 * calibration.blockMs + calibration.endsMs + (setting.stages + 1) * calibration.hopMs
+  return Object.entries(metrics).map(([metric, of]) => {
+    const [a, b] = [of(live.record), of(simulated)]
+    return {
+      setting: setting.name,
+      metric: metric as RealityMetric,
+      live: a,
+      simulated: b,
+      relativeError: a === undefined || b === undefined || a === 0 ? undefined : (b - a) / a,
+      dominatedBy: networkMs > machineMs ? 'network' : 'compute',
+      calibrated: calibrating.includes(setting),
+      load: live.load
+    }
+  })
+}
+
+/** The first answer of a client pays for its connections. */
+function counted({ generations }: RunRecord): GenerationRecord[] {
+  return generations.slice(1).filter(({ outcome }) => outcome === 'completed')
+}
+
+function tokenMsOf(record: RunRecord): number | undefined {
+  return median(
+    counted(record).flatMap(({ firstTokenMs, lastTokenMs, outputTokens, time }) =>
+      firstTokenMs === undefined || lastTokenMs === undefined || outputTokens < 2
+        ? []
+        : [(lastTokenMs - firstTokenMs - time.recoveryMs) / (outputTokens - 1)]
+    )
+  )
+}
+
+function recoveryMs({ generations }: RunRecord): number | undefined {
+  const hit = generations.filter(({ recoveries, outcome }) => recoveries > 0 && outcome === 'completed')
+  return median(hit.map(({ time, recoveries }) => time.recoveryMs / recoveries))
+}
+
+/** The recovery is a figure of its own, so that a setting's tokens a second do not hold it. */
+const whole = {
+  tokensPerSecond: (record: RunRecord) => {
+    const ms = tokenMsOf(record)
+    return ms === undefined ? undefined : 1000 / ms
+  },
+  firstTokenMs: (record: RunRecord) =>
+    median(counted(record).flatMap(({ startMs, firstTokenMs }) => (firstTokenMs === undefined ? [] : [firstTokenMs - startMs])))
+}
+
+function measuredOf({ setting, record }: Found): Measured {
+  const found = counted(record)
+  return {
+    stages: setting.stages,
+    tokenMs: tokenMsOf(record) ?? 0,
+    computeMsPerToken: median(found.map(({ time, outputTokens }) => time.computeMs / Math.max(1, outputTokens - 1))) ?? 0
+  }
+}
