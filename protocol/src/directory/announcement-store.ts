@@ -147,6 +147,27 @@ export class AnnouncementStore {
     return found
   }
 
+  /** The first living records in the order of their peer ids of which `wanted` approves, at most `count`. */
+  first(model: ModelId, nowMs: number, count: number, wanted: (record: StoredAnnouncement) => boolean): StoredAnnouncement[] {
+    const found: StoredAnnouncement[] = []
+    for (const record of this.#models.get(model)?.sorted() ?? []) {
+      if (found.length >= count) break
+      if (record.expiresMs > nowMs && wanted(record)) found.push(record)
+    }
+    return found
+  }
+
+  /** Forgets a model's records but those of some peers, without remembering their sequences. */
+  retain(model: ModelId, peers: ReadonlySet<PeerId>): void {
+    const records = this.#models.get(model)
+    if (records === undefined || records.size <= peers.size) return
+    for (const record of [...records.sorted()]) {
+      if (peers.has(record.announcement.peer)) continue
+      this.#remove(record)
+      this.#emit({ type: 'removed', record, reason: 'evicted' })
+    }
+  }
+
   /** Drops what has expired, and returns it. */
   expire(nowMs: number): StoredAnnouncement[] {
     const expired: StoredAnnouncement[] = []
@@ -226,10 +247,10 @@ export class AnnouncementStore {
   }
 }
 
-/** The records of one model, with their order kept between changes of who is in it. */
+/** The records of one model, and the same in the order of their peer ids. */
 class ModelRecords {
   readonly #byPeer = new Map<PeerId, StoredAnnouncement>()
-  #sorted: StoredAnnouncement[] | undefined
+  readonly #sorted: StoredAnnouncement[] = []
 
   get size(): number {
     return this.#byPeer.size
@@ -244,17 +265,32 @@ class ModelRecords {
   }
 
   set(record: StoredAnnouncement): void {
-    this.#byPeer.set(record.announcement.peer, record)
-    this.#sorted = undefined
+    const { peer } = record.announcement
+    this.#sorted.splice(this.#indexOf(peer), this.#byPeer.has(peer) ? 1 : 0, record)
+    this.#byPeer.set(peer, record)
   }
 
   delete(peer: PeerId): boolean {
-    this.#sorted = undefined
-    return this.#byPeer.delete(peer)
+    if (!this.#byPeer.delete(peer)) return false
+    this.#sorted.splice(this.#indexOf(peer), 1)
+    return true
   }
 
+  /** Not to be kept: the next change shows in it. */
   sorted(): readonly StoredAnnouncement[] {
-    return (this.#sorted ??= [...this.#byPeer.values()].sort((a, b) => (a.announcement.peer < b.announcement.peer ? -1 : 1)))
+    return this.#sorted
+  }
+
+  /** Where the peer's record is, or would be. */
+  #indexOf(peer: PeerId): number {
+    let low = 0
+    let high = this.#sorted.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#sorted[middle] as StoredAnnouncement).announcement.peer < peer) low = middle + 1
+      else high = middle
+    }
+    return low
   }
 }
 

@@ -23,6 +23,13 @@ export interface DirectoryInit {
   readonly mesh: boolean
   /** Peers to begin with, whose addresses the network has learnt as trusted. @default none */
   readonly contacts: readonly PeerId[]
+  /**
+   * In a swarm of more, so many peers, the first ones by id, hold the whole directory; the others hold these keepers' records,
+   * tell them of themselves, and ask them. So what a node hears of does not grow with the swarm. @default 24
+   */
+  readonly keepers: number
+  /** How often a peer that is no keeper asks who the keepers are, on average. @default 40_000 */
+  readonly askKeepersMs: number
   /** Between two exchanges, on average; each wait is drawn from half to one and a half of it. @default 10_000 */
   readonly exchangeMs: number
   /** Random peers that each exchange goes to. @default 2 */
@@ -60,6 +67,10 @@ export interface DirectoryInit {
 
 export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   contacts: [],
+  // Enough that some are honest and up, few enough that all of them can hear of everybody.
+  keepers: 24,
+  // An announcement holds for 90 s: no keeper's is forgotten in between.
+  askKeepersMs: 40_000,
   exchangeMs: 10_000,
   exchangePeers: 2,
   pushPeers: 3,

@@ -277,6 +277,69 @@ describe('DirectoryService', () => {
     }
   })
 
+  describe('in a swarm that is larger than its keepers', () => {
+    const init = { keepers: 4, askKeepersMs: 20_000 }
+    let sequence = 1
+
+    async function pass(seconds: number, living: readonly Peer[] = swarm.peers): Promise<void> {
+      for (let passed = 0; passed < seconds; passed += 20) {
+        sequence++
+        for (const peer of living) if (peer.store.size > 0) swarm.announce(peer, sequence)
+        await swarm.clock.advanceAsync(20_000)
+      }
+    }
+
+    async function largeSwarm(): Promise<Peer[]> {
+      const first = swarm.add('node 0', init)
+      for (let n = 1; n < 24; n++) swarm.add(`node ${n}`, init, [first])
+      for (const peer of swarm.peers) swarm.announce(peer, 1)
+      await pass(60)
+      return [...swarm.peers].sort((a, b) => (a.id < b.id ? -1 : 1))
+    }
+
+    it('the first by id know everybody, and the others know them and little else', async () => {
+      const sorted = await largeSwarm()
+      for (const [rank, peer] of sorted.entries()) {
+        const known = [...swarm.known(peer).keys()]
+        if (rank < init.keepers) assert.equal(known.length, 24, `keeper ${rank}`)
+        else assert.ok(known.length <= 2 * init.keepers + 1, `${known.length} are known to number ${rank}`)
+        for (const keeper of sorted.slice(0, init.keepers)) assert.ok(known.includes(keeper.id))
+      }
+    })
+
+    it('a coordinator whose contact is no keeper knows everybody by one refresh', async () => {
+      const sorted = await largeSwarm()
+      const coordinator = swarm.add('coordinator', { ...init, mesh: false }, [sorted.at(-1) as Peer])
+      await swarm.settle(coordinator.service.refresh())
+      assert.equal(swarm.known(coordinator).size, 24)
+    })
+
+    it('news costs those who are no keepers nothing', async () => {
+      const sorted = await largeSwarm()
+      const before = sorted.map((peer) => peer.verified())
+      const [member, bystander] = [sorted.at(-1) as Peer, sorted.at(-2) as Peer]
+      swarm.announce(member, ++sequence, { kvTokens: 7 })
+      await swarm.clock.advanceAsync(10_000)
+      for (const keeper of sorted.slice(0, init.keepers)) {
+        assert.equal(keeper.store.get(model, member.id, swarm.clock.monotonicMs())?.announcement.kvTokens, 7)
+      }
+      assert.equal(bystander.verified(), before[sorted.indexOf(bystander)])
+    })
+
+    it('others take the place of keepers that vanish, all at once', async () => {
+      const sorted = await largeSwarm()
+      const living = sorted.slice(init.keepers)
+      for (const gone of sorted.slice(0, init.keepers)) {
+        await swarm.settle(gone.service.stop())
+        await gone.network.stop()
+      }
+      await pass(200, living)
+      for (const keeper of living.slice(0, init.keepers)) {
+        assert.deepEqual([...swarm.known(keeper).keys()].sort(), living.map(({ id }) => id).sort())
+      }
+    })
+  })
+
   describe('under attack', () => {
     const push = (records: readonly DirectoryRecord[]): DirectoryRequest => ({ type: 'push', model, records })
 

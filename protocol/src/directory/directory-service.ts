@@ -35,6 +35,12 @@ const refreshPeers = 3
 /** Peers that a rendezvous may name to us at once. */
 const maxFound = 16
 
+/** A contact may name keepers who are gone, and their successors others. */
+const maxRefreshRounds = 3
+
+/** So many times the keepers are held by those that are none, so that some are left when keepers go. */
+const spareKeepers = 2
+
 /** Pages and rounds of fetching after which a peer is thought to have no end. */
 const maxPages = 64
 
@@ -63,7 +69,7 @@ export class DirectoryService {
     this.#components = components
     this.#init = { ...directoryDefaults, ...init }
     this.#conduct = new Conduct(this.#init)
-    this.#intake = new Intake(components, this.#init, this.#conduct)
+    this.#intake = new Intake(components, this.#init, this.#conduct, (peer) => this.#keeps(peer))
     this.#news = new News(this.#init.maxWaitingNews)
     this.#contacts = new Set(this.#init.contacts)
     this.#server = new DirectoryServer(components, this.#init, {
@@ -84,6 +90,7 @@ export class DirectoryService {
     }
     this.#repeat('sweep', this.#init.sweepMs, this.#init.sweepMs, () => {
       this.#components.store.expire(this.#components.clock.monotonicMs())
+      this.#trim()
     })
     this.#repeat('exchange', 0, this.#init.exchangeMs, (signal) => this.#round(signal))
   }
@@ -131,18 +138,27 @@ export class DirectoryService {
   }
 
   async #refresh(blocks: BlockRange | undefined, signal: AbortSignal): Promise<RefreshResult> {
-    if (this.#candidates().length === 0) await this.#findContacts(signal)
+    if (this.#keepers(true).length === 0) await this.#findContacts(signal)
     const failures: Array<{ peer: PeerId; reason: string }> = []
-    const brought = await Promise.all(
-      this.#choose(refreshPeers, true).map((peer) =>
-        this.#attempt(peer, signal, (channel) => this.#askAll(channel, peer, blocks, signal)).catch((error: unknown) => {
-          failures.push({ peer, reason: describeError(error) })
-          return undefined
+    const result = { answered: 0, news: 0, failures }
+    const asked = new Set<PeerId>()
+    // A peer that is no keeper names the keepers, and little else: then they are asked as well.
+    for (let round = 0; round < maxRefreshRounds; round++) {
+      const peers = this.#choose(refreshPeers, true)
+      if (round > 0 && this.#keepers(true).some((peer) => asked.has(peer))) break
+      await Promise.all(
+        peers.map(async (peer) => {
+          asked.add(peer)
+          try {
+            result.news += await this.#attempt(peer, signal, (channel) => this.#askAll(channel, peer, blocks, signal))
+            result.answered++
+          } catch (error) {
+            failures.push({ peer, reason: describeError(error) })
+          }
         })
       )
-    )
-    const answers = brought.filter((news) => news !== undefined)
-    return { answered: answers.length, news: answers.reduce((sum, news) => sum + news, 0), failures }
+    }
+    return result
   }
 
   /** Passes on at once what waits, such as the last word of a node that stops; whom it does not reach is only logged. */
@@ -226,8 +242,10 @@ export class DirectoryService {
     }
   }
 
-  async #round(signal: AbortSignal): Promise<void> {
-    if (this.#candidates().length === 0) await this.#findContacts(signal)
+  /** Returns when the next one is due, where that is not as usual. */
+  async #round(signal: AbortSignal): Promise<number | void> {
+    if (this.#keepers(true).length === 0) await this.#findContacts(signal)
+    if (this.#init.mesh && !this.#isKeeper()) return await this.#askKeepers(signal)
     const peers = this.#choose(this.#init.exchangePeers)
     await Promise.all(
       peers.map(async (peer) => {
@@ -238,6 +256,50 @@ export class DirectoryService {
         }
       })
     )
+  }
+
+  /** Who is no keeper learns from one of them who they are. */
+  async #askKeepers(signal: AbortSignal): Promise<number> {
+    const { model, keepers, askKeepersMs, exchangeMs } = this.#init
+    let answered = false
+    for (const peer of this.#choose(1)) {
+      try {
+        await this.#attempt(peer, signal, async (channel) => {
+          const request = { type: 'ask', id: channel.nextId(), model, limit: spareKeepers * keepers } as const
+          const answer = expectType(await channel.request(request), 'records')
+          await this.#intake.take(answer.records, peer, { solicited: true, signal })
+        })
+        answered = true
+      } catch (error) {
+        this.#components.logger.debug('a keeper of the directory did not answer', { peer, reason: describeError(error) })
+      }
+    }
+    this.#trim()
+    return answered ? askKeepersMs : exchangeMs
+  }
+
+  /** Whether this peer holds the whole directory: all do in a small swarm. */
+  #isKeeper(): boolean {
+    const { self } = this.#components.network
+    const keepers = this.#keepers()
+    return keepers.length < this.#init.keepers || self < (keepers.at(-1) as PeerId)
+  }
+
+  /** Whether a record that was pushed is of interest here. */
+  #keeps(peer: PeerId): boolean {
+    if (!this.#init.mesh || this.#isKeeper()) return true
+    const { store, clock } = this.#components
+    const count = spareKeepers * this.#init.keepers
+    const held = store.first(this.#init.model, clock.monotonicMs(), count, () => true)
+    return held.length < count || peer <= (held.at(-1) as StoredAnnouncement).announcement.peer
+  }
+
+  /** Who is no keeper holds the keepers, some that may follow them, and itself. */
+  #trim(): void {
+    if (!this.#init.mesh || this.#isKeeper()) return
+    const { store, clock, network } = this.#components
+    const held = store.first(this.#init.model, clock.monotonicMs(), spareKeepers * this.#init.keepers, () => true)
+    store.retain(this.#init.model, new Set([network.self, ...held.map(({ announcement }) => announcement.peer)]))
   }
 
   #passOn(record: StoredAnnouncement): void {
@@ -264,25 +326,27 @@ export class DirectoryService {
     )
   }
 
-  /** Peers that can be talked to, in an order that is the same in every run. */
-  #candidates(): PeerId[] {
+  /** The first by id of the peers that can be talked to, in that order; all of them in a small swarm. */
+  #keepers(evenAvoided = false): PeerId[] {
     const { store, clock, network } = this.#components
+    const { model, keepers } = this.#init
     const nowMs = clock.monotonicMs()
-    const peers = new Set([...this.#contacts, ...this.#found])
-    for (const { announcement } of store.list(this.#init.model, nowMs)) {
-      if (announcement.state === 'offline') peers.delete(announcement.peer)
-      else peers.add(announcement.peer)
+    const isGood = (peer: PeerId): boolean =>
+      peer !== network.self && !this.#conduct.isBanned(peer, nowMs) && (evenAvoided || !this.#conduct.isAvoided(peer, nowMs))
+    const known = store.first(model, nowMs, keepers, ({ announcement }) => announcement.state !== 'offline' && isGood(announcement.peer))
+    const peers = new Set(known.map(({ announcement }) => announcement.peer))
+    for (const peer of [...this.#contacts, ...this.#found]) {
+      // What a peer says of itself goes before what others said of it.
+      if (isGood(peer) && store.get(model, peer, nowMs)?.announcement.state !== 'offline') peers.add(peer)
     }
-    peers.delete(network.self)
-    return [...peers].filter((peer) => !this.#conduct.isBanned(peer, nowMs)).sort()
+    return [...peers].sort().slice(0, keepers)
   }
 
-  /** A few of the candidates at random; those that failed lately only where there are not enough others, or when asked. */
+  /** A few of the keepers at random; those that failed lately only where there are no others, or when asked. */
   #choose(count: number, evenAvoided = false): PeerId[] {
-    const { clock, random } = this.#components
-    const candidates = this.#candidates()
-    const good = candidates.filter((peer) => !this.#conduct.isAvoided(peer, clock.monotonicMs()))
-    const pool = evenAvoided || good.length === 0 ? candidates : good
+    const { random } = this.#components
+    const good = this.#keepers(evenAvoided)
+    const pool = good.length === 0 ? this.#keepers(true) : good
     const chosen: PeerId[] = []
     while (chosen.length < count && pool.length > 0) chosen.push(...pool.splice(random.below(pool.length), 1))
     return chosen

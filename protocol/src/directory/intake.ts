@@ -22,11 +22,14 @@ export class Intake {
   readonly #components: DirectoryComponents
   readonly #init: DirectoryInit
   readonly #conduct: Conduct
+  readonly #keeps: (peer: PeerId) => boolean
 
-  constructor(components: DirectoryComponents, init: DirectoryInit, conduct: Conduct) {
+  /** @param keeps - whether this peer would hold a record of that one that nobody asked for */
+  constructor(components: DirectoryComponents, init: DirectoryInit, conduct: Conduct, keeps: (peer: PeerId) => boolean) {
     this.#components = components
     this.#init = init
     this.#conduct = conduct
+    this.#keeps = keeps
   }
 
   /**
@@ -57,7 +60,7 @@ export class Intake {
     try {
       const parsed = parseAnnouncement(encoded)
       if (!this.#isNews(parsed, ageMs, source, nowMs)) return undefined
-      if (!solicited && !this.#conduct.mayPush(source, nowMs)) return undefined
+      if (!solicited && !(this.#keeps(parsed.announcement.peer) && this.#conduct.mayPush(source, nowMs))) return undefined
       const signed = verifyParsed(verifier, parsed)
       const result = store.put(signed, source, ageMs, nowMs)
       if (result !== 'added' && result !== 'changed') return undefined
