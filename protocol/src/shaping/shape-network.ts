@@ -83,13 +83,12 @@ class ShapedNetwork implements Network {
   async ping(peer: PeerId, options: AbortOptions = {}): Promise<number> {
     const path = this.#path(peer)
     await this.#connecting(peer, path, options.signal)
-    const startMs = this.#clock.monotonicMs()
     const below = await this.#network.ping(peer, options)
-    const endMs = path.afterCuts(this.#clock.monotonicMs() + path.roundTripMs)
-    const shapedMs = endMs - this.#clock.monotonicMs()
+    const nowMs = this.#clock.monotonicMs()
+    const endMs = path.afterCuts(nowMs + path.roundTripMs)
     await this.#sleep(endMs, options.signal)
-    // The wait of the timer is not the line's; what connecting below took is not the round trip's.
-    return below + Math.max(0, Math.min(shapedMs, endMs - startMs))
+    // As reckoned: that the timer came late is not the line's.
+    return below + endMs - nowMs
   }
 
   subscribe(listener: (event: NetworkEvent) => void): () => void {

@@ -71,12 +71,19 @@ export async function liveComparison(set: string, flags: RealityFlags, context: 
 }
 
 /** The rows as a table. */
-export function realityLines({ calibration, rows }: RealityResult): string[] {
-  const { turnMs, blockMs, rowsPerSecond, endsMs, hopMs } = calibration
+export function realityLines({ calibrations, rows }: RealityResult): string[] {
   const format = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(1))
   return [
-    `this machine: ${turnMs.toFixed(2)} ms a turn and ${blockMs.toFixed(3)} ms a block for a token, ${Math.round(rowsPerSecond)} rows/s in a chunk,`,
-    `${endsMs.toFixed(2)} ms for the ends, ${hopMs.toFixed(2)} ms a hop`,
+    'this machine, beside each setting, in milliseconds',
+    ...table(
+      ['setting', 'a turn', 'a block', 'the ends', 'a hop', 'rows/s of a chunk'],
+      calibrations.map(({ setting, turnMs, blockMs, endsMs, hopMs, rowsPerSecond }) => [
+        printable(setting),
+        ...[turnMs, blockMs, endsMs, hopMs].map((ms) => ms.toFixed(2)),
+        String(Math.round(rowsPerSecond))
+      ]),
+      new Set([1, 2, 3, 4, 5])
+    ),
     '',
     ...table(
       ['setting', 'metric', 'live', 'simulated', 'error', 'mostly', 'load'],

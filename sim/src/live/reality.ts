@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { systemClock } from '@skein/protocol/node'
 import type { GenerationRecord, RunRecord } from '../record/run-record.ts'
 import { simulate } from '../world/simulate.ts'
-import { type Calibration, calibrate, measureEndsMs, median, type Measured, onThisMachine } from './calibration.ts'
+import { type Calibration, calibrate, liveModel, measureEndsMs, median, type Measured, onThisMachine } from './calibration.ts'
 import { runLive } from './run-live.ts'
 import { type Setting, settings, settingScenario } from './settings.ts'
 
@@ -27,13 +27,14 @@ export interface RealityRow {
 }
 
 export interface RealityResult {
-  readonly calibration: Calibration
+  /** What this machine took beside each setting. */
+  readonly calibrations: ReadonlyArray<Calibration & { readonly setting: string }>
   readonly rows: readonly RealityRow[]
 }
 
 export interface RealityInit {
   readonly model: string
-  /** Only settings whose names hold this text, besides the two that calibrate. */
+  /** Only settings whose names hold this text. */
   readonly only?: string
   readonly signal: AbortSignal
   readonly onProgress: (text: string) => void
@@ -42,6 +43,13 @@ export interface RealityInit {
 /** A simulated swarm has come together, and a newcomer knows it, by then. */
 const simulatedStartMs = 60_000
 
+/**
+ * Of these all is measured that the simulator is told: the hop through one stage, turns and blocks by both. They are as long as
+ * the settings, since a process that has just started may be given more of a busy machine than one that goes on.
+ */
+const oneStage: Setting = { name: 'calibration, 1 stage', stages: 1, hopMs: 0 }
+const severalStages: Setting = { name: 'calibration, 4 stages', stages: 4, hopMs: 0 }
+
 interface LiveFound {
   readonly record: RunRecord
   readonly rowsPerSecond: number
@@ -49,31 +57,48 @@ interface LiveFound {
   readonly load: number
 }
 
-/** Runs every shipped setting live and in the simulator, which computes as this machine does now. */
+/**
+ * Runs every shipped setting live and in the simulator, which computes as this machine does now. What else runs on the machine
+ * changes within minutes: the setting that calibrates is run again between all others, and each is held to what
+ * was measured right before and after it.
+ */
 export async function compareReality(init: RealityInit): Promise<RealityResult> {
   const cacheDir = await mkdtemp(join(tmpdir(), 'skein-reality-'))
   try {
     init.onProgress('measuring the ends')
     const endsMs = await measureEndsMs(init.model, cacheDir, systemClock())
-    const calibrating = [settings[0]!, settings[2]!]
-    const wanted = settings.filter((setting) => calibrating.includes(setting) || setting.name.includes(init.only ?? ''))
-    const live = new Map<Setting, LiveFound>()
-    for (const setting of wanted) live.set(setting, await liveOf(setting, init, cacheDir))
-    const [one, four] = calibrating.map((setting) => ({ setting, ...live.get(setting)! })) as [Found, Found]
-    const blocks = 8
-    const calibration = calibrate(measuredOf(one), measuredOf(four), one.rowsPerSecond, endsMs, blocks)
-    const rows: RealityRow[] = []
+    const wanted = settings.filter(({ name }) => name.includes(init.only ?? ''))
+    const several = await liveOf(severalStages, init, cacheDir)
+    const between = [await liveOf(oneStage, init, cacheDir)]
+    const live: LiveFound[] = []
     for (const setting of wanted) {
-      init.onProgress(`${setting.name}: simulating`)
-      rows.push(...(await rowsOf(setting, live.get(setting)!, calibration, calibrating)))
+      live.push(await liveOf(setting, init, cacheDir))
+      between.push(await liveOf(oneStage, init, cacheDir))
     }
-    return { calibration, rows }
+    // Each node measures it once, when it starts: one figure alone is that of a moment.
+    const rowsPerSecond = median(between.map((found) => found.rowsPerSecond))!
+    const one = between.map(({ record }) => measuredOf(oneStage, record))
+    const calibrations = wanted.map((_, index) =>
+      calibrate(meanOf(one[index]!, one[index + 1]!), measuredOf(severalStages, several.record), rowsPerSecond, endsMs, liveModel.blocks)
+    )
+    const rows: RealityRow[] = []
+    for (const [index, setting] of wanted.entries()) {
+      init.onProgress(`${setting.name}: simulating`)
+      rows.push(...(await rowsOf(setting, live[index]!, calibrations[index]!)))
+    }
+    return { calibrations: wanted.map(({ name }, index) => ({ setting: name, ...calibrations[index]! })), rows }
   } finally {
     await rm(cacheDir, { recursive: true, force: true, maxRetries: 3 })
   }
 }
 
-type Found = LiveFound & { readonly setting: Setting }
+function meanOf(a: Measured, b: Measured): Measured {
+  return {
+    stages: a.stages,
+    tokenMs: (a.tokenMs + b.tokenMs) / 2,
+    computeMsPerToken: (a.computeMsPerToken + b.computeMsPerToken) / 2
+  }
+}
 
 async function liveOf(setting: Setting, { model, signal, onProgress }: RealityInit, cacheDir: string): Promise<LiveFound> {
   // Which of the two nodes serves is the router's choice: the other one is killed if the first was not the one.
@@ -93,13 +118,16 @@ async function simulatedOf(setting: Setting, calibration: Calibration): Promise<
   }
 }
 
-async function rowsOf(setting: Setting, live: LiveFound, calibration: Calibration, calibrating: readonly Setting[]): Promise<RealityRow[]> {
+async function rowsOf(setting: Setting, live: LiveFound, calibration: Calibration): Promise<RealityRow[]> {
   const simulated = await simulatedOf(setting, calibration)
   const metrics: Readonly<Record<string, (record: RunRecord) => number | undefined>> =
     setting.kill === true ? { ...whole, recoveryMs } : whole
   const networkMs = (setting.stages + 1) * setting.hopMs
   const machineMs =
-    setting.stages * calibration.turnMs + 8 * calibration.blockMs + calibration.endsMs + (setting.stages + 1) * calibration.hopMs
+    setting.stages * calibration.turnMs +
+    liveModel.blocks * calibration.blockMs +
+    calibration.endsMs +
+    (setting.stages + 1) * calibration.hopMs
   return Object.entries(metrics).map(([metric, of]) => {
     const [a, b] = [of(live.record), of(simulated)]
     return {
@@ -109,7 +137,7 @@ async function rowsOf(setting: Setting, live: LiveFound, calibration: Calibratio
       simulated: b,
       relativeError: a === undefined || b === undefined || a === 0 ? undefined : (b - a) / a,
       dominatedBy: networkMs > machineMs ? 'network' : 'compute',
-      calibrated: calibrating.includes(setting),
+      calibrated: setting.stages === oneStage.stages && setting.hopMs === 0,
       load: live.load
     }
   })
@@ -145,7 +173,7 @@ const whole = {
     median(counted(record).flatMap(({ startMs, firstTokenMs }) => (firstTokenMs === undefined ? [] : [firstTokenMs - startMs])))
 }
 
-function measuredOf({ setting, record }: Found): Measured {
+function measuredOf(setting: Setting, record: RunRecord): Measured {
   const found = counted(record)
   return {
     stages: setting.stages,

@@ -14,7 +14,7 @@ export interface Setting {
   readonly kill?: boolean
 }
 
-/** The first is the one that the cost of a hop is calibrated on; the third gives, with it, the cost of a turn and of a block. */
+/** Through chains of 1, 2 and 4 stages; the first setting is the one that the cost of a hop is calibrated on. */
 export const settings: readonly Setting[] = [
   { name: '1 stage, 0 ms', stages: 1, hopMs: 0 },
   { name: '2 stages, 0 ms', stages: 2, hopMs: 0 },

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { parseLinkProfile, seededRandom } from '@skein/protocol'
+import { testIdentity } from '@skein/protocol/testing'
+import { defineScenario } from '../world/define-scenario.ts'
+import { simulate } from '../world/simulate.ts'
+import { calibrate, median, onThisMachine } from './calibration.ts'
+import { linkProfile, planLive } from './live-plan.ts'
+import { settings, settingScenario } from './settings.ts'
+
+const constant = (value: number) => ({ kind: 'constant', value }) as const
+
+describe('live runs', () => {
+  it('name everything in a scenario that cannot be done live', () => {
+    const scenario = defineScenario({
+      network: { lossShare: 0.1, jitterMs: { kind: 'exponential', mean: 3 } },
+      nodes: [{ count: 20, nat: 'cone', churn: { upMs: constant(1), downMs: constant(1), graceful: true } }],
+      faults: [
+        { kind: 'lie', atMs: 0, target: { node: 0 }, share: 1 },
+        { kind: 'crash', atMs: 0, target: { random: 1 } },
+        { kind: 'freeze', atMs: 0, target: { node: 99 }, forMs: 1 }
+      ]
+    })
+    assert.throws(() => planLive(scenario, seededRandom(1)), {
+      code: 'ERR_SKEIN_INVALID_ARGUMENT',
+      message:
+        /20 nodes.*at most 16.*loss of packets.*jitter.*behind a NAT.*churn.*the fault lie.*live crash hits a node by its number.*no node 99/
+    })
+  })
+
+  it('describe to each peer its lines and its distance from every other', () => {
+    const scenario = defineScenario({
+      regions: ['here', 'there'].map((name) => ({ name, latitude: 0, longitude: 0 })),
+      network: {
+        latency: {
+          kind: 'matrix',
+          oneWayMs: [
+            [1, 40],
+            [40, 2]
+          ]
+        },
+        jitterMs: { kind: 'uniform', min: 3, max: 5 }
+      },
+      nodes: [{ count: 2, upMbps: constant(20), downMbps: constant(1e6) }]
+    })
+    const { nodes, clients } = planLive(scenario, seededRandom(1))
+    assert.deepEqual(
+      nodes.map(({ region, span }) => [region, span.start, span.end]),
+      [
+        ['here', 0, 4],
+        ['there', 4, 8]
+      ]
+    )
+    assert.equal(clients.length, 1)
+    const others = ['here', 'there'].map((region) => ({ peer: testIdentity(region).peerId, region }))
+    const profile = parseLinkProfile(linkProfile(scenario, nodes[0]!, others))
+    assert.equal(profile.upMbps, 20)
+    assert.equal(profile.downMbps, undefined)
+    assert.deepEqual(
+      others.map(({ peer }) => profile.peers.get(peer)),
+      [
+        { oneWayMs: 4, jitterMs: 2, cutsMs: [] },
+        { oneWayMs: 43, jitterMs: 2, cutsMs: [] }
+      ]
+    )
+  })
+
+  it('ship settings for every chain length, distance and bandwidth, and one kill', () => {
+    const values = <T>(of: (setting: (typeof settings)[number]) => T): Set<T> => new Set(settings.map(of))
+    assert.ok(settings.length >= 8)
+    assert.deepEqual(
+      values(({ stages }) => stages),
+      new Set([1, 2, 4])
+    )
+    assert.deepEqual(
+      values(({ hopMs }) => hopMs),
+      new Set([0, 5, 25, 50])
+    )
+    assert.deepEqual(
+      values(({ mbps }) => mbps),
+      new Set([undefined, 20, 100])
+    )
+    assert.equal(settings.filter(({ kill }) => kill === true).length, 1)
+    for (const setting of settings) planLive(settingScenario(setting, 0, 0), seededRandom(1))
+  })
+})
+
+describe('the calibration', () => {
+  it('parts a turn, a block and a hop', () => {
+    // 1 ms a turn, 0.5 ms a block, 2 ms a hop, 0.3 ms for the ends, 8 blocks.
+    const one = { stages: 1, computeMsPerToken: 5, tokenMs: 5 + 0.3 + 2 * 2 }
+    const four = { stages: 4, computeMsPerToken: 8, tokenMs: 99 }
+    const found = calibrate(one, four, 1000, 0.3, 8)
+    assert.deepEqual(
+      { ...found, hopMs: Math.round(found.hopMs * 1e6) / 1e6 },
+      { turnMs: 1, blockMs: 0.5, rowsPerSecond: 1000, endsMs: 0.3, hopMs: 2 }
+    )
+    assert.deepEqual([median([]), median([3, 1, 2]), median([4, 1])], [undefined, 2, 2.5])
+  })
+
+  it('makes the simulator take the time that was measured', async () => {
+    const found = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 100_000, endsMs: 0.3, hopMs: 2 }
+    const setting = settings.find(({ name }) => name === '2 stages, 0 ms')!
+    const { generations } = await simulate({ scenario: onThisMachine(settingScenario(setting, 60_000, 0), found) }).run()
+    const { firstTokenMs, lastTokenMs, outputTokens } = generations.at(-1)!
+    const tokenMs = (lastTokenMs! - firstTokenMs!) / (outputTokens - 1)
+    // Two turns, eight blocks, the ends and three hops; a row's own arithmetic is 10 us.
+    assert.ok(Math.abs(tokenMs - (2 * 1 + 8 * 0.5 + 0.3 + 3 * 2)) < 0.2, `a token takes ${tokenMs} ms`)
+  })
+})
