@@ -66,6 +66,8 @@ export class AnnouncementStore {
   readonly #remembered = new Map<string, { readonly sequence: number; readonly untilMs: number }>()
   readonly #listeners = new Set<(event: DirectoryEvent) => void>()
   #size = 0
+  /** No record expires before. */
+  #nextExpiryMs = Infinity
 
   constructor(init: Partial<AnnouncementStoreInit> = {}) {
     this.#init = { ...announcementStoreDefaults, ...init }
@@ -170,8 +172,15 @@ export class AnnouncementStore {
 
   /** Drops what has expired, and returns it. */
   expire(nowMs: number): StoredAnnouncement[] {
+    if (nowMs < this.#nextExpiryMs) return []
     const expired: StoredAnnouncement[] = []
-    for (const records of this.#models.values()) expired.push(...records.sorted().filter((record) => record.expiresMs <= nowMs))
+    this.#nextExpiryMs = Infinity
+    for (const records of this.#models.values()) {
+      for (const record of records.sorted()) {
+        if (record.expiresMs <= nowMs) expired.push(record)
+        else this.#nextExpiryMs = Math.min(this.#nextExpiryMs, record.expiresMs)
+      }
+    }
     for (const record of expired) {
       this.#remove(record)
       this.#remember(record, nowMs)
@@ -187,6 +196,7 @@ export class AnnouncementStore {
   }
 
   #insert(record: StoredAnnouncement): void {
+    this.#nextExpiryMs = Math.min(this.#nextExpiryMs, record.expiresMs)
     const { model, peer } = record.announcement
     let records = this.#models.get(model)
     if (records === undefined) this.#models.set(model, (records = new ModelRecords()))
@@ -197,6 +207,7 @@ export class AnnouncementStore {
   }
 
   #replace(previous: StoredAnnouncement, record: StoredAnnouncement): void {
+    this.#nextExpiryMs = Math.min(this.#nextExpiryMs, record.expiresMs)
     this.#models.get(record.announcement.model)?.set(record)
     count(this.#recordsBySource, previous.source, -1)
     count(this.#recordsBySource, record.source, 1)

@@ -32,6 +32,8 @@ export interface DirectoryInit {
   readonly askKeepersMs: number
   /** Between two exchanges, on average; each wait is drawn from half to one and a half of it. @default 10_000 */
   readonly exchangeMs: number
+  /** The same for coordinators, who exchange with one peer each time, and refresh when they need to know better. @default 15_000 */
+  readonly coordinatorExchangeMs: number
   /** Random peers that each exchange goes to. @default 2 */
   readonly exchangePeers: number
   /** Peers to which a piece of news is passed on: three reach nearly all, and the exchanges reach the rest. @default 3 */
@@ -72,6 +74,7 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   // An announcement holds for 90 s: no keeper's is forgotten in between.
   askKeepersMs: 40_000,
   exchangeMs: 10_000,
+  coordinatorExchangeMs: 15_000,
   exchangePeers: 2,
   pushPeers: 3,
   pushDelayMs: 50,

@@ -41,6 +41,9 @@ const maxRefreshRounds = 3
 /** So many times the keepers are held by those that are none, so that some are left when keepers go. */
 const spareKeepers = 2
 
+/** How long what was found of the keepers is good enough to judge what arrives. */
+const keepersHoldMs = 1_000
+
 /** Pages and rounds of fetching after which a peer is thought to have no end. */
 const maxPages = 64
 
@@ -64,6 +67,8 @@ export class DirectoryService {
   readonly #timers = new Map<string, CancelTimer>()
   #stopHandling: (() => void) | undefined
   #started = false
+  /** The keepers as they were a moment ago: finding them takes longer than most of what they are needed for. */
+  #lately: { readonly keepers: readonly PeerId[]; readonly atMs: number } | undefined
 
   constructor(components: DirectoryComponents, init: Pick<DirectoryInit, 'model' | 'mesh'> & Partial<DirectoryInit>) {
     this.#components = components
@@ -92,7 +97,7 @@ export class DirectoryService {
       this.#components.store.expire(this.#components.clock.monotonicMs())
       this.#trim()
     })
-    this.#repeat('exchange', 0, this.#init.exchangeMs, (signal) => this.#round(signal))
+    this.#repeat('exchange', 0, this.#init.mesh ? this.#init.exchangeMs : this.#init.coordinatorExchangeMs, (signal) => this.#round(signal))
   }
 
   /** Ends every channel and timer, and waits for what was under way. Idempotent. Nothing is pushed any more: see {@link flush}. */
@@ -246,7 +251,7 @@ export class DirectoryService {
   async #round(signal: AbortSignal): Promise<number | void> {
     if (this.#keepers(true).length === 0) await this.#findContacts(signal)
     if (this.#init.mesh && !this.#isKeeper()) return await this.#askKeepers(signal)
-    const peers = this.#choose(this.#init.exchangePeers)
+    const peers = this.#choose(this.#init.mesh ? this.#init.exchangePeers : 1)
     await Promise.all(
       peers.map(async (peer) => {
         try {
@@ -280,8 +285,11 @@ export class DirectoryService {
 
   /** Whether this peer holds the whole directory: all do in a small swarm. */
   #isKeeper(): boolean {
-    const { self } = this.#components.network
-    const keepers = this.#keepers()
+    const { network, clock } = this.#components
+    const { self } = network
+    const nowMs = clock.monotonicMs()
+    if (this.#lately === undefined || nowMs - this.#lately.atMs > keepersHoldMs) this.#lately = { keepers: this.#keepers(), atMs: nowMs }
+    const { keepers } = this.#lately
     return keepers.length < this.#init.keepers || self < (keepers.at(-1) as PeerId)
   }
 
@@ -296,8 +304,8 @@ export class DirectoryService {
 
   /** Who is no keeper holds the keepers, some that may follow them, and itself. */
   #trim(): void {
-    if (!this.#init.mesh || this.#isKeeper()) return
     const { store, clock, network } = this.#components
+    if (!this.#init.mesh || store.size <= spareKeepers * this.#init.keepers + 1 || this.#isKeeper()) return
     const held = store.first(this.#init.model, clock.monotonicMs(), spareKeepers * this.#init.keepers, () => true)
     store.retain(this.#init.model, new Set([network.self, ...held.map(({ announcement }) => announcement.peer)]))
   }

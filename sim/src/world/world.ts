@@ -47,6 +47,8 @@ const closeMs = 120_000
 const excuseMs = 120_000
 /** A node that has just come counts as coverage when newcomers' news have had the time to spread: two exchanges. */
 const knownAfterMs = 30_000
+/** Signatures whose verdicts are kept. */
+const maxVerdicts = 20_000
 /** Between two looks at the maps of the clients. */
 const mapCheckMs = 10_000
 
@@ -402,16 +404,15 @@ function requireSameShape({ model }: Scenario, { config }: RealModel): void {
 
 /** Keeps what was verified: in a world, a thousand peers verify the same announcement. */
 function memoised(verifier: Verifier): Verifier {
-  const verdicts = new Map<string, boolean>()
+  const verdicts = new Map<string, { readonly peer: PeerId; readonly bytes: Uint8Array; readonly verdict: boolean }>()
   return {
     verify(peer, bytes, signature) {
-      const key = `${peer} ${Buffer.from(signature).toString('latin1')} ${Buffer.from(bytes).toString('latin1')}`
-      let verdict = verdicts.get(key)
-      if (verdict === undefined) {
-        verdict = verifier.verify(peer, bytes, signature)
-        if (verdicts.size > 100_000) verdicts.clear()
-        verdicts.set(key, verdict)
-      }
+      const key = Buffer.from(signature.buffer, signature.byteOffset, signature.byteLength).toString('latin1')
+      const known = verdicts.get(key)
+      if (known !== undefined && known.peer === peer && Buffer.compare(known.bytes, bytes) === 0) return known.verdict
+      const verdict = verifier.verify(peer, bytes, signature)
+      if (verdicts.size >= maxVerdicts) verdicts.clear()
+      verdicts.set(key, { peer, bytes: bytes.slice(), verdict })
       return verdict
     }
   }
