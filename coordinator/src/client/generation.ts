@@ -1,4 +1,4 @@
-import { type Clock, describeError, InvalidArgumentError, type Logger, type Random } from '@skein/protocol'
+import { type Clock, describeError, InvalidArgumentError, type Logger, raceAbort, type Random } from '@skein/protocol'
 import type { SessionEvent, SessionStage, TokenSession } from '../session/token-session.ts'
 import type { ResolvedSampling } from '../text/sampling/options.ts'
 import { Sampler } from '../text/sampling/sampler.ts'
@@ -157,7 +157,6 @@ export class GenerationRun implements Generation {
   /** Sends the prompt in chunks, all at once, so that every stage has one at a time; the last row's output comes back. */
   async #prefill(session: TokenSession): Promise<Uint8Array> {
     const { promptTokens, cachedTokens, prefillChunkTokens } = this.#init
-    const { signal } = this.#cancelled
     const total = promptTokens.length - cachedTokens
     if (total < 1) throw new InvalidArgumentError('the prompt has no tokens')
     const chunks: Promise<Uint8Array>[] = []
@@ -165,7 +164,7 @@ export class GenerationRun implements Generation {
     for (let position = cachedTokens; position < promptTokens.length; position += prefillChunkTokens) {
       const tokens = promptTokens.slice(position, position + prefillChunkTokens)
       const last = position + tokens.length === promptTokens.length
-      const chunk = session.step(tokens, position, last ? 'last' : 'none', { signal }).then((output) => {
+      const chunk = session.step(tokens, position, last ? 'last' : 'none').then((output) => {
         done += tokens.length
         this.#emit({ type: 'prefill-progress', doneTokens: done, totalTokens: total, atMs: this.#sinceStartMs() })
         return output.body
@@ -174,7 +173,7 @@ export class GenerationRun implements Generation {
       chunk.catch(() => {})
       chunks.push(chunk)
     }
-    return (await Promise.all(chunks)).at(-1) as Uint8Array
+    return (await raceAbort(Promise.all(chunks), this.#cancelled.signal)).at(-1) as Uint8Array
   }
 
   #sinceStartMs(): number {

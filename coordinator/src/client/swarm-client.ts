@@ -12,6 +12,7 @@ import {
   type Numerics,
   parseSessionId,
   type PeerId,
+  raceAbort,
   type Random,
   seededRandom,
   SkeinError,
@@ -187,11 +188,11 @@ export class ConnectedClient implements SwarmClient {
       for (let position = 0; position < tokens.length; position += prefillChunkTokens) {
         const chunk = tokens.slice(position, position + prefillChunkTokens)
         const last = position + chunk.length === tokens.length
-        const step = session.step(chunk, position, last && want === 'none' ? 'last' : want, options)
+        const step = session.step(chunk, position, last && want === 'none' ? 'last' : want)
         step.catch(() => {})
         steps.push(step)
       }
-      const outputs = await Promise.all(steps)
+      const outputs = await raceAbort(Promise.all(steps), options.signal)
       const rows = outputs.reduce((sum, output) => sum + output.rows, 0)
       const logits = new Float32Array(rows * vocabSize)
       let done = 0

@@ -141,23 +141,21 @@ export class SwarmMap {
   /** Asks every node for its load, at most {@link askedAtOnce} of them; those that do not answer in time keep their last word. */
   async askLoads(options: AbortOptions = {}): Promise<void> {
     const { clock, logger } = this.#components
-    const deadline = clock.deadline(loadAnswerMs, 'the nodes to tell their load', options.signal)
-    try {
-      await Promise.all(
-        this.records()
-          .filter(({ announcement }) => announcement.state !== 'offline')
-          .slice(0, askedAtOnce)
-          .map(async ({ announcement: { peer } }) => {
-            try {
-              await this.#askLoad(peer, deadline.signal)
-            } catch (error) {
-              logger.debug('a node did not tell its load', { peer, reason: describeError(error) })
-            }
-          })
-      )
-    } finally {
-      deadline.clear()
-    }
+    await Promise.all(
+      this.records()
+        .filter(({ announcement }) => announcement.state !== 'offline')
+        .slice(0, askedAtOnce)
+        .map(async ({ announcement: { peer } }) => {
+          const deadline = clock.deadline(loadAnswerMs, `${peer} to tell its load`, options.signal)
+          try {
+            await this.#askLoad(peer, deadline.signal)
+          } catch (error) {
+            logger.debug('a node did not tell its load', { peer, reason: describeError(error) })
+          } finally {
+            deadline.clear()
+          }
+        })
+    )
   }
 
   /** A probe of no session is refused, and the refusal tells the load. */

@@ -1,5 +1,5 @@
 import type { ControlResponse, PeerId, Problem, RefusedResponse, StepMessage } from '@skein/protocol'
-import { InvalidArgumentError, rowBytes, StepLog, WireErrorCode } from '@skein/protocol'
+import { InvalidArgumentError, rowBytes, StepLog, stepPatienceMs, WireErrorCode } from '@skein/protocol'
 import { Assembly } from './assembly.ts'
 import { Blame } from './blame.ts'
 import type {
@@ -19,7 +19,7 @@ import { openFailure, type PeerRefusal, recoveryFailure } from './chain-failure.
 import { least } from './link-ends.ts'
 import { OwnLinks } from './own-links.ts'
 import { type Link, publicStage, Roster, type StageRecord } from './roster.ts'
-import { StepResults } from './step-results.ts'
+import { isFinite, StepResults } from './step-results.ts'
 
 export type { ChainMachineInit, ChainMachineOptions, ChainSnapshot } from './chain-options.ts'
 
@@ -51,6 +51,8 @@ export class ChainMachine {
   #nowMs = 0
   #nextId = 1
   #losses = 0
+  /** Rows of a chunk of the replay that may still be going on. */
+  #replayRows = 0
   #openByMs: number | undefined
   #wholeByMs: number | undefined
   #renewLeasesAtMs: number | undefined
@@ -72,6 +74,7 @@ export class ChainMachine {
       roster: this.#roster,
       checkAfterMs,
       stuckAfterMs,
+      patienceMs: () => stepPatienceMs(Math.max(this.#results.oldestRows, this.#replayRows), this.#bytesPerRow),
       sentSeq: () => this.#log.lastSeq,
       receivedSeq: (boundary) => this.#own.receivedSeq(boundary)
     })
@@ -145,7 +148,7 @@ export class ChainMachine {
       case 'close':
         return this.#close()
       case 'connected':
-        return this.#onConnected(event.stage)
+        return this.#roster.connected(event.stage)
       case 'controlClosed':
         return this.#onControlClosed(event.stage, event.message)
       case 'control':
@@ -225,11 +228,6 @@ export class ChainMachine {
 
   // Stages come and go
 
-  #onConnected(stage: number): void {
-    const record = this.#roster.stage(stage)
-    if (record !== undefined) record.control = 'open'
-  }
-
   #onControlClosed(stage: number, message: string): void {
     this.#graveyard.gone(stage)
     const record = this.#roster.stage(stage)
@@ -259,6 +257,7 @@ export class ChainMachine {
       this.#status = 'recovering'
       this.#wholeByMs = this.#nowMs + this.#options.coverageWaitMs
     }
+    this.#replayRows = Math.min(this.#options.replayChunkRows, this.#log.map.rows)
     if (this.#status === 'recovering') this.#emit({ type: 'recovering', lost: lost.map(publicStage), reason })
   }
 
@@ -351,9 +350,7 @@ export class ChainMachine {
     if (link.from === 0) {
       // The bad rows are in the relay's log, which is filled anew; who made them may be lost already.
       this.#own.forgetRelay(link.boundary)
-      this.#roster.renew(link)
-      this.#own.drop()
-      this.#beginRecovery([], 'activations at a relay are not finite')
+      this.#renew(link, 'activations at a relay are not finite')
     }
     const culprit = this.#roster.stages.find((candidate) => candidate.span.end === link.boundary)
     if (culprit !== undefined) this.#lose([culprit], `${culprit.peer} sent activations that are not finite`)
@@ -371,12 +368,16 @@ export class ChainMachine {
     else this.#checkSoon()
   }
 
+  #renew(link: Link, reason: string): void {
+    this.#roster.renew(link)
+    this.#own.drop()
+    this.#beginRecovery([], reason)
+  }
+
   #mendLink(link: Link, reason: string): void {
     const remedy = this.#blame.remedy(link, this.#roster)
     if (remedy.kind === 'renew') {
-      this.#roster.renew(link)
-      this.#own.drop()
-      this.#beginRecovery([], reason)
+      this.#renew(link, reason)
     } else if (remedy.kind === 'replace') {
       const [from, to] = [link.from, link.to].map((stage) => this.#roster.stage(stage)?.peer ?? 'the coordinator')
       this.#lose([remedy.stage], `the link from ${from} to ${to} fails: ${reason}`)
@@ -442,12 +443,18 @@ export class ChainMachine {
   }
 
   #onResult(step: StepMessage, body: Uint8Array): Problem | undefined {
+    if (!isFinite(body, this.init.encoding)) {
+      // A stage refuses what is not finite, so it was the tail that made it.
+      this.#lose(this.#roster.stages.slice(-1), 'the last stage sent results that are not finite')
+      return undefined
+    }
     const results = this.#results.take(step, body)
     if (!Array.isArray(results)) return results
     for (const result of results) this.#emit(result)
     // Once a later step has passed all stages, none has anything left of those that were skipped.
     this.#skips = this.#skips.filter((skip) => skip.to >= step.to)
     // Something came out at the end, so everything works.
+    this.#replayRows = 0
     this.#losses = 0
     this.#excluded.clear()
     this.#blame.clear()
@@ -469,7 +476,8 @@ export class ChainMachine {
     if (this.#wholeByMs !== undefined && now >= this.#wholeByMs) {
       return this.#fail(...recoveryFailure(this.#roster.gaps[0], this.#options.coverageWaitMs))
     }
-    this.#expire(now)
+    const late = this.#assembly.late(now)
+    this.#lose(late, `no answer in time from ${late.map((record) => record.peer).join(', ')}`)
     this.#own.tick(now)
     if (this.#renewLeasesAtMs !== undefined && now >= this.#renewLeasesAtMs) {
       this.#renewLeasesAtMs = now + this.#options.leaseMs / 3
@@ -483,12 +491,6 @@ export class ChainMachine {
     if (this.#status !== 'open') return
     this.#checkup.begin()
     for (const record of this.#roster.stages) this.#assembly.probe(record, this.#nowMs)
-  }
-
-  #expire(now: number): void {
-    const late = this.#assembly.late(now)
-    const names = late.map((record) => record.peer).join(', ')
-    this.#lose(late, `no answer in time from ${names}`)
   }
 
   #emit(effect: ChainEffect): void {

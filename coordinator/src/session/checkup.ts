@@ -46,6 +46,8 @@ interface CheckupContext {
   readonly roster: Roster
   readonly checkAfterMs: number
   readonly stuckAfterMs: number
+  /** What comes on top, for the size of what is under way. */
+  readonly patienceMs: () => number
   /** The last seq that was submitted. */
   readonly sentSeq: () => number
   readonly receivedSeq: (boundary: number) => number
@@ -101,7 +103,7 @@ export class Checkup {
       this.#progress = progress
       this.#sinceMs = nowMs
     }
-    if (nowMs - this.#sinceMs < stuckAfterMs) return undefined
+    if (nowMs - this.#sinceMs < stuckAfterMs + this.context.patienceMs()) return undefined
     this.#sinceMs = nowMs
     return findCulprit(roster, sentSeq, receivedSeq)
   }

@@ -95,6 +95,12 @@ export class Roster {
     return this.stages.find((record) => record.stage === number)
   }
 
+  /** The control channel of a stage is open. */
+  connected(number: number): void {
+    const record = this.stage(number)
+    if (record !== undefined) record.control = 'open'
+  }
+
   create(chosen: ChosenStage, openByMs: number): StageRecord {
     return {
       ...chosen,

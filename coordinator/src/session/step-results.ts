@@ -1,5 +1,5 @@
-import type { Problem, StepMessage, Want } from '@skein/protocol'
-import { StepLog, WireErrorCode } from '@skein/protocol'
+import type { Problem, StepMessage, TensorEncoding, Want } from '@skein/protocol'
+import { allFinite, decodeRows, StepLog, WireErrorCode } from '@skein/protocol'
 import type { ResultEffect } from './chain-events.ts'
 
 /** A step whose result has not come yet. */
@@ -9,6 +9,11 @@ interface PendingStep {
   readonly rows: number
   readonly want: Want
   renounced: boolean
+}
+
+/** Whether activations hold neither NaN nor infinity; of `raw` ones nobody can tell. */
+export function isFinite(body: Uint8Array, encoding: TensorEncoding): boolean {
+  return encoding === 'raw' || body.byteLength === 0 || allFinite(decodeRows(encoding, body))
 }
 
 /** The steps under way, and their results as they come in: each seq once, in order. */
@@ -25,6 +30,11 @@ export class StepResults {
 
   get pending(): number {
     return this.#pending.length
+  }
+
+  /** Rows of the oldest step under way; 0 when there is none. */
+  get oldestRows(): number {
+    return this.#pending[0]?.rows ?? 0
   }
 
   /** A new step; rows that it cuts back are renounced by the steps before it. */

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { nodeCommand } from '../cli/node-options.ts'
 import { runCommand } from '../cli/run-command.ts'
@@ -20,6 +21,8 @@ const host: NodeProcess = {
   exit: (code) => process.exit(code)
 }
 
+// Every channel that waits listens to the node's shutdown: many listeners are no leak here.
+setMaxListeners(0)
 // The reader of the log went away: a node does not stop for that.
 process.stdout.on('error', () => {})
 process.stderr.on('error', () => {})

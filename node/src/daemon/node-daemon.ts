@@ -4,6 +4,7 @@ import {
   describeError,
   type DirectoryService,
   type Identity,
+  IdentityError,
   type Logger,
   type ModelId,
   type Network,
@@ -23,7 +24,7 @@ import { measureSpeed, type MeasuredSpeed } from './measure-speed.ts'
 import { NodeLife } from './state.ts'
 
 /** The part of the directory service that a node uses. */
-export type NodeDirectory = Pick<DirectoryService, 'start' | 'announce' | 'flush' | 'stop'>
+export type NodeDirectory = Pick<DirectoryService, 'start' | 'announce' | 'watch' | 'flush' | 'stop'>
 
 export interface NodeDaemonComponents {
   readonly clock: Clock
@@ -77,6 +78,9 @@ export class RuntimeHangsError extends SkeinError<'ERR_SKEIN_RUNTIME_HANGS'> {
   }
 }
 
+/** A node that has served for longer does not give way to another host with the same key. Twice the refresh of announcements. */
+const newcomerMs = 60_000
+
 /** How long the last word of a node that leaves may take to get out. */
 const farewellMs = 2_000
 
@@ -94,15 +98,18 @@ export class NodeDaemon {
   readonly #failed = pDefer<never>()
   #speed: MeasuredSpeed = { stepMs: 0, rowsPerSecond: 0 }
   #unsubscribe: (() => void) | undefined
+  #unwatch: (() => void) | undefined
   #stopped: Promise<void> | undefined
   #cancelWatch: CancelTimer = () => {}
+  #ownSequence = 0
+  #startedAtMs = 0
 
   constructor(components: NodeDaemonComponents, init: NodeDaemonInit) {
     this.#components = components
     this.#init = init
     const { clock, logger, network, runtime, verifier, storage, identity, directory } = components
     this.#host = new SessionHost(
-      { clock, logger, network, runtime, verifier, state: () => this.state, onRuntimeFailed: (error) => this.#onRuntimeFailed(error) },
+      { clock, logger, network, runtime, verifier, state: () => this.state, onRuntimeFailed: (error) => this.giveUp(error) },
       {
         model: init.model,
         maxSessions: init.maxSessions,
@@ -111,7 +118,10 @@ export class NodeDaemon {
         acceptsRaw: init.acceptsRaw ?? false
       }
     )
-    const publish = (record: SignedAnnouncement): void => void directory.announce(record)
+    const publish = (record: SignedAnnouncement): void => {
+      this.#ownSequence = record.announcement.sequence
+      directory.announce(record)
+    }
     this.#announcer = new Announcer({ clock, storage, identity, logger, publish }, init.announcer)
     this.#failed.promise.catch(() => {})
     this.#life.subscribe((state) => logger.info('state changed', { state }))
@@ -136,6 +146,10 @@ export class NodeDaemon {
     await this.#announcer.start()
     if (this.#stopping) return
     this.#host.start()
+    this.#startedAtMs = clock.monotonicMs()
+    this.#unwatch = directory.watch(({ record: { announcement } }) => {
+      if (announcement.peer === this.#components.identity.peerId && announcement.sequence > this.#ownSequence) this.#onDuplicate()
+    })
     directory.start()
     this.#life.transition('serving')
     this.#announce()
@@ -176,6 +190,7 @@ export class NodeDaemon {
     const wasServing = this.state === 'serving'
     this.#stopping = true
     this.#unsubscribe?.()
+    this.#unwatch?.()
     this.#cancelWatch()
     if (wasServing) {
       this.#life.transition('draining')
@@ -192,6 +207,17 @@ export class NodeDaemon {
     await runtime.stop()
   }
 
+  /**
+   * Somebody else announces under this peer id, later than this node has: a second host with a copy of the key. The one that
+   * came last goes, since the swarm knows the other.
+   */
+  #onDuplicate(): void {
+    const message = "another host announces itself under this node's peer id: give each host a key file of its own"
+    const isNew = this.#components.clock.monotonicMs() - this.#startedAtMs < newcomerMs
+    if (isNew && !this.#stopping) this.giveUp(new IdentityError(message))
+    else this.#components.logger.error(message)
+  }
+
   #watchRuntime(): void {
     const { turnMs } = this.#host
     const { maxTurnMs = defaultMaxTurnMs } = this.#init
@@ -203,9 +229,9 @@ export class NodeDaemon {
     this.#cancelWatch = this.#components.clock.setTimer(maxTurnMs / 8, () => this.#watchRuntime())
   }
 
-  /** A node without a runtime only harms: it leaves at once, and whoever runs it may start it anew. */
-  #onRuntimeFailed(error: unknown): void {
-    this.#components.logger.error('the runtime has failed; the node leaves the swarm', {}, error)
+  /** The node cannot go on: it leaves at once, and whoever runs it may start it anew. {@link failed} rejects with the error. */
+  giveUp(error: unknown): void {
+    this.#components.logger.error('the node leaves the swarm', {}, error)
     const leave = (): void => this.#failed.reject(error)
     this.stop(0).then(leave, leave)
   }

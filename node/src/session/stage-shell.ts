@@ -247,7 +247,7 @@ export class StageShell {
     this.#writer.end()
     void drain(this.#control, this.#components.clock)
     const { logger } = this.#components
-    logger.debug('session ended', { session: this.#request.session, coordinator: this.#control.peer, code, reason: message })
+    logger.debug('session ended', { code, reason: message })
     this.#components.onEnded()
   }
 }

@@ -3,6 +3,7 @@ import { limits } from '../limits.ts'
 import type { Held } from '../messages/control.ts'
 import type { AckMessage, HeldMessage, StepMessage, StepRun } from '../messages/link.ts'
 import { heldSeqAt } from './row-map.ts'
+import { stepPatienceMs } from './step-patience.ts'
 import type { Segment, StepLog } from './step-log.ts'
 
 /** Why a link or a session cannot go on. */
@@ -14,7 +15,10 @@ export interface Problem {
 export interface LinkSenderOptions {
   /** Rows in one step of a replay, unless one seq alone has more. */
   readonly replayChunkRows: number
-  /** A step that stays unacknowledged for `ackFactor` times the learnt time, and at least `ackFloorMs`, is overdue. */
+  /**
+   * A step that stays unacknowledged for `ackFactor` times the learnt time, and at least `ackFloorMs`, is overdue; the
+   * patience that its size deserves ({@link stepPatienceMs}) comes on top.
+   */
   readonly ackFloorMs: number
   readonly ackFactor: number
 }
@@ -29,6 +33,7 @@ interface Outstanding {
   readonly to: number
   readonly sentMs: number
   readonly rows: number
+  readonly bytes: number
 }
 
 /**
@@ -134,7 +139,10 @@ export class LinkSender<Data> {
     const oldest = this.#outstanding[0]
     if (oldest === undefined) return undefined
     const learnt = this.options.ackFactor * Math.max(this.#msPerStep, this.#msPerRow * oldest.rows)
-    return this.#oldestSinceMs + Math.max(this.options.ackFloorMs, learnt)
+    // Beside what was learnt, whose steps may all have been small, stands what a step of this size may take anywhere.
+    return (
+      this.#oldestSinceMs + Math.max(this.options.ackFloorMs, learnt) + stepPatienceMs(oldest.rows, oldest.bytes / Math.max(1, oldest.rows))
+    )
   }
 
   /** Whether it is overdue now; once said, it is said again only after the same time has passed anew. */
@@ -216,14 +224,16 @@ export class LinkSender<Data> {
 
   #sent(step: OutgoingStep<Data>, nowMs: number): OutgoingStep<Data> {
     let rows = 0
+    let bytes = 0
     for (const slice of step.slices) {
       rows += slice.rows
-      this.#sentBytes += slice.rows * slice.segment.bytesPerRow
+      bytes += slice.rows * slice.segment.bytesPerRow
     }
+    this.#sentBytes += bytes
     this.#sentSteps++
     this.#cursor = step.message.to + 1
     if (this.#outstanding.length === 0) this.#oldestSinceMs = nowMs
-    this.#outstanding.push({ to: step.message.to, sentMs: nowMs, rows })
+    this.#outstanding.push({ to: step.message.to, sentMs: nowMs, rows, bytes })
     return step
   }
 }

@@ -5,6 +5,7 @@ import { LinkDialer } from './link-dialer.ts'
 import { isProblem, LinkSender } from './link-sender.ts'
 import { heldSeqAt, RowMap } from './row-map.ts'
 import { StepLog } from './step-log.ts'
+import { stepPatienceMs } from './step-patience.ts'
 
 describe('RowMap', () => {
   it('agrees with one seq per row under any cuts and appends', () => {
@@ -184,13 +185,14 @@ describe('LinkSender', () => {
     sender.onHeld(held(0, 0))
     log.record(segment(1, 0, 1))
     sender.next(0)
-    assert.equal(sender.overdueAtMs, 100)
+    assert.equal(sender.overdueAtMs, 100 + stepPatienceMs(1, 10))
     sender.onAck({ type: 'ack', seq: 1, steps: 8, bytes: 999 }, 50)
     assert.equal(sender.overdueAtMs, undefined)
     log.record(segment(2, 1, 2))
     sender.next(60)
-    assert.equal(sender.overdueAtMs, 60 + 4 * 50 * 2)
-    assert.deepEqual([sender.takeOverdue(459), sender.takeOverdue(460), sender.takeOverdue(461)], [false, true, false])
+    const atMs = 60 + 4 * 50 * 2 + stepPatienceMs(2, 10)
+    assert.equal(sender.overdueAtMs, atMs)
+    assert.deepEqual([sender.takeOverdue(atMs - 1), sender.takeOverdue(atMs), sender.takeOverdue(atMs + 1)], [false, true, false])
   })
 })
 

@@ -34,6 +34,7 @@ describe('a coordinator among lying nodes', function () {
       'results of steps that were never sent',
       () => [message(step(1, { from: 900, to: 900, runs: [{ seq: 900, rows: 1, want: 'last' }] }), rowsOf(1))]
     ],
+    ['results that are no numbers', () => [message(step(1, { runs: [{ seq: 1, rows: 1, want: 'last' }] }), rowsOf(1, Number.NaN))]],
     ['frames without an end', endless]
   ] as const) {
     it(`answers with the truth though the node that seems best sends ${what}`, async () => {

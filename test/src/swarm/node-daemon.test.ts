@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { NodeDaemon } from '@skein/node'
-import { AnnouncementStore, DirectoryService, silentLogger } from '@skein/protocol'
+import { AnnouncementStore, DirectoryService, signAnnouncement, silentLogger } from '@skein/protocol'
 import { ed25519Verifier } from '@skein/protocol/node'
 import { ManualClock, memoryInternet, memoryStorage, seededRandom, testIdentity } from '@skein/protocol/testing'
 import { ChecksumRuntime } from '@skein/sim'
@@ -66,6 +66,19 @@ describe('a node', () => {
     }
     assert.ok(sequence() >= first + 6)
     await parts.daemon.stop(0)
+  })
+
+  it('gives way when another host announces itself under the same key', async () => {
+    const parts = makeNode()
+    await parts.daemon.start()
+    const failed = assert.rejects(parts.daemon.failed, { code: 'ERR_SKEIN_IDENTITY' })
+    const nowMs = parts.clock.monotonicMs()
+    const own = parts.store.list(model, nowMs)[0]?.announcement
+    assert.ok(own)
+    const twin = signAnnouncement(testIdentity(1), { ...own, addresses: ['/memory/elsewhere'], sequence: own.sequence + 5 })
+    parts.store.put(twin, testIdentity(2).peerId, 0, nowMs)
+    await failed
+    assert.equal(parts.daemon.state, 'offline')
   })
 
   it('leaves the swarm when its runtime has failed, and says why', async () => {
