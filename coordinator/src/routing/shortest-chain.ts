@@ -80,7 +80,7 @@ export function shortestChain(nodes: readonly NodeView[], wanted: BlockRange, co
 }
 
 /** What a chain of these stages costs. */
-export function totalCost(stages: readonly ChainedStage[], costs: ChainCosts): Cost {
+function totalCost(stages: readonly ChainedStage[], costs: ChainCosts): Cost {
   let total = noCost
   let before: NodeView | undefined
   for (const { node, span } of stages) {

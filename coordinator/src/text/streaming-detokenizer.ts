@@ -11,7 +11,7 @@ export interface StreamingDetokenizerInit {
 }
 
 /** Enough context to end in a whole word. */
-export const maxContextTokens = 8
+const maxContextTokens = 8
 
 /**
  * Turns tokens into text as they come. A piece never holds a part of a character: bytes of an unfinished one are held back

@@ -30,7 +30,7 @@ export interface AnnouncerInit {
   readonly refreshMs: number
 }
 
-export const announcerDefaults: AnnouncerInit = { lifeMs: 90_000, refreshMs: 30_000 }
+const announcerDefaults: AnnouncerInit = { lifeMs: 90_000, refreshMs: 30_000 }
 
 const sequenceFile = 'announcement-sequence'
 

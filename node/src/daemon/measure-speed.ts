@@ -14,7 +14,7 @@ export interface MeasureSpeedOptions {
   readonly chunkRows: number
 }
 
-export const measureSpeedDefaults: MeasureSpeedOptions = {
+const measureSpeedDefaults: MeasureSpeedOptions = {
   // The median of nine is steady within a few per cent, and takes under a second for a span of 8 GB.
   decodeSteps: 9,
   chunkRows: 64

@@ -8,7 +8,7 @@ const allowed: Readonly<Record<NodeState, readonly NodeState[]>> = {
 }
 
 /** A node was asked to go into a state that its present one does not lead to: a mistake in the program. */
-export class StateError extends SkeinError<'ERR_SKEIN_STATE'> {
+class StateError extends SkeinError<'ERR_SKEIN_STATE'> {
   constructor(from: NodeState, to: NodeState) {
     super('ERR_SKEIN_STATE', `a node cannot go from ${from} to ${to}`)
   }

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { SkeinError } from '@skein/protocol'
 
 /** The status port cannot be opened. */
-export class StatusPortError extends SkeinError<'ERR_SKEIN_STATUS_PORT'> {
+class StatusPortError extends SkeinError<'ERR_SKEIN_STATUS_PORT'> {
   constructor(port: number, cause: unknown) {
     super('ERR_SKEIN_STATUS_PORT', `cannot serve the status on 127.0.0.1:${port}; choose another --status-port`, { cause })
   }

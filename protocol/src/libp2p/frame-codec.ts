@@ -7,7 +7,7 @@
 import { MalformedError, WireError, WireErrorCode } from '../errors.ts'
 import type { ChannelLimits, Frame } from '../ports/network.ts'
 
-export const frameHeaderBytes = 8
+const frameHeaderBytes = 8
 
 /** Memory that is set aside at once on a peer's word; what is longer grows as its bytes arrive. */
 const trustedBytes = 64 * 1024

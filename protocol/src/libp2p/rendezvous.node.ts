@@ -8,7 +8,7 @@ import type { AbortOptions } from '../ports/clock.ts'
 import type { PeerAddresses } from '../ports/network.ts'
 
 /** The key of a topic in the DHT: the SHA-256 of its text as a raw CID. */
-export async function topicKey(topic: string): Promise<CID> {
+async function topicKey(topic: string): Promise<CID> {
   return CID.createV1(raw.code, await sha256.digest(new TextEncoder().encode(topic)))
 }
 

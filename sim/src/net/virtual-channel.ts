@@ -310,7 +310,7 @@ export class VirtualChannel implements Channel {
 }
 
 /** What a frame is charged for. */
-export function frameBytes(frame: Frame): number {
+function frameBytes(frame: Frame): number {
   return frame.head.byteLength + (frame.body?.byteLength ?? 0)
 }
 

@@ -84,7 +84,7 @@ export function checkLeaks({ load, kvTokens, historyBytes }: NodeFacts, caches: 
  * The longest that a generation may show no sign of life. Every wait in it has a deadline: half a minute to open, the wait
  * for coverage, 15 seconds for a stage that is stuck, and again for what replaces it. A turn may take a minute.
  */
-export const maxSilenceMs = 300_000
+const maxSilenceMs = 300_000
 
 /** Nobody waits past a deadline. */
 export function checkSilence(silentMs: number): string | undefined {
@@ -93,7 +93,7 @@ export function checkSilence(silentMs: number): string | undefined {
 }
 
 /** How long the dead may be in the directory: the life of an announcement, and the ages that relays do not know to the second. */
-export const maxStaleMs = 100_000
+const maxStaleMs = 100_000
 
 /** Nobody is told of nodes whose announcements must have expired. @param downForMs of each node that a client's map shows */
 export function checkMap(shown: ReadonlyArray<{ readonly node: number; readonly downForMs: number }>): string | undefined {

@@ -73,7 +73,7 @@ export async function petalsTable(options: PetalsTableOptions = {}): Promise<Pet
 }
 
 /** The closed form of the paper: all weights cross the PCIe link at each step, and nothing else takes time. */
-export function offloadingRows(): PetalsRow[] {
+function offloadingRows(): PetalsRow[] {
   const model = modelPresets['bloom-176b']
   if (model === undefined) throw new RangeError('there is no preset of BLOOM-176B')
   const bits = 8 * (model.blocks * model.weightBytesPerBlock + model.vocabSize * model.hiddenSize)

@@ -173,7 +173,7 @@ const twelve = [7, 7, 7, 3, 7, 7, 7, 2, 7, 7, 7, 2]
  * which is 3 for 12 and 11 GB, 4.87 for 16 GB and 7 for 24 GB. Rounded down, as it does, they are 68 blocks and no model:
  * the 16 GB cards hold 5 here. The 70 blocks then need every server.
  */
-export const defaultHoldings: readonly Holding[] = [
+const defaultHoldings: readonly Holding[] = [
   { device: 'rtx-3060', count: 2, blocks: 3 },
   { device: 'rtx-2080-ti', count: 4, blocks: 3 },
   { device: 'rtx-3090', count: 2, blocks: 7 },
@@ -197,7 +197,7 @@ export interface Places {
  * The paper says "across Europe and North America" and no more: half of each kind is in each, in the cities of the table of
  * measured round trips on the two coasts that face each other, and the client is in Europe. The chain crosses the ocean once and back.
  */
-export const halfAndHalf: Places = {
+const halfAndHalf: Places = {
   client: 'london',
   servers: [...repeat('london', 4), ...repeat('frankfurt', 3), ...repeat('washington', 4), ...repeat('toronto', 3)]
 }

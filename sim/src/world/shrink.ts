@@ -3,7 +3,7 @@ import type { ClientGroup, Distribution, NodeGroup, Scenario } from '../scenario
 const constant = (value: number): Distribution => ({ kind: 'constant', value })
 
 /** Scenarios that are a step simpler, the largest steps first. */
-export function simpler(scenario: Scenario): Scenario[] {
+function simpler(scenario: Scenario): Scenario[] {
   const { faults, nodes, clients, network, durationMs } = scenario
   const found: Scenario[] = []
   const add = (change: Partial<Scenario>): void => void found.push({ ...scenario, ...change })

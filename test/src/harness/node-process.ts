@@ -126,7 +126,7 @@ export function waitForEvent(program: Program, event: string): Promise<Record<st
 }
 
 /** The lines of a JSON log that are out. */
-export function logLines(program: Program): Record<string, unknown>[] {
+function logLines(program: Program): Record<string, unknown>[] {
   const text = program.stdout()
   const lines = text.slice(0, text.lastIndexOf('\n') + 1).split('\n')
   return lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>)

@@ -18,7 +18,7 @@ function mix(a: Word, b: Word, salt: number): Word {
   return [x | 0, y | 0]
 }
 
-export function rowsOf(words: readonly Word[]): Uint8Array {
+function rowsOf(words: readonly Word[]): Uint8Array {
   const all = new Int32Array(words.length * 8)
   words.forEach((word, row) => {
     for (let index = 0; index < 8; index++) all[row * 8 + index] = word[index % 2] as number

@@ -35,7 +35,7 @@ export const anyCommand = command([
   ['poison', 1]
 ])
 
-export function perform(world: World, { kind, n }: Command): void {
+function perform(world: World, { kind, n }: Command): void {
   const waitForSlot = (): void => {
     world.runUntil(() => world.machine.freeSlots > 0 || world.failure !== undefined, 'a slot')
   }
