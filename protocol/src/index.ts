@@ -11,13 +11,7 @@ export { ChannelWriter } from './channels/channel-writer.ts'
 export { copyParts, drain, LinkChannels } from './channels/link-channels.ts'
 export type { LinkChannelsInit, LinkKind, LinkReply } from './channels/link-channels.ts'
 export { AnnouncementStore, announcementStoreDefaults } from './directory/announcement-store.ts'
-export type {
-  AnnouncementStoreInit,
-  DirectoryEvent,
-  ListOptions,
-  PutResult,
-  StoredAnnouncement
-} from './directory/announcement-store.ts'
+export type { AnnouncementStoreInit, DirectoryEvent, ListOptions, PutResult, StoredAnnouncement } from './directory/announcement-store.ts'
 export { directoryDefaults } from './directory/directory-init.ts'
 export type { DirectoryComponents, DirectoryInit } from './directory/directory-init.ts'
 export { DirectoryService, directoryTopic } from './directory/directory-service.ts'
