@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { connectDefaults, type Generation, joinSwarm, type SwarmClient } from '@skein/coordinator'
 import { describeError, isSkeinError, type PeerId, type Random } from '@skein/protocol'
-import { testIdentity } from '@skein/protocol/testing'
+import { simulatedIdentity } from './simulated-identity.ts'
 import { TimedEnds } from '../compute/timed-ends.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import { virtualAddress } from '../net/virtual-host.ts'
@@ -73,7 +73,7 @@ export class SimClient {
     this.number = init.number
     this.group = init.group
     this.region = init.region
-    this.peer = testIdentity(`${context.scenario.name} client ${init.number}`).peerId
+    this.peer = simulatedIdentity(`${context.scenario.name} client ${init.number}`).peerId
     this.#clock = context.clock.forPeer(`client ${init.number}`)
     // A client of a large swarm waits for many things at once.
     setMaxListeners(0, this.#asking.signal, this.#closing.signal)
@@ -138,7 +138,7 @@ export class SimClient {
     const expected = await model.reference(encoded, maxTokens)
     const tokens: number[] = []
     let text = ''
-    let outcome: SimAnswer['outcome'] = 'unfinished'
+    let outcome: SimAnswer['outcome']
     let failure: unknown
     try {
       const swarm = await this.swarm

@@ -1,6 +1,14 @@
 import { NodeDaemon, type SpanRuntime } from '@skein/node'
-import { AnnouncementStore, type BlockRange, describeError, DirectoryService, type PeerId, type Random } from '@skein/protocol'
-import { testIdentity } from '@skein/protocol/testing'
+import {
+  type Identity,
+  AnnouncementStore,
+  type BlockRange,
+  describeError,
+  DirectoryService,
+  type PeerId,
+  type Random
+} from '@skein/protocol'
+import { simulatedIdentity } from './simulated-identity.ts'
 import { type ComputeCondition, TimedRuntime } from '../compute/timed-runtime.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import { virtualAddress } from '../net/virtual-host.ts'
@@ -53,7 +61,7 @@ export class SimNode {
   readonly #context: WorldContext
   readonly #random: Random
   readonly #wrapRuntime: (runtime: SpanRuntime, node: number) => SpanRuntime
-  readonly #identity: ReturnType<typeof testIdentity>
+  readonly #identity: Identity
   readonly #link: { readonly upBytesPerSecond: number; readonly downBytesPerSecond: number }
   #incarnation: Incarnation | undefined
   #incarnations = 0
@@ -73,7 +81,7 @@ export class SimNode {
     this.span = init.span
     this.#random = init.random
     this.#wrapRuntime = init.wrapRuntime ?? ((runtime) => runtime)
-    this.#identity = testIdentity(`${context.scenario.name} node ${init.number}`)
+    this.#identity = simulatedIdentity(`${context.scenario.name} node ${init.number}`)
     this.peer = this.#identity.peerId
     this.#link = {
       upBytesPerSecond: bytesPerSecond(draw(init.group.upMbps, init.random)),
