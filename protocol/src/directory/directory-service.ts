@@ -13,6 +13,7 @@ import { directoryDefaults } from './directory-init.ts'
 import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
 import { DirectoryServer } from './directory-server.ts'
 import { Intake } from './intake.ts'
+import { Keepers } from './keepers.ts'
 import { News } from './news.ts'
 import { expectType, missingThere, page, toEntry } from './responder.ts'
 import { Stopper } from './stopper.ts'
@@ -38,12 +39,6 @@ const maxFound = 16
 /** A contact may name keepers who are gone, and their successors others. */
 const maxRefreshRounds = 3
 
-/** So many times the keepers are held by those that are none, so that some are left when keepers go. */
-const spareKeepers = 2
-
-/** How long what was found of the keepers is good enough to judge what arrives. */
-const keepersHoldMs = 1_000
-
 /** Pages and rounds of fetching after which a peer is thought to have no end. */
 const maxPages = 64
 
@@ -59,6 +54,7 @@ export class DirectoryService {
   readonly #init: DirectoryInit
   readonly #conduct: Conduct
   readonly #intake: Intake
+  readonly #keepers: Keepers
   readonly #server: DirectoryServer
   readonly #news: News
   readonly #contacts: Set<PeerId>
@@ -67,14 +63,13 @@ export class DirectoryService {
   readonly #timers = new Map<string, CancelTimer>()
   #stopHandling: (() => void) | undefined
   #started = false
-  /** The keepers as they were a moment ago: finding them takes longer than most of what they are needed for. */
-  #lately: { readonly keepers: readonly PeerId[]; readonly atMs: number } | undefined
 
   constructor(components: DirectoryComponents, init: Pick<DirectoryInit, 'model' | 'mesh'> & Partial<DirectoryInit>) {
     this.#components = components
     this.#init = { ...directoryDefaults, ...init }
     this.#conduct = new Conduct(this.#init)
-    this.#intake = new Intake(components, this.#init, this.#conduct, (peer) => this.#keeps(peer))
+    this.#keepers = new Keepers(components, this.#init, this.#conduct, () => [...this.#contacts, ...this.#found])
+    this.#intake = new Intake(components, this.#init, this.#conduct, (peer) => this.#keepers.wants(peer))
     this.#news = new News(this.#init.maxWaitingNews)
     this.#contacts = new Set(this.#init.contacts)
     this.#server = new DirectoryServer(components, this.#init, {
@@ -95,7 +90,7 @@ export class DirectoryService {
     }
     this.#repeat('sweep', this.#init.sweepMs, this.#init.sweepMs, () => {
       this.#components.store.expire(this.#components.clock.monotonicMs())
-      this.#trim()
+      this.#keepers.trim()
     })
     this.#repeat('exchange', 0, this.#init.mesh ? this.#init.exchangeMs : this.#init.coordinatorExchangeMs, (signal) => this.#round(signal))
   }
@@ -143,14 +138,14 @@ export class DirectoryService {
   }
 
   async #refresh(blocks: BlockRange | undefined, signal: AbortSignal): Promise<RefreshResult> {
-    if (this.#keepers(true).length === 0) await this.#findContacts(signal)
+    if (this.#keepers.list(true).length === 0) await this.#findContacts(signal)
     const failures: Array<{ peer: PeerId; reason: string }> = []
     const result = { answered: 0, news: 0, failures }
     const asked = new Set<PeerId>()
     // A peer that is no keeper names the keepers, and little else: then they are asked as well.
     for (let round = 0; round < maxRefreshRounds; round++) {
       const peers = this.#choose(refreshPeers, true)
-      if (round > 0 && this.#keepers(true).some((peer) => asked.has(peer))) break
+      if (round > 0 && this.#keepers.list(true).some((peer) => asked.has(peer))) break
       await Promise.all(
         peers.map(async (peer) => {
           asked.add(peer)
@@ -249,8 +244,8 @@ export class DirectoryService {
 
   /** Returns when the next one is due, where that is not as usual. */
   async #round(signal: AbortSignal): Promise<number | void> {
-    if (this.#keepers(true).length === 0) await this.#findContacts(signal)
-    if (this.#init.mesh && !this.#isKeeper()) return await this.#askKeepers(signal)
+    if (this.#keepers.list(true).length === 0) await this.#findContacts(signal)
+    if (!this.#keepers.areUs()) return await this.#askKeepers(signal)
     const peers = this.#choose(this.#init.mesh ? this.#init.exchangePeers : 1)
     await Promise.all(
       peers.map(async (peer) => {
@@ -265,12 +260,12 @@ export class DirectoryService {
 
   /** Who is no keeper learns from one of them who they are. */
   async #askKeepers(signal: AbortSignal): Promise<number> {
-    const { model, keepers, askKeepersMs, exchangeMs } = this.#init
+    const { model, askKeepersMs, exchangeMs } = this.#init
     let answered = false
     for (const peer of this.#choose(1)) {
       try {
         await this.#attempt(peer, signal, async (channel) => {
-          const request = { type: 'ask', id: channel.nextId(), model, limit: spareKeepers * keepers } as const
+          const request = { type: 'ask', id: channel.nextId(), model, limit: this.#keepers.spare } as const
           const answer = expectType(await channel.request(request), 'records')
           await this.#intake.take(answer.records, peer, { solicited: true, signal })
         })
@@ -279,35 +274,8 @@ export class DirectoryService {
         this.#components.logger.debug('a keeper of the directory did not answer', { peer, reason: describeError(error) })
       }
     }
-    this.#trim()
+    this.#keepers.trim()
     return answered ? askKeepersMs : exchangeMs
-  }
-
-  /** Whether this peer holds the whole directory: all do in a small swarm. */
-  #isKeeper(): boolean {
-    const { network, clock } = this.#components
-    const { self } = network
-    const nowMs = clock.monotonicMs()
-    if (this.#lately === undefined || nowMs - this.#lately.atMs > keepersHoldMs) this.#lately = { keepers: this.#keepers(), atMs: nowMs }
-    const { keepers } = this.#lately
-    return keepers.length < this.#init.keepers || self < (keepers.at(-1) as PeerId)
-  }
-
-  /** Whether a record that was pushed is of interest here. */
-  #keeps(peer: PeerId): boolean {
-    if (!this.#init.mesh || this.#isKeeper()) return true
-    const { store, clock } = this.#components
-    const count = spareKeepers * this.#init.keepers
-    const held = store.first(this.#init.model, clock.monotonicMs(), count, () => true)
-    return held.length < count || peer <= (held.at(-1) as StoredAnnouncement).announcement.peer
-  }
-
-  /** Who is no keeper holds the keepers, some that may follow them, and itself. */
-  #trim(): void {
-    const { store, clock, network } = this.#components
-    if (!this.#init.mesh || store.size <= spareKeepers * this.#init.keepers + 1 || this.#isKeeper()) return
-    const held = store.first(this.#init.model, clock.monotonicMs(), spareKeepers * this.#init.keepers, () => true)
-    store.retain(this.#init.model, new Set([network.self, ...held.map(({ announcement }) => announcement.peer)]))
   }
 
   #passOn(record: StoredAnnouncement): void {
@@ -334,27 +302,11 @@ export class DirectoryService {
     )
   }
 
-  /** The first by id of the peers that can be talked to, in that order; all of them in a small swarm. */
-  #keepers(evenAvoided = false): PeerId[] {
-    const { store, clock, network } = this.#components
-    const { model, keepers } = this.#init
-    const nowMs = clock.monotonicMs()
-    const isGood = (peer: PeerId): boolean =>
-      peer !== network.self && !this.#conduct.isBanned(peer, nowMs) && (evenAvoided || !this.#conduct.isAvoided(peer, nowMs))
-    const known = store.first(model, nowMs, keepers, ({ announcement }) => announcement.state !== 'offline' && isGood(announcement.peer))
-    const peers = new Set(known.map(({ announcement }) => announcement.peer))
-    for (const peer of [...this.#contacts, ...this.#found]) {
-      // What a peer says of itself goes before what others said of it.
-      if (isGood(peer) && store.get(model, peer, nowMs)?.announcement.state !== 'offline') peers.add(peer)
-    }
-    return [...peers].sort().slice(0, keepers)
-  }
-
   /** A few of the keepers at random; those that failed lately only where there are no others, or when asked. */
   #choose(count: number, evenAvoided = false): PeerId[] {
     const { random } = this.#components
-    const good = this.#keepers(evenAvoided)
-    const pool = good.length === 0 ? this.#keepers(true) : good
+    const good = this.#keepers.list(evenAvoided)
+    const pool = good.length === 0 ? this.#keepers.list(true) : good
     const chosen: PeerId[] = []
     while (chosen.length < count && pool.length > 0) chosen.push(...pool.splice(random.below(pool.length), 1))
     return chosen

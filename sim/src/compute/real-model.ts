@@ -9,7 +9,8 @@ import {
   prepareHead,
   prepareSpan
 } from '@skein/node'
-import { decodeRows, encodeRows, type Random } from '@skein/protocol'
+import { decodeRows, encodeRows, InvalidArgumentError, type Random } from '@skein/protocol'
+import type { Scenario } from '../scenario/scenario.ts'
 import { drawPrompt } from '../workload/text.ts'
 import type { WorldModel } from './world-model.ts'
 
@@ -123,5 +124,15 @@ async function reference(
     }
   } finally {
     await machine.release(cache)
+  }
+}
+
+/** A real model takes the place of a scenario's only if it is as large. @throws InvalidArgumentError */
+export function requireSameShape({ model }: Scenario, { config }: RealModel): void {
+  for (const field of ['blocks', 'hiddenSize', 'contextTokens'] as const) {
+    if (model[field] === config[field]) continue
+    throw new InvalidArgumentError(
+      `the real model has ${field} ${config[field]}, and the scenario's model ${model.name} has ${model[field]}`
+    )
   }
 }

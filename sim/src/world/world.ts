@@ -1,8 +1,8 @@
 import type { SpanRuntime } from '@skein/node'
-import { InvalidArgumentError, type PeerId, type Random, seededRandom, type Verifier } from '@skein/protocol'
+import { InvalidArgumentError, type PeerId, type Random, seededRandom } from '@skein/protocol'
 import { ed25519Verifier, systemClock } from '@skein/protocol/node'
 import { checksumModel } from '../compute/checksum-model.ts'
-import type { RealModel } from '../compute/real-model.ts'
+import { type RealModel, requireSameShape } from '../compute/real-model.ts'
 import { FaultDriver } from '../faults/fault-driver.ts'
 import { StalledError, VirtualClock } from '../kernel/virtual-clock.ts'
 import { virtualInternet } from '../net/virtual-network.ts'
@@ -11,6 +11,7 @@ import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
 import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
 import { autoSpans } from './auto-spans.ts'
+import { memoisedVerifier } from './memoised-verifier.ts'
 import { SimClient } from './sim-client.ts'
 import { SimNode } from './sim-node.ts'
 import type { WorldContext } from './world-context.ts'
@@ -47,8 +48,6 @@ const closeMs = 120_000
 const excuseMs = 120_000
 /** A node that has just come counts as coverage when newcomers' news have had the time to spread: two exchanges. */
 const knownAfterMs = 30_000
-/** Signatures whose verdicts are kept. */
-const maxVerdicts = 20_000
 /** Between two looks at the maps of the clients. */
 const mapCheckMs = 10_000
 
@@ -94,7 +93,7 @@ export class World {
       model: init.realModel ?? checksumModel(scenario.model),
       clock: this.clock,
       internet,
-      verifier: memoised(ed25519Verifier()),
+      verifier: memoisedVerifier(ed25519Verifier()),
       recorder: this.#recorder,
       contacts: (self, random) => this.#contacts(self, random),
       nodeOf: (peer) => this.#numbers.get(peer),
@@ -389,31 +388,5 @@ export class World {
         })
       })
     )
-  }
-}
-
-/** @throws InvalidArgumentError */
-function requireSameShape({ model }: Scenario, { config }: RealModel): void {
-  for (const field of ['blocks', 'hiddenSize', 'contextTokens'] as const) {
-    if (model[field] === config[field]) continue
-    throw new InvalidArgumentError(
-      `the real model has ${field} ${config[field]}, and the scenario's model ${model.name} has ${model[field]}`
-    )
-  }
-}
-
-/** Keeps what was verified: in a world, a thousand peers verify the same announcement. */
-function memoised(verifier: Verifier): Verifier {
-  const verdicts = new Map<string, { readonly peer: PeerId; readonly bytes: Uint8Array; readonly verdict: boolean }>()
-  return {
-    verify(peer, bytes, signature) {
-      const key = Buffer.from(signature.buffer, signature.byteOffset, signature.byteLength).toString('latin1')
-      const known = verdicts.get(key)
-      if (known !== undefined && known.peer === peer && Buffer.compare(known.bytes, bytes) === 0) return known.verdict
-      const verdict = verifier.verify(peer, bytes, signature)
-      if (verdicts.size >= maxVerdicts) verdicts.clear()
-      verdicts.set(key, { peer, bytes: bytes.slice(), verdict })
-      return verdict
-    }
   }
 }

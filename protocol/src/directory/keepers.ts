@@ -1,0 +1,83 @@
+import type { PeerId } from '../ids.ts'
+import type { StoredAnnouncement } from './announcement-store.ts'
+import type { Conduct } from './conduct.ts'
+import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
+
+/** So many times the keepers are held by those that are none, so that some are left when keepers go. */
+const spareKeepers = 2
+
+/** How long what was found of the keepers is good enough to judge what arrives. */
+const keepersHoldMs = 1_000
+
+/**
+ * Who holds the whole directory. In a small swarm everybody does. In a large one it is the first peers by id: whoever asks any
+ * peer for the first page of its directory learns who they are, and with the ids being hashes of nothing in particular they
+ * are anybody. What a peer hears of thus does not grow with the swarm, unless it is a keeper or a coordinator.
+ *
+ * Ids can be chosen by who makes many keys, so a patient attacker can become a keeper, and keep records back; it can forge
+ * none. Several keepers are asked for that reason.
+ */
+export class Keepers {
+  readonly #components: DirectoryComponents
+  readonly #init: DirectoryInit
+  readonly #conduct: Conduct
+  readonly #others: () => Iterable<PeerId>
+  #lately: { readonly keepers: readonly PeerId[]; readonly atMs: number } | undefined
+
+  /** @param others - peers that can be talked to though they have no announcement here: contacts */
+  constructor(components: DirectoryComponents, init: DirectoryInit, conduct: Conduct, others: () => Iterable<PeerId>) {
+    this.#components = components
+    this.#init = init
+    this.#conduct = conduct
+    this.#others = others
+  }
+
+  /** Records that a peer which is no keeper holds, its own not counted. */
+  get spare(): number {
+    return spareKeepers * this.#init.keepers
+  }
+
+  /** The first by id of the peers that can be talked to, in that order; all of them in a small swarm. This peer is never among them. */
+  list(evenAvoided = false): PeerId[] {
+    const { store, clock, network } = this.#components
+    const { model, keepers } = this.#init
+    const nowMs = clock.monotonicMs()
+    const isGood = (peer: PeerId): boolean =>
+      peer !== network.self && !this.#conduct.isBanned(peer, nowMs) && (evenAvoided || !this.#conduct.isAvoided(peer, nowMs))
+    const known = store.first(model, nowMs, keepers, ({ announcement }) => announcement.state !== 'offline' && isGood(announcement.peer))
+    const peers = new Set(known.map(({ announcement }) => announcement.peer))
+    for (const peer of this.#others()) {
+      // What a peer says of itself goes before what others said of it.
+      if (isGood(peer) && store.get(model, peer, nowMs)?.announcement.state !== 'offline') peers.add(peer)
+    }
+    return [...peers].sort().slice(0, keepers)
+  }
+
+  /** Whether this peer holds the whole directory. */
+  areUs(): boolean {
+    if (!this.#init.mesh) return true
+    const nowMs = this.#components.clock.monotonicMs()
+    if (this.#lately === undefined || nowMs - this.#lately.atMs > keepersHoldMs) this.#lately = { keepers: this.list(), atMs: nowMs }
+    const { keepers } = this.#lately
+    return keepers.length < this.#init.keepers || this.#components.network.self < (keepers.at(-1) as PeerId)
+  }
+
+  /** Whether a record of the peer that nobody asked for is of interest here. */
+  wants(peer: PeerId): boolean {
+    if (this.areUs()) return true
+    const held = this.#first()
+    return held.length < this.spare || peer <= (held.at(-1) as StoredAnnouncement).announcement.peer
+  }
+
+  /** Who is no keeper holds the keepers, some that may follow them, and itself. */
+  trim(): void {
+    const { store, network } = this.#components
+    if (store.size <= this.spare + 1 || this.areUs()) return
+    store.retain(this.#init.model, new Set([network.self, ...this.#first().map(({ announcement }) => announcement.peer)]))
+  }
+
+  #first(): StoredAnnouncement[] {
+    const { store, clock } = this.#components
+    return store.first(this.#init.model, clock.monotonicMs(), this.spare, () => true)
+  }
+}
