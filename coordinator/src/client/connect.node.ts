@@ -144,8 +144,9 @@ async function openNetwork(options: Resolved, clock: Clock, random: Random, logg
     identity: locked?.identity ?? ed25519Identity(random.bytes(32)),
     listen: [],
     bootstrap: options.bootstrap,
-    dhtMode: 'client',
-    relay: 'client',
+    // The bootstrap peers are the first contact, and a coordinator only ever dials.
+    dhtMode: 'off',
+    relay: 'dial',
     allowPrivateAddresses: options.lan,
     clock,
     random,

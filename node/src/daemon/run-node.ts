@@ -144,7 +144,8 @@ async function openNetwork(options: NodeOptions, identity: KeyIdentity, logger: 
     announce,
     bootstrap,
     dhtMode: dht,
-    relay: options.lan === true ? 'off' : 'client',
+    // Who must be reached through a relay listens on one by name: --listen <relay>/p2p-circuit.
+    relay: options.lan === true ? 'off' : 'dial',
     allowPrivateAddresses: options.lan ?? (areAllPrivate(bootstrap) || (bootstrap.length === 0 && areAllPrivate(listen))),
     clock,
     random,

@@ -24,8 +24,11 @@ export interface Libp2pHostInit {
   readonly announce?: readonly string[]
   /** `server` answers queries and needs an address that others can dial; `off` has no DHT: advertise and find do nothing. */
   readonly dhtMode: 'client' | 'server' | 'off'
-  /** `client` dials and is reached through relays; `server` relays for others as well. @default 'off' */
-  readonly relay?: 'client' | 'server' | 'off'
+  /**
+   * `dial` reaches others through relays. `client` is reached through them as well: it looks for relays by walking the DHT,
+   * again and again while it has found too few, which costs a small swarm dearly. `server` relays for others. @default 'off'
+   */
+  readonly relay?: 'dial' | 'client' | 'server' | 'off'
   /** For LAN and private swarms: addresses of private ranges from announcements and the DHT may be dialled. */
   readonly allowPrivateAddresses: boolean
 }
@@ -78,7 +81,7 @@ function connectionManager(): Libp2pOptions['connectionManager'] {
   }
 }
 
-function services(init: Libp2pHostInit, relay: 'client' | 'server' | 'off'): NonNullable<Libp2pOptions['services']> {
+function services(init: Libp2pHostInit, relay: 'dial' | 'client' | 'server' | 'off'): NonNullable<Libp2pOptions['services']> {
   const factories = {
     identify: identify({ runOnLimitedConnection: true }),
     ping: ping({ runOnLimitedConnection: true, maxInboundStreams: 16, maxOutboundStreams: 16 }),
