@@ -72,7 +72,7 @@ export class LiveClient {
       for (let request = 0; request < workload.maxRequests && !signal.aborted; request++) {
         if (workload.kind === 'open') {
           await clock.sleep(drawMs(workload.interArrivalMs, random), { signal })
-          this.#start(random)
+          void this.#start(random)
         } else {
           await this.#start(random)
           await clock.sleep(drawMs(workload.thinkMs, random), { signal })

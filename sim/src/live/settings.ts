@@ -31,10 +31,13 @@ export const settings: readonly Setting[] = [
 ]
 
 /** Answers of a setting; the first one makes the connections and is not counted. */
-export const answers = 4
+export const answers = 3
 const promptTokens = 256
 /** After this many milliseconds of requests the second of the long answers of a setting with a kill is under way. */
-const killAfterMs = 6_500
+const killAfterMs = 8_200
+/** A busy machine gives more to who has just rested: without pauses an answer's speed depends on how many came before it. */
+const pauseMs = 1_500
+const pauseBeforeKillMs = 500
 
 /**
  * The scenario of a setting.
@@ -68,7 +71,7 @@ export function settingScenario(
         workload: {
           kind: 'closed',
           startMs: constant(startMs),
-          thinkMs: constant(100),
+          thinkMs: constant(kill ? pauseBeforeKillMs : pauseMs),
           promptTokens: constant(promptTokens),
           outputTokens: constant(kill ? 50 : hopMs >= 25 ? 16 : 48),
           maxRequests: kill ? 2 : answers

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict'
+import { defineScenario, runLive } from '@skein/sim'
+import { launchNode } from '../harness/node-process.ts'
+import { sharedCache, tinyModel } from '../harness/work-folder.ts'
+
+const constant = (value: number) => ({ kind: 'constant', value }) as const
+
+describe('live runs of scenarios', function () {
+  this.timeout(120_000)
+
+  it('recovers on real sockets from a node that the scenario kills', async () => {
+    const workload = { kind: 'closed', startMs: constant(0), thinkMs: constant(0), promptTokens: constant(12) } as const
+    const scenario = defineScenario({
+      name: 'live',
+      network: { latency: { kind: 'constant', oneWayMs: 20 } },
+      // The first serves all blocks, which saves a hop; the others take its place.
+      nodes: [{ span: { start: 0, end: 8 } }, { span: { start: 0, end: 4 } }, { span: { start: 4, end: 8 } }],
+      clients: [{ workload: { ...workload, outputTokens: constant(30), maxRequests: 1 } }],
+      faults: [{ kind: 'crash', atMs: 900, target: { node: 0 } }]
+    })
+    const { record, ready } = await runLive({ scenario, model: tinyModel, cacheDir: sharedCache(), signal: new AbortController().signal })
+    assert.equal(ready.length, 3)
+    const [generation] = record.generations
+    assert.equal(generation?.outcome, 'completed')
+    assert.equal(generation.outputTokens, 30)
+    assert.ok(generation.recoveries >= 1)
+    assert.deepEqual(
+      generation.chain.map(({ node }) => node),
+      [1, 2]
+    )
+    // Two hops of 20 ms, and three after the kill: no token can be faster.
+    assert.ok((generation.lastTokenMs! - generation.firstTokenMs!) / 29 > 38)
+    assert.deepEqual(
+      record.log
+        .filter(({ kind }) => kind !== 'node-up')
+        .map(({ kind }) => kind)
+        .slice(0, 2),
+      ['fault', 'node-down']
+    )
+    assert.ok(record.nodes[0]!.up[0]![1] < record.virtualMs)
+  })
+
+  it('refuses a model of another size', async () => {
+    const scenario = defineScenario({ model: 'llama-3.2-1b' })
+    const run = runLive({ scenario, model: tinyModel, cacheDir: sharedCache(), signal: new AbortController().signal })
+    await assert.rejects(run, { code: 'ERR_SKEIN_INVALID_ARGUMENT', message: /has 8 blocks and the scenario's model 16/ })
+  })
+
+  it('is told by a node what is wrong with its link profile, before it serves', async () => {
+    const { program } = launchNode({ args: ['--link', '{"oneWayMs": "far"}'] })
+    const { code } = await program.exited
+    assert.notEqual(code, 0)
+    assert.match(program.logs(), /the field 'oneWayMs' of the link profile is "far": expected a number/)
+  })
+})
