@@ -59,10 +59,14 @@ async function findBenches(): Promise<Bench[]> {
 
 async function runBench(bench: Bench, quick: boolean): Promise<Result> {
   const { name, about } = bench
+  // Processes that a bench has started do not keep this one alive while it waits for them to end.
+  const awake = setInterval(() => {}, 1000)
   try {
     return { name, about, report: await bench.run({ quick, log: (line) => console.error(`${name}: ${line}`) }) }
   } catch (error) {
     return { name, about, error: describeError(error) }
+  } finally {
+    clearInterval(awake)
   }
 }
 
