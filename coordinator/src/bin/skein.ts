@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { defaultDataFolder } from '@skein/node'
 import type { Storage } from '@skein/protocol'
@@ -18,6 +19,8 @@ async function storage(folder: string | undefined): Promise<Storage> {
   return fileStorage(folder ?? defaultDataFolder())
 }
 
+// Everything that waits listens to one signal for Ctrl-C: many listeners are no leak here.
+setMaxListeners(0)
 process.exitCode = await runSkein(process.argv.slice(2), {
   version: manifest.version,
   stdin: process.stdin,
