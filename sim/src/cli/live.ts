@@ -71,7 +71,7 @@ export async function liveComparison(set: string, flags: RealityFlags, context: 
 }
 
 /** The rows as a table. */
-export function realityLines({ calibrations, rows }: RealityResult): string[] {
+function realityLines({ calibrations, rows }: RealityResult): string[] {
   const format = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(1))
   return [
     'this machine, beside each setting, in milliseconds',

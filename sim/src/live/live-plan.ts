@@ -30,7 +30,7 @@ export interface LivePlan {
 }
 
 /** More processes than that measure the machine and not the swarm. */
-export const maxLiveNodes = 16
+const maxLiveNodes = 16
 const maxLiveClients = 8
 
 /**

@@ -6,7 +6,7 @@ import { type BlockRange, describeError, formatBlockRange, type PeerId, SkeinErr
 import { cryptoRandom, loadIdentity } from '@skein/protocol/node'
 
 /** A node's process ended or said nothing before it was ready. */
-export class LiveProcessError extends SkeinError<'ERR_SKEIN_LIVE_PROCESS'> {
+class LiveProcessError extends SkeinError<'ERR_SKEIN_LIVE_PROCESS'> {
   constructor(message: string) {
     super('ERR_SKEIN_LIVE_PROCESS', message)
   }

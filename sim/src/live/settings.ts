@@ -31,7 +31,7 @@ export const settings: readonly Setting[] = [
 ]
 
 /** Answers of a setting; the first one makes the connections and is not counted. */
-export const answers = 3
+const answers = 3
 const promptTokens = 256
 /** After this many milliseconds of requests the second of the long answers of a setting with a kill is under way. */
 const killAfterMs = 8_200
