@@ -45,6 +45,8 @@ export class MemorySwarm {
   readonly nodes: SwarmNode[] = []
   readonly #random = seededRandom(7)
   readonly #networks: Network[] = []
+  /** Also those that a test has taken out of the swarm. */
+  readonly #started: SwarmNode[] = []
   #nextSeed = 1
 
   async addNode(span: BlockRange, init: NodeInit = {}): Promise<SwarmNode> {
@@ -87,6 +89,7 @@ export class MemorySwarm {
     await daemon.start()
     const node = { peer: identity.peerId, daemon, runtime, crash: () => network.stop() }
     this.nodes.push(node)
+    this.#started.push(node)
     return node
   }
 
@@ -144,7 +147,7 @@ export class MemorySwarm {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.nodes.map(({ daemon }) => daemon.stop(0)))
+    await Promise.all(this.#started.map(({ daemon }) => daemon.stop(0)))
     await Promise.all(this.#networks.map((network) => network.stop()))
   }
 
