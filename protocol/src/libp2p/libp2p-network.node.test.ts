@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createServer, type Server } from 'node:net'
+import { createServer, type Server, type Socket } from 'node:net'
 import { multiaddr } from '@multiformats/multiaddr'
 import type { PeerId } from '../ids.ts'
 import { silentLogger } from '../ports/logger.ts'
@@ -34,6 +34,8 @@ describe('the network on libp2p', function () {
   this.timeout(30_000)
   let networks: Libp2pNetwork[] = []
   let silentServer: Server | undefined
+  /** Ended with the server: a half that nobody ends keeps the process alive. */
+  const silentSockets: Socket[] = []
 
   const start = async (name: string, more: Partial<Libp2pNetworkInit> = {}): Promise<Libp2pNetwork> => {
     const network = await Libp2pNetwork.start(init(testIdentity(name), more))
@@ -43,7 +45,7 @@ describe('the network on libp2p', function () {
 
   /** A listener that accepts connections and never says a word: a handshake that hangs. */
   const silentAddress = async (): Promise<string> => {
-    const server = createServer(() => {})
+    const server = createServer((socket) => silentSockets.push(socket))
     silentServer = server
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     return `/ip4/127.0.0.1/tcp/${(server.address() as { port: number }).port}`
@@ -69,6 +71,7 @@ describe('the network on libp2p', function () {
     const stopped = networks
     networks = []
     await Promise.all(stopped.map((network) => network.stop()))
+    for (const socket of silentSockets.splice(0)) socket.destroy()
     silentServer?.close()
     silentServer = undefined
   }
