@@ -84,10 +84,11 @@ describe('shipped scenarios', function () {
       assert.ok((await figureOf(throughput, 'batching')) > 4 * one)
     })
 
-    it('a relay between every two stages costs time', async () => {
-      const latency = 'latencyMsP50'
-      const open = await figureOf(latency, 'relay-price', 'nodes.homes.nat=open', 'clients.users.nat=open')
-      assert.ok((await figureOf(latency, 'relay-price')) > 1.1 * open)
+    it('a relay between every two stages costs a session at least 10 ms a token', async () => {
+      const speed = 'sessionTokensPerSecondP50'
+      const open = await figureOf(speed, 'relay-price', 'nodes.homes.nat=open', 'clients.users.nat=open')
+      const lostMs = 1000 / (await figureOf(speed, 'relay-price')) - 1000 / open
+      assert.ok(lostMs > 10 && lostMs < 40, `${lostMs} ms a token`)
     })
 
     it('lost packets make answers slower', async () => {
