@@ -28,6 +28,19 @@ export interface FuzzOutcome extends Outcome {
   readonly scenario?: string
 }
 
+export interface CalibrateInit {
+  /** What the device is called. */
+  readonly name: string
+  readonly threads: number
+  readonly signal: AbortSignal
+  readonly onProgress: (text: string) => void
+}
+
+export interface CalibrateOutcome extends Outcome {
+  /** The device as a file for scenarios. */
+  readonly file: string
+}
+
 export interface FuzzInit {
   readonly seeds: number
   readonly firstSeed: number
@@ -47,6 +60,6 @@ export interface SimEngine {
   /** The command is there when this is. */
   readonly fuzz?: (init: FuzzInit) => Promise<FuzzOutcome>
   /** Measures this machine. The command is there when this is. */
-  readonly calibrate?: () => Promise<Outcome>
+  readonly calibrate?: (init: CalibrateInit) => Promise<CalibrateOutcome>
   readonly studies: Readonly<Record<string, Study>>
 }

@@ -3,8 +3,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
+import { devicePresets } from '../compute/device-presets.ts'
 import type { RunRecord } from '../record/run-record.ts'
 import { figures } from '../report/figures.ts'
+import { writeDevice } from '../scenario/device-file.ts'
 import { syntheticRecord } from '../report/synthetic-record.test-helper.ts'
 import type { RunInit } from './engine.ts'
 import { runSkeinSim } from './program.ts'
@@ -21,6 +23,8 @@ nodes:
 clients:
   - { name: users, count: 1, device: laptop-cpu, workload: { kind: closed } }
 `
+
+const laptop = devicePresets['laptop-cpu']!
 
 interface Ran {
   readonly code: number
@@ -58,7 +62,10 @@ class FakeWorld {
           failed: seeds === 9,
           ...(seeds === 9 && { scenario: 'name: small\n' })
         }),
-        calibrate: async () => ({ json: {}, lines: [], failed: false }),
+        calibrate: async ({ name, threads, onProgress }) => {
+          onProgress('measuring')
+          return { json: { threads }, lines: ['measured'], failed: false, file: writeDevice({ ...laptop, name }) }
+        },
         studies: {
           paper: { question: 'Is it as in the paper?', run: async () => ({ json: { rows: [] }, lines: ['as published'], failed: false }) }
         }
@@ -241,6 +248,18 @@ describe('skein-sim', () => {
     assert.equal(code, 1)
     assert.match(stdout, /run the smallest one: skein-sim run .*fuzz-4\.yaml/)
     assert.equal(await readFile(join(folder, 'found', 'fuzz-4.yaml'), 'utf8'), 'name: small\n')
+  })
+
+  it('measures this machine, and writes it as a device that a scenario names', async () => {
+    const out = join(folder, 'devices', 'mine.yaml')
+    const measured = await world.run(['calibrate', '--name', 'my box', '--threads', '2', '--out', out])
+    assert.equal(measured.code, 0, measured.stderr)
+    assert.match(measured.stdout, /^measured\n\nwrote .*mine\.yaml; in a scenario beside it: device: \{ file: mine\.yaml \}\n$/)
+    assert.deepEqual(json((await world.run(['calibrate', '--threads', '3', '--json'])).stdout), { threads: 3 })
+    await writeFile(file, smallScenario.replace('rtx-3060', '{ file: devices/mine.yaml }'))
+    assert.equal((await world.run(['run', file])).code, 0)
+    assert.deepEqual(world.inits[0]?.scenario.nodes[0]?.device, { ...laptop, name: 'my box' })
+    assert.match((await world.run(['calibrate', '--name', '-'])).stderr, /expected a name/)
   })
 
   it('runs a study by its name', async () => {

@@ -1,11 +1,12 @@
 import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { exitCodes, integerParser, isOff, runCommand } from '@skein/node'
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { type CompareFlags, compareRuns } from './compare.ts'
 import type { Outcome } from './engine.ts'
 import { explain, listScenarios } from './list-explain.ts'
 import { ScenarioError } from '../scenario/problems.ts'
+import { deviceSchema } from '../scenario/schema.ts'
 import { liveCommand, liveComparison, type LiveFlags, liveScenario, modelOption, type RealityFlags } from './live.ts'
 import { type RunFlags, runScenario } from './run.ts'
 import { type SimComponents, SimContext } from './sim-io.ts'
@@ -18,6 +19,12 @@ interface OutputFlags {
 interface FuzzFlags extends OutputFlags {
   readonly seeds: number
   readonly from: number
+  readonly out?: string
+}
+
+interface CalibrateFlags extends OutputFlags {
+  readonly name: string
+  readonly threads: number
   readonly out?: string
 }
 
@@ -35,7 +42,7 @@ export interface SkeinSimActions {
   readonly fuzz?: (flags: FuzzFlags) => Promise<number>
   list(flags: OutputFlags): Promise<number>
   explain(field: string, flags: OutputFlags & { readonly schema: boolean }): Promise<number>
-  readonly calibrate?: (flags: OutputFlags) => Promise<number>
+  readonly calibrate?: (flags: CalibrateFlags) => Promise<number>
 }
 
 const examples = `
@@ -48,10 +55,17 @@ Examples:
   $ skein-sim live my-scenario.yaml --out report
   $ skein-sim compare --live reality
   $ skein-sim explain nodes.churn
+  $ skein-sim calibrate --out this-machine.yaml
 
 Exit codes: 0 done, 1 a promise was broken or an expectation missed, 2 bad usage, 130 interrupted.`
 
 const seedParser = integerParser(0, 2 ** 32 - 1)
+
+/** A name that a scenario may have for a device. */
+function deviceName(text: string): string {
+  if (deviceSchema.shape.name.safeParse(text).success) return text
+  throw new InvalidArgumentError('expected a name of letters, digits, dots, dashes and spaces, at most 64 characters')
+}
 
 /** As it is given: a value of YAML may hold commas. */
 function append(text: string, earlier: readonly string[] | undefined): string[] {
@@ -135,6 +149,16 @@ function addFuzz(program: Command, act: (flags: FuzzFlags) => Promise<number>, k
   addJson(command).action((flags: FuzzFlags) => keep(act(flags)))
 }
 
+function addCalibrate(program: Command, act: (flags: CalibrateFlags) => Promise<number>, keep: Keep): void {
+  const command = program
+    .command('calibrate')
+    .description('Measures this machine by the runtime that nodes use, and prints it as a device for scenarios.')
+    .addOption(new Option('--name <name>', 'how reports call it').argParser(deviceName).default('this machine'))
+    .addOption(new Option('--threads <number>', 'threads that compute').argParser(integerParser(1, 1024)).default(1))
+    .addOption(new Option('--out <file>', 'write it to this file, which a scenario names by device: { file: ... }'))
+  addJson(command).action((flags: CalibrateFlags) => keep(act(flags)))
+}
+
 /** The command line of `skein-sim`, as data; `keep` is handed the exit code of what was run. */
 function skeinSimCommand(version: string, actions: SkeinSimActions, keep: Keep): Command {
   const program = new Command('skein-sim')
@@ -154,11 +178,7 @@ function skeinSimCommand(version: string, actions: SkeinSimActions, keep: Keep):
     .addOption(new Option('--schema', 'print the JSON Schema of scenarios').default(false))
   addJson(explainField).action((field: string, flags: OutputFlags & { schema: boolean }) => keep(actions.explain(field, flags)))
 
-  const { calibrate } = actions
-  if (calibrate !== undefined) {
-    const command = program.command('calibrate').description('Measures this machine, and prints it as a device for scenarios.')
-    addJson(command).action((flags: OutputFlags) => keep(calibrate(flags)))
-  }
+  if (actions.calibrate !== undefined) addCalibrate(program, actions.calibrate, keep)
   return program.addHelpText('after', examples)
 }
 
@@ -223,7 +243,20 @@ function actionsOf(context: SimContext): SkeinSimActions {
         return finish({ ...found, lines: [...found.lines, `or run the smallest one: skein-sim run ${file}`] }, { json })
       }
     }),
-    ...(calibrate && { calibrate: async (flags) => finish(await context.interruptible(calibrate()), flags) })
+    ...(calibrate && {
+      calibrate: async ({ name, threads, out, json }) => {
+        // What cannot be written is told before a minute of measuring.
+        if (out !== undefined) await mkdir(dirname(out), { recursive: true })
+        // It ends within a turn when it is interrupted, and takes its files away.
+        const found = await calibrate({ name, threads, signal: context.signal, onProgress })
+        if (out === undefined) return finish(found, { json })
+        await writeFile(out, found.file)
+        return finish(
+          { ...found, lines: [...found.lines, '', `wrote ${out}; in a scenario beside it: device: { file: ${basename(out)} }`] },
+          { json }
+        )
+      }
+    })
   }
 }
 

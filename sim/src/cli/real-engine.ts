@@ -2,7 +2,10 @@ import type { FuzzResult } from '../world/fuzz.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { writeScenario } from '../scenario/write-scenario.ts'
 import { formatDuration } from '../scenario/units.ts'
-import type { FuzzOutcome, SimEngine } from './engine.ts'
+import { printable } from '@skein/coordinator'
+import type { Calibration } from '../compute/calibrate.ts'
+import { writeDevice } from '../scenario/device-file.ts'
+import type { CalibrateInit, CalibrateOutcome, FuzzOutcome, SimEngine } from './engine.ts'
 import { petalsTableStudy } from './petals-table.ts'
 
 /** The simulator behind the commands. Loaded when it is needed: all of skein takes longer to load than `--help` may take. */
@@ -15,7 +18,30 @@ export const realEngine: SimEngine = {
     const { fuzz, sizeOf } = await import('../world/fuzz.ts')
     return toOutcome(await fuzz(init), sizeOf)
   },
+  calibrate: async (init) => {
+    const { calibrate } = await import('../compute/calibrate.ts')
+    return toDevice(await calibrate(init), init)
+  },
   studies: { 'petals-table': petalsTableStudy }
+}
+
+/** What was measured, for people, programs and scenarios. */
+function toDevice({ device, ortVersion, measured }: Calibration, { name, threads }: CalibrateInit): CalibrateOutcome {
+  const file = writeDevice(device, [
+    `Measured by skein-sim calibrate: ONNX Runtime ${ortVersion}, ${threads === 1 ? 'one thread' : `${threads} threads`}.`,
+    'In a scenario: device: { file: ... }, or these fields.'
+  ])
+  const us = (value: number): string => formatDuration(value / 1000)
+  return {
+    json: { device, threads, ortVersion, measured },
+    file,
+    lines: [
+      `${printable(name)}: ${(device.memoryBandwidthBytesPerSecond / 1e9).toFixed(1)} GB/s, ${(device.flopsPerSecond / 1e9).toFixed(1)} GFLOPS, ${us(device.overheadUsPerTurn)} a turn, ${us(device.overheadUsPerBlock)} a block`,
+      '',
+      ...file.trimEnd().split('\n')
+    ],
+    failed: false
+  }
 }
 
 /** What a search found, for people and programs. */

@@ -54,10 +54,16 @@ export function loadScenario(nameOrPath: string, options: LoadOptions = {}): Sce
     ...options,
     file: file.startsWith(shippedFolder) ? basename(file) : file,
     presets: { devices: devicePresets, models: modelPresets, regions: regionPresets },
-    readFile: (path) => readText(resolve(dirname(file), path)),
+    readFile: (path) => readText(besideScenario(file, path)),
     figures: figureNames,
     dataSets: Object.fromEntries(Object.entries(latencyDataSets).map(([name, { places }]) => [name, places.map((place) => place.name)]))
   })
+}
+
+/** A file that a scenario names is beside it; one that `--set` names for a shipped scenario, in the working directory. */
+function besideScenario(scenario: string, path: string): string {
+  const beside = resolve(dirname(scenario), path)
+  return scenario.startsWith(shippedFolder) && statSync(beside, { throwIfNoEntry: false }) === undefined ? resolve(path) : beside
 }
 
 /** The largest file that is read: a trace of a hundred thousand lines is far below. */
@@ -65,7 +71,9 @@ const maxFileBytes = 50_000_000
 
 function readText(path: string): string {
   try {
-    const { size } = statSync(path)
+    const stats = statSync(path, { throwIfNoEntry: false })
+    if (stats === undefined) throw new InvalidArgumentError('there is no such file')
+    const { size } = stats
     if (size > maxFileBytes) throw new InvalidArgumentError(`it has ${size} bytes, and at most ${maxFileBytes} are read`)
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))
   } catch (error) {

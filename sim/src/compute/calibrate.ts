@@ -59,19 +59,19 @@ const quickWide: ModelConfig = { ...wide, hiddenSize: 512, ffnSize: 2048, heads:
  * @throws OrtError, OrtUnavailableError, AbortError
  */
 export async function calibrate(options: CalibrateOptions = {}): Promise<Calibration> {
-  const { name = 'this machine', threads = 1, quick = false, clock = systemClock(), onProgress } = options
+  const { name = 'this machine', threads = 1, quick = false, clock = systemClock(), onProgress, signal } = options
   const big = quick ? quickWide : wide
   const folder = temporaryFolder()
   const repeats = quick ? 15 : 60
   const measure = async (what: string, config: ModelConfig, blocks: number): Promise<readonly [step: Times, chunk: Times]> => {
-    throwIfAborted(options.signal)
+    throwIfAborted(signal)
     onProgress?.(`measuring ${what}`)
     const shape = { ...config, blocks }
     const borders = Array.from({ length: blocks + 1 }, (_, block) => block)
     const prepared = writeRandomSpan(join(folder.path, what.replaceAll(' ', '-')), { config: shape, dtype: 'f32', lanes: 2, borders })
     const runtime = await startSpanRuntime({ prepared, kvTokens: 1024, threads })
     try {
-      return [await times(runtime, clock, 1, repeats), await times(runtime, clock, chunkRows, Math.ceil(repeats / 4))]
+      return [await times(runtime, clock, 1, repeats, signal), await times(runtime, clock, chunkRows, Math.ceil(repeats / 4), signal)]
     } finally {
       await runtime.stop()
     }
@@ -109,7 +109,7 @@ interface Times {
 }
 
 /** Turns of so many rows at the beginning of a cache, warmed up by a few. */
-async function times(runtime: SpanRuntime, clock: Clock, rows: number, repeats: number): Promise<Times> {
+async function times(runtime: SpanRuntime, clock: Clock, rows: number, repeats: number, signal: AbortSignal | undefined): Promise<Times> {
   const { span, hiddenSize } = runtime.info
   const cache = 'calibrate'
   const warmUps = 5
@@ -117,6 +117,7 @@ async function times(runtime: SpanRuntime, clock: Clock, rows: number, repeats: 
   await runtime.reserve(cache, rows, span)
   try {
     for (let turn = 0; turn < warmUps + repeats; turn++) {
+      throwIfAborted(signal)
       const input = new Uint8Array(new Float32Array(rows * hiddenSize).fill(0.5).buffer)
       const startMs = clock.monotonicMs()
       await runtime.run([{ cache, position: 0, rows, span, exact: false, encoding: 'f32', input }])

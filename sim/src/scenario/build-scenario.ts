@@ -1,5 +1,7 @@
+import { describeError } from '@skein/protocol'
+import { readDevice } from './device-file.ts'
 import type { DistributionInput } from './fields.ts'
-import { didYouMean, type FieldPath, type Problem } from './problems.ts'
+import { didYouMean, type FieldPath, type Problem, ScenarioError } from './problems.ts'
 import type {
   ClientGroup,
   Distribution,
@@ -104,8 +106,23 @@ class Builder {
       noise: { kind: 'constant', value: 1 }
     }
     if (typeof input === 'string') return this.#filled('device', input, this.#presets.devices, empty, path)
-    const noise = input.noise === undefined ? {} : { noise: this.#distribution(input.noise, [...path, 'noise']) }
-    return this.#filled('device', { ...input, ...noise } as Partial<ScenarioDevice>, this.#presets.devices, empty, path)
+    const { file, ...fields } = input
+    const noise = fields.noise === undefined ? {} : { noise: this.#distribution(fields.noise, [...path, 'noise']) }
+    const given = { ...fields, ...noise } as Partial<ScenarioDevice>
+    if (file === undefined) return this.#filled('device', given, this.#presets.devices, empty, path)
+    const known = Object.entries(given).filter(([, value]) => value !== undefined)
+    return { ...(this.#deviceOf(file, [...path, 'file']) ?? empty), ...(Object.fromEntries(known) as Partial<ScenarioDevice>) }
+  }
+
+  #deviceOf(file: string, path: Path): ScenarioDevice | undefined {
+    try {
+      const { noise, ...fields } = readDevice(this.#readFile(file), file)
+      return { ...fields, noise: this.#distribution(noise, path) }
+    } catch (error) {
+      const lines = error instanceof ScenarioError ? error.message.split('\n') : [describeError(error)]
+      for (const line of lines) this.#problem(path, line)
+      return undefined
+    }
   }
 
   /** A preset by name, or one with fields that replace its own, or all fields. */
@@ -122,7 +139,7 @@ class Builder {
     if (preset !== undefined) return { ...(this.#preset(kind, preset, presets, [...path, 'preset']) ?? empty), ...fields }
     const missing = Object.keys(empty).filter((field) => !(field in fields))
     if (missing.length > 0) {
-      this.#problem(path, `without a preset, every field is needed; missing: ${missing.join(', ')}`)
+      this.#problem(path, `without a preset${kind === 'device' ? ' or a file' : ''}, every field is needed; missing: ${missing.join(', ')}`)
     }
     return { ...empty, ...fields }
   }
@@ -208,7 +225,7 @@ class Builder {
     try {
       return { kind: 'empirical', values: readTrace(input, this.#readFile) }
     } catch (error) {
-      this.#problem([...path, 'file'], error instanceof Error ? error.message : String(error))
+      this.#problem([...path, 'file'], describeError(error))
       return { kind: 'constant', value: 1 }
     }
   }

@@ -6,6 +6,7 @@ import { devicePresets } from '../compute/device-presets.ts'
 import { modelPresets } from '../compute/model-presets.ts'
 import { figureNames } from '../report/figures.ts'
 import { drawWorld } from '../world/draw-world.ts'
+import { writeDevice } from './device-file.ts'
 import { childFields, explainField, suggestField } from './explain.ts'
 import { ScenarioError } from './problems.ts'
 import { parseOverride, readScenario, type ReadScenarioOptions } from './read-scenario.ts'
@@ -191,6 +192,29 @@ describe('readScenario', () => {
     assert.match(wrong('file: up.csv, column: sty', 'id,stay\na,10\n'), /no column 'sty'; its first line has: id, stay/)
     assert.match(wrong('file: up.csv', '\n#\n'), /up\.csv has no values/)
     assert.match(problemsOf(churn('file: up.csv, values: [1s]'))[0] ?? '', /expected one of values and file/)
+  })
+
+  it('reads a device from a file, and says what is wrong with it', () => {
+    const text = writeDevice({ ...devicePresets['rtx-3090']!, name: 'mine', overheadNsPerPastRow: 5 }, ['a comment'])
+    const withFile = (fields: string): string => base.replace('device: rtx-3090', `device: { file: mine.yaml${fields} }`)
+    const options = (content: string) => ({ readFile: (path: string) => (path === 'mine.yaml' ? content : assert.fail(path)) })
+    const { device } = read(withFile(''), options(text)).nodes[0]!
+    assert.deepEqual(device, { ...devicePresets['rtx-3090'], name: 'mine', overheadNsPerPastRow: 5 })
+    assert.equal(read(withFile(', efficiency: 0.25'), options(text)).nodes[0]?.device.efficiency, 0.25)
+    const wrong = (content: string): string => problemsOf(withFile(''), options(content)).join('\n')
+    assert.match(
+      wrong(text.replace(/flopsPerSecond: .*/, 'flopsPerSecond: -3')),
+      /^x\.yaml:10:\d+: nodes\[0\]\.device\.file: mine\.yaml:4:17: flopsPerSecond: expected more than 0$/
+    )
+    assert.match(wrong(text.replace('efficiency', 'eficiency')), /mine\.yaml:\d+:1: eficiency: unknown field; did you mean efficiency\?/)
+    assert.match(wrong('name: mine'), /memoryBandwidthBytesPerSecond: missing; expected a number above 0/)
+    assert.match(wrong('- 1'), /mine\.yaml:1:1: expected a device: name, memoryBandwidthBytesPerSecond/)
+    assert.match(wrong('a: ['), /mine\.yaml:1:\d+: not YAML/)
+    assert.match(problemsOf(withFile(', preset: rtx-3090'), options(text)).join(), /expected one of preset and file/)
+    assert.match(
+      problemsOf(base.replace('device: rtx-3090', 'device: { preset: rtx-3090, overheadNsPerPastRow: -1 }')).join(),
+      /at least 0/
+    )
   })
 
   it('ends with problems for any text, and with no other error', () => {

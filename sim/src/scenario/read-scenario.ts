@@ -1,11 +1,12 @@
 import { describeError, InvalidArgumentError } from '@skein/protocol'
-import { isMap, isScalar, isSeq, LineCounter, parse, parseDocument, type Document } from 'yaml'
+import { type Document, isMap, isSeq, LineCounter, parse } from 'yaml'
 import { buildScenario, type ReadFile, type ScenarioPresets } from './build-scenario.ts'
 import { checkScenario, type CheckOptions } from './check-scenario.ts'
 import { childFields } from './explain.ts'
 import { type FieldPath, formatPath, type LocatedProblem, type Problem, ScenarioError, toProblems, withMissing } from './problems.ts'
 import type { Scenario } from './scenario.ts'
 import { scenarioSchema } from './schema.ts'
+import { parseMapping, placeOf, toPlain } from './yaml-document.ts'
 
 /** A field that is replaced: its path, such as `nodes.homes.count`, and a YAML value. */
 export interface Override {
@@ -24,9 +25,6 @@ export interface ReadScenarioOptions extends CheckOptions {
   readonly ci?: boolean
 }
 
-/** Larger files are no scenarios. */
-const maxScenarioChars = 1_000_000
-
 /**
  * Reads a scenario from YAML, fills in defaults and presets, and checks that it can be simulated.
  *
@@ -34,7 +32,7 @@ const maxScenarioChars = 1_000_000
  */
 export function readScenario(text: string, options: ReadScenarioOptions): Scenario {
   const lines = new LineCounter()
-  const document = parseYaml(text, lines, options)
+  const document = parseMapping(text, lines, options.file, 'a scenario: fields such as name, duration, model, nodes')
   const replaced = applyOverrides(document, options)
   const fail = (problems: readonly Problem[]): never => {
     const located = problems.map((problem) => locate(problem, document, lines, replaced))
@@ -51,30 +49,6 @@ export function readScenario(text: string, options: ReadScenarioOptions): Scenar
   if (problems.length > 0) return fail(problems)
   const impossible = checkScenario(scenario, options)
   return impossible.length > 0 ? fail(impossible) : scenario
-}
-
-function parseYaml(text: string, lines: LineCounter, { file }: ReadScenarioOptions): Document.Parsed {
-  if (text.length > maxScenarioChars) throw new ScenarioError(file, [{ path: [], message: `larger than ${maxScenarioChars} characters` }])
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const [error] = document.errors
-  if (error !== undefined) {
-    const { line, col } = lines.linePos(error.pos[0])
-    throw new ScenarioError(file, [{ path: [], line, column: col, message: `not YAML: ${error.message}` }])
-  }
-  if (!isMap(document.contents)) {
-    throw new ScenarioError(file, [
-      { path: [], line: 1, column: 1, message: 'expected a scenario: fields such as name, duration, model, nodes' }
-    ])
-  }
-  return document
-}
-
-function toPlain(document: Document.Parsed, file: string): unknown {
-  try {
-    return document.toJS({ maxAliasCount: 100 })
-  } catch (error) {
-    throw new ScenarioError(file, [{ path: [], message: error instanceof Error ? error.message : String(error) }])
-  }
 }
 
 /** Replaces fields in the document. Returns the paths that were replaced. */
@@ -120,31 +94,12 @@ function resolvePath(document: Document.Parsed, text: string): Array<string | nu
   return path
 }
 
-/** The place of the field, or of the nearest field around it that is in the file. */
+/** The place of the field; of one that was replaced, that it was. */
 function locate(problem: Problem, document: Document.Parsed, lines: LineCounter, replaced: readonly string[]): LocatedProblem {
   const shown = formatPath(problem.path)
   const by = replaced.find((path) => path !== '' && (shown === path || shown.startsWith(`${path}.`) || shown.startsWith(`${path}[`)))
   if (by !== undefined) return { ...problem, message: `${problem.message} (replaced by an override)` }
-  for (let length = problem.path.length; length >= 0; length--) {
-    const offset = offsetOf(document, problem.path.slice(0, length), length === problem.path.length && problem.aboutName !== true)
-    if (offset === undefined) continue
-    const { line, col } = lines.linePos(offset)
-    return { ...problem, line, column: col }
-  }
-  return problem
-}
-
-function offsetOf(document: Document.Parsed, path: FieldPath, exact: boolean): number | undefined {
-  const parent = path.length === 0 ? undefined : document.getIn(path.slice(0, -1), true)
-  const last = path.at(-1)
-  if (isMap(parent)) {
-    const pair = parent.items.find(({ key }) => String(key) === String(last))
-    // A plain value where it stands; of a list or a mapping, and of what should have had a field, the key.
-    const node = (exact && isScalar(pair?.value) ? pair.value : pair?.key) as { range?: readonly number[] } | undefined
-    return node?.range?.[0] ?? (pair?.key as { range?: readonly number[] } | undefined)?.range?.[0]
-  }
-  const node = document.getIn(path, true) as { range?: readonly number[] | null } | undefined
-  return node?.range?.[0]
+  return placeOf(problem, document, lines)
 }
 
 /**

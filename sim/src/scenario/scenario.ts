@@ -41,8 +41,7 @@ export interface ScenarioDevice {
   /** Fixed cost of a turn, once: serialization, queueing, waking up. */
   readonly overheadUsPerTurn: number
   /**
-   * Cost of a turn for each row of the past, once: software that copies a session's history at every step. For studies in
-   * code; scenarios in YAML have none. @default 0
+   * Cost of a turn for each row of the past, once: software that copies a session's history at every step. @default 0
    */
   readonly overheadNsPerPastRow?: number
   /** Share of the peak rates that is reached. */

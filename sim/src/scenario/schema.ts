@@ -46,6 +46,11 @@ const deviceFields = {
   flopsPerSecond: positive.describe('multiplies'),
   overheadUsPerBlock: z.number().min(0).describe('fixed cost of a turn in each block, in microseconds'),
   overheadUsPerTurn: z.number().min(0).describe('fixed cost of a turn, in microseconds'),
+  overheadNsPerPastRow: z
+    .number()
+    .min(0)
+    .optional()
+    .describe('cost of a turn for each token before it, in nanoseconds: software that copies histories; none when not given'),
   efficiency: z.number().positive().max(1).describe('share of the peak rates that is reached'),
   noise: factors.describe("multiplies each turn's time")
 }
@@ -54,11 +59,22 @@ const device = z
   .union([
     z.string().describe('a preset'),
     z
-      .strictObject({ preset: z.string().describe('where the fields that are not given come from'), ...deviceFields })
+      .strictObject({
+        preset: z.string().describe('where the fields that are not given come from'),
+        file: z.string().min(1).describe('or a device file, as skein-sim calibrate writes it, beside the scenario'),
+        ...deviceFields
+      })
       .partial()
-      .describe('a machine of your own: every field, or a preset and what differs from it')
+      .refine(({ preset, file }) => preset === undefined || file === undefined, {
+        error: 'expected one of preset and file, or neither',
+        path: ['file']
+      })
+      .describe('a machine of your own: every field, or a preset or a file and what differs from it')
   ])
   .describe('The kind of machine.')
+
+/** A file that holds a device: every field. */
+export const deviceSchema = z.strictObject(deviceFields)
 
 const latency = z
   .union([

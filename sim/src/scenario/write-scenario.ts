@@ -80,7 +80,8 @@ function modelFields(model: ScenarioModel): unknown {
   }
 }
 
-function deviceFields(device: ScenarioDevice): unknown {
+/** A device as files write it. */
+export function deviceFields(device: ScenarioDevice): unknown {
   return { ...device, noise: distribution(device.noise, same) }
 }
 
