@@ -11,6 +11,8 @@ export interface RunInit {
   readonly seed: number
   /** The generation whose way through the swarm is kept piece by piece. */
   readonly tracedGeneration: number
+  /** The folder of a real model, which computes instead of checksums. */
+  readonly realModel?: string
   readonly signal: AbortSignal
   readonly onProgress: (progress: RunProgress) => void
 }

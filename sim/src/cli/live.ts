@@ -1,12 +1,10 @@
-import { statSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { InvalidArgumentError } from '@skein/protocol'
 import { printable, table } from '@skein/coordinator'
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import { compareReality, type RealityResult } from '../live/reality.ts'
 import { runLive } from '../live/run-live.ts'
 import { figures, missedExpectations } from '../report/figures.ts'
+import { modelFolder, modelOption } from './model-folder.ts'
 import { overridesOf, runJson, writeReport } from './run.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
@@ -25,10 +23,6 @@ export interface RealityFlags {
   readonly model?: string
   readonly only?: string
   readonly json: boolean
-}
-
-export function modelOption(): Option {
-  return new Option('--model <dir>', 'folder of the checkpoint (default: skein-tiny of this repository)').env('SKEIN_MODEL')
 }
 
 /** The command `live`, without the flags that it shares with `run`. */
@@ -101,13 +95,4 @@ function realityLines({ calibrations, rows }: RealityResult): string[] {
     '',
     '* used to calibrate'
   ]
-}
-
-/** @throws InvalidArgumentError when nobody said which model and this is no copy of the repository */
-function modelFolder(given: string | undefined): string {
-  const folder = given ?? fileURLToPath(new URL('../../../test/models/skein-tiny', import.meta.url))
-  if (statSync(join(folder, 'config.json'), { throwIfNoEntry: false }) === undefined) {
-    throw new InvalidArgumentError(`${folder} is no folder of a checkpoint: name one with --model`)
-  }
-  return folder
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -135,6 +135,28 @@ describe('skein-sim', () => {
     assert.match(stdout, /first token/)
     assert.match(stdout, /compute\s+█/)
     assert.match(stdout, /no promise was broken/)
+  })
+
+  it('computes with a real model when it is asked to, and shows what it wrote', async () => {
+    world.record = ({ seed }) => {
+      const record = syntheticRecord({ seed })
+      return { ...record, generations: record.generations.map((one) => ({ ...one, prompt: 'Once upon', text: ' a\ttime' })) }
+    }
+    const model = join(folder, 'model')
+    await mkdir(model)
+    const missing = await world.run(['run', file, '--runtime', 'ort', '--model', model])
+    assert.equal(missing.code, 2)
+    assert.match(missing.stderr, /no config\.json/)
+    assert.match((await world.run(['run', file, '--model', model])).stderr, /--model is for --runtime ort/)
+    await writeFile(join(model, 'config.json'), '{}')
+    const { code, stdout } = await world.run(['run', file, '--runtime', 'ort', '--model', model])
+    assert.equal(code, 0)
+    assert.equal(world.inits[0]?.realModel, model)
+    assert.match(stdout, /generation 0, .*: Once upon \.\.\.\n {2}a time\n/)
+    const { texts } = json((await world.run(['run', file, '--runtime', 'ort', '--json'])).stdout) as { texts: Array<{ text: string }> }
+    assert.equal(texts[0]?.text, ' a\ttime')
+    assert.match(world.inits[1]?.realModel ?? '', /skein-tiny$/)
+    assert.equal('texts' in json((await new FakeWorld().run(['run', file, '--json'])).stdout), false)
   })
 
   it('fails with 1 when an expectation is missed, and says which', async () => {

@@ -7,7 +7,8 @@ import type { Outcome } from './engine.ts'
 import { explain, listScenarios } from './list-explain.ts'
 import { ScenarioError } from '../scenario/problems.ts'
 import { deviceSchema } from '../scenario/schema.ts'
-import { liveCommand, liveComparison, type LiveFlags, liveScenario, modelOption, type RealityFlags } from './live.ts'
+import { liveCommand, liveComparison, type LiveFlags, liveScenario, type RealityFlags } from './live.ts'
+import { modelOption } from './model-folder.ts'
 import { type RunFlags, runScenario } from './run.ts'
 import { type SimComponents, SimContext } from './sim-io.ts'
 import { sweep, type SweepFlags } from './sweep.ts'
@@ -102,6 +103,12 @@ function addRuns(program: Command, { run, compare, live, compareLive }: SkeinSim
     .description('Runs a scenario.')
     .argument('<scenario>', 'a YAML file, or the name of a shipped scenario')
     .addOption(new Option('--trace <generation>', 'the generation whose way is kept piece by piece').argParser(integerParser(0)).default(0))
+    .addOption(
+      new Option('--runtime <runtime>', 'what computes: checksums, or a real model in ONNX Runtime, whose texts are shown')
+        .choices(['checksum', 'ort'])
+        .default('checksum')
+    )
+    .addOption(new Option('--model <dir>', 'with --runtime ort: folder of the checkpoint (default: skein-tiny of this repository)'))
   addRunFlags(one, 'report.html, record.json and trace.json').action((scenario: string, flags: RunFlags) => keep(run(scenario, flags)))
 
   const two = program

@@ -10,9 +10,16 @@ import { petalsTableStudy } from './petals-table.ts'
 
 /** The simulator behind the commands. Loaded when it is needed: all of skein takes longer to load than `--help` may take. */
 export const realEngine: SimEngine = {
-  simulate: async ({ scenario, seed, tracedGeneration, signal, onProgress }) => {
+  simulate: async ({ realModel: folder, ...init }) => {
     const { simulate } = await import('../world/simulate.ts')
-    return simulate({ scenario, seed, tracedGeneration, signal, onProgress }).run()
+    if (folder === undefined) return simulate(init).run()
+    const { openRealModel } = await import('../compute/real-model.ts')
+    const realModel = await openRealModel({ folder })
+    try {
+      return await simulate({ ...init, realModel }).run()
+    } finally {
+      realModel.close()
+    }
   },
   fuzz: async (init) => {
     const { fuzz, sizeOf } = await import('../world/fuzz.ts')

@@ -1,11 +1,13 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { InvalidArgumentError } from '@skein/protocol'
 import type { RunRecord } from '../record/run-record.ts'
 import { chromeTrace } from '../report/chrome-trace.ts'
 import { figures, type MissedExpectation, missedExpectations } from '../report/figures.ts'
 import { type Override, parseOverride } from '../scenario/read-scenario.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { formatDuration } from '../scenario/units.ts'
+import { modelFolder } from './model-folder.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
 import { summaryLines } from './summary.ts'
@@ -17,11 +19,17 @@ export interface RunFlags {
   readonly json: boolean
   readonly out?: string
   readonly trace: number
+  /** What computes: checksums, or the real runtime. */
+  readonly runtime: 'checksum' | 'ort'
+  readonly model?: string
 }
 
 /** What `--json` prints of a run: counts and hashes at the top, everything that is measured in `figures`. */
 export function runJson(record: RunRecord, missed: readonly MissedExpectation[]): Record<string, unknown> {
   const found = figures(record)
+  const texts = record.generations.flatMap(({ id, client, outcome, recoveries, prompt, text }) =>
+    text === undefined ? [] : [{ generation: id, client, outcome, recoveries, prompt, text }]
+  )
   return {
     scenario: record.scenario,
     seed: record.seed,
@@ -36,6 +44,7 @@ export function runJson(record: RunRecord, missed: readonly MissedExpectation[])
     unfinished: found.unfinished,
     violations: found.violations,
     violationDetails: record.violations,
+    ...(texts.length === 0 ? {} : { texts }),
     missed,
     figures: found
   }
@@ -50,7 +59,10 @@ export async function runScenario(nameOrPath: string, flags: RunFlags, context: 
     return outcome.failed ? 1 : 0
   }
   const scenario = loadScenario(nameOrPath, { overrides: overridesOf(flags), ci: flags.ci })
-  const found = await simulate(scenario, flags, context)
+  if (flags.model !== undefined && flags.runtime !== 'ort')
+    throw new InvalidArgumentError('--model is for --runtime ort: checksums need none')
+  const realModel = flags.runtime === 'ort' ? modelFolder(flags.model) : undefined
+  const found = await simulate(scenario, { ...flags, realModel }, context)
   const command = commandOf(nameOrPath, found.seed, flags)
   // The world knows its scenario's name, and the command line how the scenario was reached and what was replaced in it.
   const record = { ...found, violations: found.violations.map((violation) => ({ ...violation, replay: command })) }
@@ -67,7 +79,11 @@ export function overridesOf({ set = [] }: { readonly set?: readonly string[] }):
 /** Runs a scenario with progress on a terminal. @throws AbortError when the command is interrupted */
 export async function simulate(
   scenario: Scenario,
-  { seed = scenario.seed, trace = 0 }: { readonly seed?: number; readonly trace?: number },
+  {
+    seed = scenario.seed,
+    trace = 0,
+    realModel
+  }: { readonly seed?: number; readonly trace?: number; readonly realModel?: string | undefined },
   context: SimContext
 ): Promise<RunRecord> {
   const { components, signal, progress } = context
@@ -76,6 +92,7 @@ export async function simulate(
     scenario,
     seed,
     tracedGeneration: trace,
+    ...(realModel === undefined ? {} : { realModel }),
     signal,
     onProgress: ({ virtualMs, events }) => {
       progress.show(`${scenario.name}, seed ${seed}: ${formatDuration(virtualMs)} of at most ${formatDuration(end)}, ${events} events`)
@@ -85,12 +102,13 @@ export async function simulate(
 }
 
 /** The command that repeats a run. */
-function commandOf(nameOrPath: string, seed: number, { set = [], ci, trace }: RunFlags): string {
+function commandOf(nameOrPath: string, seed: number, { set = [], ci, trace, runtime, model }: RunFlags): string {
   const quoted = (text: string): string => (/^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`)
   const parts = ['skein-sim', 'run', quoted(nameOrPath), '--seed', String(seed)]
   for (const item of set) parts.push('--set', quoted(item))
   if (ci) parts.push('--ci')
   if (trace !== 0) parts.push('--trace', String(trace))
+  if (runtime === 'ort') parts.push('--runtime', 'ort', ...(model === undefined ? [] : ['--model', quoted(model)]))
   return parts.join(' ')
 }
 

@@ -43,10 +43,33 @@ export function summaryLines(
     '',
     ...causeLines(record),
     '',
+    ...textLines(record, style),
     ...verdictLines(record, scenario, missed, style),
     `event log ${record.eventLogHash}`,
     ...(out === undefined ? [] : [`wrote report.html, record.json and trace.json to ${out}`])
   ]
+}
+
+/** Texts that are shown; `--json` and `record.json` have all of them. */
+const shownTexts = 3
+const shownChars = 300
+
+/** What a real model wrote: the first generations, and the first of those that lost a stage. */
+function textLines({ generations }: RunRecord, style: Style): string[] {
+  const written = generations.filter(({ text }) => text !== undefined)
+  const recovered = written.findIndex(({ recoveries }) => recoveries > 0)
+  const shown = written.filter((_, index) => index < shownTexts || index === recovered)
+  const lines = shown.flatMap(({ id, recoveries, outcome, prompt = '', text = '' }) => [
+    style('bold', `generation ${id}`) +
+      `, ${outcome}${recoveries === 0 ? '' : `, ${recoveries === 1 ? 'one recovery' : `${recoveries} recoveries`}`}: ${style('dim', `${clipped(prompt)} ...`)}`,
+    `  ${clipped(text.trim())}`
+  ])
+  return lines.length === 0 ? [] : [...lines, '']
+}
+
+function clipped(text: string): string {
+  const line = printable(text.replaceAll(/\s+/g, ' '))
+  return line.length <= shownChars ? line : `${line.slice(0, shownChars)} ...`
 }
 
 /** Where the time went, as bars of text. */

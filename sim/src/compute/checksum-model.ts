@@ -34,6 +34,7 @@ const ends: ClientEnds = {
 export function checksumModel(model: ScenarioModel): WorldModel {
   const numerics = { weights: 'q4', kernels: 'checksum' } as const
   return {
+    isReal: false,
     id: parseModelId(`${model.name.replaceAll(/[^A-Za-z0-9._-]/g, '-')}@${'0'.repeat(32)}`),
     numerics,
     text: modelledText(),

@@ -3,6 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { loadScenario } from '../cli/scenario-files.ts'
+import { parseOverride } from '../scenario/read-scenario.ts'
 import { defineScenario } from '../world/define-scenario.ts'
 import { simulate } from '../world/simulate.ts'
 import { openRealModel, type RealModel } from './real-model.ts'
@@ -46,6 +48,26 @@ describe('a real model in a simulated world', () => {
     assert.deepEqual(first.answer.tokens, first.answer.expected)
     assert.ok(first.answer.text.length > 20)
     assert.deepEqual(await run(), first)
+  }).timeout(60_000)
+
+  it('tells the same story in the shipped scenario, whether a stage is lost in the middle of it or not', async () => {
+    const story = async (...overrides: string[]) => {
+      const scenario = loadScenario('real-text', { ci: true, overrides: overrides.map(parseOverride) })
+      const { generations, eventLogHash, violations } = await simulate({ scenario, realModel }).run()
+      assert.deepEqual(violations, [])
+      return {
+        eventLogHash,
+        texts: generations.map(({ text }) => text),
+        recoveries: generations.reduce((sum, one) => sum + one.recoveries, 0)
+      }
+    }
+    const told = await story()
+    assert.equal(told.recoveries, 1)
+    assert.deepEqual(await story(), told)
+    const undisturbed = await story('faults=[]')
+    assert.equal(undisturbed.recoveries, 0)
+    assert.deepEqual(undisturbed.texts, told.texts)
+    for (const text of told.texts) assert.ok((text?.split(' ').length ?? 0) > 20, text)
   }).timeout(60_000)
 
   it('refuses a scenario of another shape', () => {

@@ -1,4 +1,4 @@
-import { type ClientEnds, loadModelText } from '@skein/coordinator'
+import { type ClientEnds, loadModelText, type ModelText } from '@skein/coordinator'
 import {
   HeadEngine,
   loadEmbedding,
@@ -11,7 +11,6 @@ import {
 } from '@skein/node'
 import { decodeRows, encodeRows, InvalidArgumentError, type Random } from '@skein/protocol'
 import type { Scenario } from '../scenario/scenario.ts'
-import { drawPrompt } from '../workload/text.ts'
 import type { WorldModel } from './world-model.ts'
 
 export interface RealModelOptions {
@@ -69,7 +68,8 @@ export async function openRealModel({ folder, cacheDir }: RealModelOptions): Pro
       openRuntime: (span, kvTokens) => open(span.start, span.end, kvTokens),
       cachesOf: () => 0,
       ends,
-      drawPrompt: (tokens, random) => drawWords(tokens, random, (words) => text.tokenizer.encode(words, { addSpecialTokens: true }).length),
+      isReal: true,
+      drawPrompt: (tokens, random) => drawStory(text, tokens, random),
       encode: (prompt) => text.tokenizer.encode(prompt, { addSpecialTokens: true }),
       reference: (prompt, count) => reference(machine, ends, text.generation.eosTokenIds, prompt, count),
       close: () => {
@@ -87,13 +87,22 @@ function part(whole: PreparedSpan, start: number, end: number): PreparedSpan {
   return { ...whole, span: { start, end }, groups: whole.groups.filter(({ blocks }) => start <= blocks.start && blocks.end <= end) }
 }
 
-/** Words of letters, as many as so many tokens have room for. */
-function drawWords(tokens: number, random: Random, count: (words: string) => number): string {
-  let words = drawPrompt(Math.max(1, tokens), random)
-  for (let over = count(words) - tokens; over > 0 && words.length > 1; over = count(words) - tokens) {
-    words = words.slice(0, Math.max(1, words.length - over))
-  }
-  return words
+const openings = [
+  'Once there was a small cat who lived near the sea.',
+  'Near the old mill there lived a brave goose.',
+  'On a rainy night, a fox wanted to carry a kite to the village.',
+  'Once upon a time a little bird found a red ball.'
+]
+
+/** Beginnings of stories, as many words of them as so many tokens have room for, so that a model goes on with one. */
+function drawStory({ tokenizer }: ModelText, tokens: number, random: Random): string {
+  const length = (story: string): number => tokenizer.encode(story, { addSpecialTokens: true }).length
+  let story = ''
+  while (length(story) < tokens) story = `${openings[random.below(openings.length)] as string} ${story}`.trimEnd()
+  // Cut in front: what comes next depends most on the end.
+  while (length(story) > tokens && story.includes(' ')) story = story.slice(story.indexOf(' ') + 1)
+  while (length(story) > tokens && story.length > 1) story = story.slice(1)
+  return story
 }
 
 /** Greedy decoding on one machine, with nothing of a swarm in it. */
@@ -127,12 +136,14 @@ async function reference(
   }
 }
 
-/** A real model takes the place of a scenario's only if it is as large. @throws InvalidArgumentError */
+/** A real model takes the place of a scenario's only if it is as large. @throws InvalidArgumentError that says what to do */
 export function requireSameShape({ model }: Scenario, { config }: RealModel): void {
-  for (const field of ['blocks', 'hiddenSize', 'contextTokens'] as const) {
-    if (model[field] === config[field]) continue
-    throw new InvalidArgumentError(
-      `the real model has ${field} ${config[field]}, and the scenario's model ${model.name} has ${model[field]}`
-    )
-  }
+  const fields = ['blocks', 'hiddenSize', 'contextTokens'] as const
+  const others = fields.filter((field) => model[field] !== config[field])
+  if (others.length === 0) return
+  const shape = (of: Pick<ModelConfig, (typeof fields)[number]>): string => others.map((field) => `${field} ${of[field]}`).join(', ')
+  throw new InvalidArgumentError(
+    `the real model has ${shape(config)}, and the scenario's model ${model.name} has ${shape(model)}: they must be the same. ` +
+      `Give the scenario a model of that size, such as --set model=skein-tiny, and spans of its ${config.blocks} blocks`
+  )
 }

@@ -7,6 +7,8 @@ import type { BlockRange, ModelId, Numerics, Random, TensorEncoding } from '@ske
  * asks for it, or its microtasks: a worker thread would finish outside virtual time.
  */
 export interface WorldModel {
+  /** Whether its texts mean anything: reports then show them. */
+  readonly isReal: boolean
   readonly id: ModelId
   readonly numerics: Numerics
   readonly text: ModelText

@@ -3,7 +3,7 @@ import { type Clock, describeError, isSkeinError, type PeerId, type Random } fro
 import type { OpenGeneration, Recorder } from '../record/recorder.ts'
 import type { RunEvent, StageRecord } from '../record/run-record.ts'
 import { drawCount, drawMs } from '../workload/draw.ts'
-import { livePrompt } from './live-prompt.ts'
+import { wordPrompt } from '../workload/word-prompt.ts'
 import type { LiveClientPlan } from './live-plan.ts'
 
 export interface LiveClientComponents {
@@ -103,7 +103,7 @@ export class LiveClient {
   async #generate(random: Random): Promise<void> {
     const { recorder, text, nowMs, contextTokens } = this.#components
     const { promptTokens, outputTokens } = this.#plan.group.workload
-    const prompt = livePrompt(text, drawCount(promptTokens, random, 1, contextTokens >> 1), random)
+    const prompt = wordPrompt(text, drawCount(promptTokens, random, 1, contextTokens >> 1), random)
     const length = text.tokenizer.encode(prompt, { addSpecialTokens: true }).length
     const maxTokens = drawCount(outputTokens, random, 1, contextTokens - length)
     const record = recorder.begin(this.#plan.number, length, nowMs())

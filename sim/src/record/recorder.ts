@@ -23,6 +23,8 @@ export interface OpenGeneration {
   readonly nodesEver: Set<number>
   readonly time: Mutable<TimeByCause>
   recoveringSinceMs?: number
+  prompt?: string
+  text?: string
   /** The last sign of life. */
   lastSignMs: number
 }
@@ -149,7 +151,7 @@ export class Recorder {
   generationRecords(): GenerationRecord[] {
     return this.generations.map((generation) => {
       const { id, client, startMs, firstTokenMs, lastTokenMs, endMs } = generation
-      const { promptTokens, outputTokens, outcome, errorCode, recoveries, chain, time } = generation
+      const { promptTokens, outputTokens, outcome, errorCode, recoveries, chain, time, prompt, text } = generation
       return {
         id,
         client,
@@ -163,7 +165,9 @@ export class Recorder {
         ...(errorCode === undefined ? {} : { errorCode }),
         recoveries,
         chain,
-        time: { ...time }
+        time: { ...time },
+        ...(prompt === undefined ? {} : { prompt }),
+        ...(text === undefined ? {} : { text })
       }
     })
   }

@@ -39,6 +39,9 @@ export interface GenerationRecord {
   readonly recoveries: number
   readonly chain: readonly StageRecord[]
   readonly time: TimeByCause
+  /** What was asked and what came, of runs with a real model. */
+  readonly prompt?: string
+  readonly text?: string
 }
 
 export interface RunEvent {

@@ -135,6 +135,7 @@ export class SimClient {
     const maxTokens = Math.min(request.outputTokens ?? 16, context - encoded.length)
     const record = recorder.begin(this.number, encoded.length, this.#nowMs())
     this.#running.add(record)
+    if (model.isReal) Object.assign(record, { prompt, text: '' })
     const expected = await model.reference(encoded, maxTokens)
     const tokens: number[] = []
     let text = ''
@@ -151,6 +152,7 @@ export class SimClient {
       for await (const piece of generation) {
         tokens.push(...piece.tokens)
         text += piece.text
+        if (model.isReal) record.text = text
         recorder.tokens(record, piece.tokens.length, this.#nowMs())
       }
       const result = await generation.result

@@ -3,8 +3,8 @@ import type { Random } from '@skein/protocol'
 
 const words = 'once upon a time there was an old house by the sea and every day the little cat went out to look for fish'.split(' ')
 
-/** A text of about so many tokens of the model: at most a word's tokens more. */
-export function livePrompt({ tokenizer }: ModelText, tokens: number, random: Random): string {
+/** A text of about so many tokens of a real model: at most a word's tokens more. */
+export function wordPrompt({ tokenizer }: Pick<ModelText, 'tokenizer'>, tokens: number, random: Random): string {
   const length = (text: string): number => tokenizer.encode(text, { addSpecialTokens: true }).length
   let text = ''
   while (length(text) < tokens) {
