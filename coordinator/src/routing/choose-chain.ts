@@ -9,7 +9,8 @@ import {
   type Numerics,
   type PeerId
 } from '@skein/protocol'
-import { shortestChain, type ChainCosts } from './shortest-chain.ts'
+import type { CostedNode } from './cost.ts'
+import { shortestChain, type ChainEnds } from './shortest-chain.ts'
 import type { NodeView, SwarmView } from './swarm-view.ts'
 
 export interface ChooseChainOptions {
@@ -68,8 +69,7 @@ export function chooseChain(swarm: SwarmView, wanted: BlockRange, options: Choos
   const hosts = usableNodes(swarm, wanted, options)
   const kvTokens = options.kvTokens ?? chooseChainDefaults.kvTokens
   const roomy = hosts.filter((node) => node.freeKvTokens >= kvTokens)
-  const costs = chainCosts(swarm, options)
-  const chain = shortestChain(roomy, wanted, costs)
+  const chain = shortestChain(costNodes(roomy, options), wanted, chainEnds(swarm, options))
   if (chain === undefined) return uncovered(hosts, roomy, wanted)
   return {
     kind: 'chain',
@@ -98,21 +98,33 @@ function compareText(a: string, b: string): number {
 /** More than any sum of failures: one node that does not serve weighs more than all failures. */
 const notServing = 1_000_000
 
-function chainCosts(swarm: SwarmView, options: ChooseChainOptions): ChainCosts {
-  const hop = (options.prefer ?? chooseChainDefaults.prefer) === 'hops' ? 1 : 0
-  const unknownMs = options.unknownRoundTripMs ?? chooseChainDefaults.unknownRoundTripMs
-  const find = (peer: PeerId | undefined): NodeView | undefined => swarm.nodes.find((node) => node.peer === peer)
-  const [predecessor, successor] = [find(options.predecessor), find(options.successor)]
-  const toCoordinatorMs = (node: NodeView | undefined): number => (node === undefined ? 0 : (node.roundTripMs ?? unknownMs) / 2)
-  return {
-    stage: (node, span) => ({
-      reluctance: node.failures + (node.state === 'serving' ? 0 : notServing),
-      hops: hop,
-      ms: queueMs(node) + (node.stepMs * blockCount(span)) / blockCount(node.span)
-    }),
+function costNodes(nodes: readonly NodeView[], options: ChooseChainOptions): CostedNode[] {
+  const hops = (options.prefer ?? chooseChainDefaults.prefer) === 'hops' ? 1 : 0
+  return nodes.map((node) => {
     // The way between two nodes has not been measured: the one by way of the coordinator is an upper bound that orders them.
-    linkMs: (from, to) => toCoordinatorMs(from ?? predecessor) + toCoordinatorMs(to ?? successor)
+    const halfWayMs = toCoordinatorMs(node, options)
+    return {
+      node,
+      reluctance: node.failures + (node.state === 'serving' ? 0 : notServing),
+      hops,
+      fixedMs: queueMs(node),
+      msPerBlock: node.stepMs / blockCount(node.span),
+      arriveMs: halfWayMs,
+      departMs: halfWayMs
+    }
+  })
+}
+
+function chainEnds(swarm: SwarmView, options: ChooseChainOptions): ChainEnds {
+  const halfWayMs = (peer: PeerId | undefined): number => {
+    const node = peer === undefined ? undefined : swarm.nodes.find((one) => one.peer === peer)
+    return node === undefined ? 0 : toCoordinatorMs(node, options)
   }
+  return { departMs: halfWayMs(options.predecessor), arriveMs: halfWayMs(options.successor) }
+}
+
+function toCoordinatorMs({ roundTripMs }: NodeView, options: ChooseChainOptions): number {
+  return (roundTripMs ?? options.unknownRoundTripMs ?? chooseChainDefaults.unknownRoundTripMs) / 2
 }
 
 /** How long the rows that wait now will take. */

@@ -1,3 +1,5 @@
+import type { NodeView } from './swarm-view.ts'
+
 /**
  * What a chain costs, compared from the first field to the last.
  *
@@ -10,14 +12,19 @@ export interface Cost {
   readonly ms: number
 }
 
-export const noCost: Cost = { reluctance: 0, hops: 0, ms: 0 }
-
-export function addCosts(a: Cost, b: Cost): Cost {
-  return { reluctance: a.reluctance + b.reluctance, hops: a.hops + b.hops, ms: a.ms + b.ms }
-}
-
-export function addMs(cost: Cost, ms: number): Cost {
-  return { reluctance: cost.reluctance, hops: cost.hops, ms: cost.ms + ms }
+/**
+ * What a node costs as a stage, none below zero. The way from one stage to the next takes `departMs` of the one and `arriveMs`
+ * of the other: that a way is the sum of two parts is what makes the search linear in the nodes.
+ */
+export interface CostedNode {
+  readonly node: NodeView
+  readonly reluctance: number
+  readonly hops: number
+  /** However few blocks it computes. */
+  readonly fixedMs: number
+  readonly msPerBlock: number
+  readonly arriveMs: number
+  readonly departMs: number
 }
 
 /** Negative when `a` is cheaper. */

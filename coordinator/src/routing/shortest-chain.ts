@@ -1,5 +1,5 @@
 import type { BlockRange, PeerId } from '@skein/protocol'
-import { addCosts, addMs, compareCosts, noCost, type Cost } from './cost.ts'
+import { compareCosts, type Cost, type CostedNode } from './cost.ts'
 import type { NodeView } from './swarm-view.ts'
 
 /** A stage to be: a node and the part of its span that is used. */
@@ -13,12 +13,10 @@ export interface ShortestChain {
   readonly cost: Cost
 }
 
-/** Costs of the parts of a chain, none below zero. */
-export interface ChainCosts {
-  /** Of a stage by itself. */
-  stage(node: NodeView, span: BlockRange): Cost
-  /** The way from one stage to the next, in milliseconds; `undefined` is the end of the chain. */
-  linkMs(from: NodeView | undefined, to: NodeView | undefined): number
+/** What lies outside the wanted blocks: the coordinator, or the stages before and after. */
+export interface ChainEnds {
+  readonly departMs: number
+  readonly arriveMs: number
 }
 
 /** A node may start a stage only at blocks in `[from, before)`. */
@@ -29,12 +27,18 @@ interface StartLimit {
 
 type StartLimits = ReadonlyMap<PeerId, StartLimit>
 
-/** The cheapest way to have covered the blocks up to `span.end`, the last stage being this one. */
-interface Label {
-  readonly node: NodeView
-  readonly span: BlockRange
-  readonly cost: Cost
+/** A way to have covered the blocks up to `end`, the last stage being this one. `ms` has the departure from it in it. */
+interface Label extends Cost {
+  readonly by: CostedNode
+  readonly start: number
+  readonly end: number
   readonly before: Label | undefined
+}
+
+/** The cheapest way to a block, and the cheapest one that ends with another node: no more can be of use there. */
+interface Ways {
+  best: Label
+  second: Label | undefined
 }
 
 /** More branches than any real swarm has needed by far; each is one pass over the swarm. */
@@ -43,29 +47,30 @@ const maxBranches = 64
 /**
  * The cheapest chain that covers `wanted` once and uses no node twice, or undefined when there is none.
  *
- * A layered shortest path over (entry point, node). A path may come back to a node that it has left, which a chain must not
- * (a session has one stage per node). Then the search branches: in any valid chain that node's stage starts either before
- * the place of the second use, or there and later; each branch forbids one of the two. The branch with the cheapest path is
- * looked at first, so the first path without a repetition is the cheapest chain of all. After {@link maxBranches} the
- * stages between the two uses are replaced by the node itself, which hosts them.
+ * A shortest path over the entry points, each of which has its two cheapest {@link Ways}. A path may come back to a node that
+ * it has left, which a chain must not (a session has one stage per node). Then the search branches: in any valid chain that
+ * node's stage starts either before the place of the second use, or there and later; each branch forbids one of the two. The
+ * branch with the cheapest path is looked at first, so the first path without a repetition is the cheapest chain of all.
+ * After {@link maxBranches} the stages between the two uses are replaced by the node itself, which hosts them.
  *
  * Ties fall to the node that comes first in `nodes`.
  *
  * @param nodes - all usable, sorted by peer id, each peer once
  */
-export function shortestChain(nodes: readonly NodeView[], wanted: BlockRange, costs: ChainCosts): ShortestChain | undefined {
-  const first = shortestPath(nodes, wanted, costs, new Map())
+export function shortestChain(nodes: readonly CostedNode[], wanted: BlockRange, ends: ChainEnds): ShortestChain | undefined {
+  const startingAt = byEntryPoint(nodes, wanted)
+  const first = shortestPath(startingAt, wanted, ends, new Map())
   if (first === undefined) return undefined
   const open: Array<{ path: Label; limits: StartLimits }> = [{ path: first, limits: new Map() }]
   for (let branches = 0; ; branches++) {
-    const best = takeCheapest(open, costs)
+    const best = takeCheapest(open)
     if (best === undefined) return undefined
     const stages = stagesOf(best.path)
     const again = firstRepetition(stages)
-    if (again === undefined) return { stages, cost: totalCost(stages, costs) }
+    if (again === undefined) return { stages, cost: costOf(best.path, ends) }
     if (branches === maxBranches) {
-      const merged = mergeRepetitions(stages)
-      return { stages: merged, cost: totalCost(merged, costs) }
+      // The cost is that of the path, which the merged chain can only better.
+      return { stages: mergeRepetitions(stages), cost: costOf(best.path, ends) }
     }
     const limit = best.limits.get(again.node.peer) ?? { from: 0, before: Infinity }
     for (const next of [
@@ -73,95 +78,83 @@ export function shortestChain(nodes: readonly NodeView[], wanted: BlockRange, co
       { ...limit, from: Math.max(limit.from, again.span.start) }
     ]) {
       const limits = new Map(best.limits).set(again.node.peer, next)
-      const path = shortestPath(nodes, wanted, costs, limits)
+      const path = shortestPath(startingAt, wanted, ends, limits)
       if (path !== undefined) open.push({ path, limits })
     }
   }
 }
 
-/** What a chain of these stages costs. */
-function totalCost(stages: readonly ChainedStage[], costs: ChainCosts): Cost {
-  let total = noCost
-  let before: NodeView | undefined
-  for (const { node, span } of stages) {
-    total = addCosts(addMs(total, costs.linkMs(before, node)), costs.stage(node, span))
-    before = node
-  }
-  return addMs(total, costs.linkMs(before, undefined))
+function costOf({ reluctance, hops, ms }: Label, { arriveMs }: ChainEnds): Cost {
+  return { reluctance, hops, ms: ms + arriveMs }
 }
 
-function shortestPath(nodes: readonly NodeView[], wanted: BlockRange, costs: ChainCosts, limits: StartLimits): Label | undefined {
-  /** Labels by the block up to which they cover, then by node. */
-  const layers = new Map<number, Map<PeerId, Label>>()
+/** The nodes that may start a stage at each of the wanted blocks, in their order. */
+function byEntryPoint(nodes: readonly CostedNode[], { start, end }: BlockRange): readonly CostedNode[][] {
+  const startingAt = Array.from({ length: end - start }, (): CostedNode[] => [])
+  for (const costed of nodes) {
+    for (const point of costed.node.entryPoints) if (point >= start && point < end) startingAt[point - start]?.push(costed)
+  }
+  return startingAt
+}
+
+function shortestPath(
+  startingAt: readonly CostedNode[][],
+  wanted: BlockRange,
+  ends: ChainEnds,
+  limits: StartLimits
+): Label | undefined {
+  const ways: Array<Ways | undefined> = []
   for (let block = wanted.start; block < wanted.end; block++) {
-    const reached = layers.get(block)
+    const reached = ways[block]
     if (block > wanted.start && reached === undefined) continue
-    for (const node of nodes) {
-      const limit = limits.get(node.peer)
+    for (const costed of startingAt[block - wanted.start] ?? []) {
+      const limit = limits.size === 0 ? undefined : limits.get(costed.node.peer)
       if (limit !== undefined && (block < limit.from || block >= limit.before)) continue
-      if (!node.entryPoints.includes(block)) continue
-      const arrival = cheapestArrival(reached, node, costs)
-      if (arrival !== undefined) extend(layers, arrival, node, block, wanted.end, costs)
+      // Another stage of the same node is no way to stand before it.
+      const before = reached?.best.by === costed ? reached.second : reached?.best
+      if (block === wanted.start || before !== undefined) extend(ways, before, costed, block, wanted.end, ends)
     }
   }
-  return cheapest([...(layers.get(wanted.end)?.values() ?? [])], (label) => addMs(label.cost, costs.linkMs(label.node, undefined)))
+  return ways[wanted.end]?.best
 }
 
-interface Arrival {
-  readonly cost: Cost
-  readonly before: Label | undefined
-}
-
-/** The cheapest way to stand before `node` with all earlier blocks covered. Another stage of the same node is no way. */
-function cheapestArrival(reached: ReadonlyMap<PeerId, Label> | undefined, node: NodeView, costs: ChainCosts): Arrival | undefined {
-  if (reached === undefined) return { cost: addMs(noCost, costs.linkMs(undefined, node)), before: undefined }
-  let best: Label | undefined
-  let bestMs = Infinity
-  for (const label of reached.values()) {
-    if (label.node === node) continue
-    const ms = label.cost.ms + costs.linkMs(label.node, node)
-    const difference =
-      best === undefined ? -1 : label.cost.reluctance - best.cost.reluctance || label.cost.hops - best.cost.hops || ms - bestMs
-    if (difference >= 0) continue
-    best = label
-    bestMs = ms
-  }
-  return best === undefined ? undefined : { cost: { ...best.cost, ms: bestMs }, before: best }
-}
-
+/** Takes the ways that a stage of this node opens, to each block at which it may end. */
 function extend(
-  layers: Map<number, Map<PeerId, Label>>,
-  arrival: Arrival,
-  node: NodeView,
+  ways: Array<Ways | undefined>,
+  before: Label | undefined,
+  by: CostedNode,
   start: number,
   lastEnd: number,
-  costs: ChainCosts
+  ends: ChainEnds
 ): void {
-  for (const end of node.entryPoints) {
+  const reluctance = (before?.reluctance ?? 0) + by.reluctance
+  const hops = (before?.hops ?? 0) + by.hops
+  const fixedMs = (before?.ms ?? ends.departMs) + by.arriveMs + by.fixedMs + by.departMs
+  for (const end of by.node.entryPoints) {
     if (end <= start || end > lastEnd) continue
-    const span = { start, end }
-    const cost = addCosts(arrival.cost, costs.stage(node, span))
-    let layer = layers.get(end)
-    if (layer === undefined) layers.set(end, (layer = new Map<PeerId, Label>()))
-    const known = layer.get(node.peer)
-    if (known === undefined || compareCosts(cost, known.cost) < 0) layer.set(node.peer, { node, span, cost, before: arrival.before })
+    const ms = fixedMs + by.msPerBlock * (end - start)
+    const known = ways[end]
+    const isBest = known === undefined || isCheaper(reluctance, hops, ms, known.best)
+    if (!isBest && (known.best.by === by || (known.second !== undefined && !isCheaper(reluctance, hops, ms, known.second)))) continue
+    const label: Label = { by, start, end, reluctance, hops, ms, before }
+    if (known === undefined) ways[end] = { best: label, second: undefined }
+    else if (!isBest) known.second = label
+    else {
+      if (known.best.by !== by) known.second = known.best
+      known.best = label
+    }
   }
 }
 
-function cheapest<T>(items: readonly T[], costOf: (item: T) => Cost): T | undefined {
-  let best: { item: T; cost: Cost } | undefined
-  for (const item of items) {
-    const cost = costOf(item)
-    if (best === undefined || compareCosts(cost, best.cost) < 0) best = { item, cost }
-  }
-  return best?.item
+function isCheaper(reluctance: number, hops: number, ms: number, than: Cost): boolean {
+  if (reluctance !== than.reluctance) return reluctance < than.reluctance
+  if (hops !== than.hops) return hops < than.hops
+  return ms < than.ms
 }
 
-function takeCheapest(
-  open: Array<{ path: Label; limits: StartLimits }>,
-  costs: ChainCosts
-): { path: Label; limits: StartLimits } | undefined {
-  const best = cheapest(open, ({ path }) => addMs(path.cost, costs.linkMs(path.node, undefined)))
+function takeCheapest(open: Array<{ path: Label; limits: StartLimits }>): { path: Label; limits: StartLimits } | undefined {
+  let best = open[0]
+  for (const entry of open) if (best !== undefined && compareCosts(entry.path, best.path) < 0) best = entry
   if (best !== undefined) open.splice(open.indexOf(best), 1)
   return best
 }
@@ -169,7 +162,7 @@ function takeCheapest(
 function stagesOf(path: Label): ChainedStage[] {
   const stages: ChainedStage[] = []
   for (let label: Label | undefined = path; label !== undefined; label = label.before)
-    stages.unshift({ node: label.node, span: label.span })
+    stages.unshift({ node: label.by.node, span: { start: label.start, end: label.end } })
   return stages
 }
 
