@@ -50,6 +50,8 @@ export class StageMachine {
   #leaseAtMs = Number.POSITIVE_INFINITY
   #job: { id: number; rows: number } | undefined
   #nextJob = 1
+  /** Something was done since the last ack. */
+  #ackDue = false
   #endReason: { code?: WireErrorCode; message: string } = { message: 'closed' }
 
   constructor(private readonly init: StageMachineInit) {
@@ -399,6 +401,7 @@ export class StageMachine {
       }
     }
     this.#output.flush(this.#nowMs)
+    this.#ack()
   }
 
   #onComputed(job: number, output: Uint8Array, computeUs: number): void {
@@ -414,9 +417,16 @@ export class StageMachine {
     this.#committed()
   }
 
-  /** The head is done: the next one may come, and the predecessor hears of it. */
+  /** The head is done: the next one may come. */
   #committed(): void {
     this.#input.shift()
+    this.#ackDue = true
+  }
+
+  /** The predecessor hears of what is done only after the successor, whom everybody waits for, has got it. */
+  #ack(): void {
+    if (!this.#ackDue) return
+    this.#ackDue = false
     if (this.#inChannel !== undefined) this.#send(this.#inChannel, { type: 'ack', seq: this.#output.log.lastSeq, ...this.#input.grant() })
   }
 

@@ -9,6 +9,7 @@ import { encodeFrame, FrameDecoder } from './frame-codec.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
 import { StreamReader } from './stream-reader.node.ts'
 import { StreamWriter } from './stream-writer.node.ts'
+import { updateWindowLazily } from './transport-tuning.node.ts'
 
 export interface Libp2pChannelInit {
   readonly stream: Stream
@@ -53,6 +54,7 @@ export class Libp2pChannel implements Channel {
       this.#resolveClosed = resolve
     })
     this.#decoder = new FrameDecoder(init.limits)
+    updateWindowLazily(init.stream)
     this.#reader = new StreamReader(init.stream, () => this.#settleEnded())
     this.#writer = new StreamWriter(
       init.stream,

@@ -14,6 +14,7 @@ import type { PeerId } from '../ids.ts'
 import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
 import type { AddressBook } from './address-book.node.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
+import { decodeWithoutThrowing, joinWrites } from './transport-tuning.node.ts'
 
 /** What the libp2p host itself is made from. */
 export interface Libp2pHostInit {
@@ -111,18 +112,28 @@ function relayServer(): ReturnType<typeof circuitRelayServer> {
   })
 }
 
-/** Noise that notices another host with this host's own key: libp2p refuses the connection itself, but tells nobody. */
+/**
+ * Noise that spends less on small messages, and that notices another host with this host's own key: libp2p refuses such a
+ * connection itself, but tells nobody.
+ */
 function watchedNoise(self: PeerId, onOwnKey: () => void): NonNullable<Libp2pOptions['connectionEncrypters']>[number] {
   return (components) => {
     const encrypter = noise()(components) as ConnectionEncrypter
-    const watch = <R extends { remotePeer: Libp2pPeerId }>(secured: R): R => {
+    const watch = <R extends { remotePeer: Libp2pPeerId; connection: object }>(secured: R): R => {
       if (secured.remotePeer.toString() === self) onOwnKey()
+      decodeWithoutThrowing(secured.connection)
       return secured
     }
     const inbound = encrypter.secureInbound.bind(encrypter)
     const outbound = encrypter.secureOutbound.bind(encrypter)
-    encrypter.secureInbound = async (connection, options) => watch(await inbound(connection, options))
-    encrypter.secureOutbound = async (connection, options) => watch(await outbound(connection, options))
+    encrypter.secureInbound = async (connection, options) => {
+      joinWrites(connection)
+      return watch(await inbound(connection, options))
+    }
+    encrypter.secureOutbound = async (connection, options) => {
+      joinWrites(connection)
+      return watch(await outbound(connection, options))
+    }
     return encrypter
   }
 }

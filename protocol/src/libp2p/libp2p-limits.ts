@@ -23,8 +23,11 @@ export const libp2pLimits = {
   maxWindowBytes: 4 * MiB,
   /** What a paused stream may buffer; it must hold the whole window, or libp2p resets streams whose reader is slow. */
   maxReadBufferBytes: 4 * MiB + 64 * KiB,
-  /** Pieces that go to the muxer at once, so that channels of one connection take turns. Noise seals 64 KiB at most. */
-  pieceBytes: 64 * KiB,
+  /**
+   * Pieces that go to the muxer at once, so that channels of one connection take turns. Noise seals 65 519 bytes at most, with
+   * yamux's header among them: a whole 64 KiB would be sealed in two parts.
+   */
+  pieceBytes: 63 * KiB,
   /** Pieces of bulk channels: smaller turns. Yamux knows no priorities. */
   bulkPieceBytes: 16 * KiB,
   /** Decoded no further ahead than this; beyond it the stream is paused and the sender's window runs out. */
