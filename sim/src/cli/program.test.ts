@@ -126,7 +126,8 @@ describe('skein-sim', () => {
     const [init] = world.inits
     assert.equal(init?.seed, 1)
     assert.equal(init.scenario.nodes[0]?.count, 9)
-    assert.deepEqual(init.scenario.nodes[0].churn?.downMs, { kind: 'constant', value: 5000 })
+    const constant = (value: number) => ({ kind: 'constant', value })
+    assert.deepEqual(init.scenario.nodes[0].churn, { kind: 'renewal', upMs: constant(60_000), downMs: constant(5000), graceful: false })
   })
 
   it('tells a summary to people', async () => {

@@ -65,6 +65,13 @@ describe('shipped scenarios', function () {
   }
 
   describe('find that', () => {
+    it('volunteers who switch off at night cover the model around the clock in three time zones, and not in one', async () => {
+      const [three, one] = [await runSmall('day-and-night'), await runSmall('day-and-night', 'regions=[frankfurt]')].map(figures)
+      assert.deepEqual([three?.coveredShare, one?.leastCoverage], [1, 0])
+      // The night of one day of 50 s, in a run of three minutes.
+      assert.ok((one?.coveredShare ?? 1) < 0.95, `${one?.coveredShare}`)
+    })
+
     it('a ring is at least half as fast again as a star across an ocean', async () => {
       const speed = 'sessionTokensPerSecondP50'
       const star = await figureOf(speed, 'ring-or-star', 'clients.users.transport=star')

@@ -13,7 +13,7 @@ describe('live runs', () => {
   it('name everything in a scenario that cannot be done live', () => {
     const scenario = defineScenario({
       network: { lossShare: 0.1, jitterMs: { kind: 'exponential', mean: 3 } },
-      nodes: [{ count: 20, nat: 'cone', churn: { upMs: constant(1), downMs: constant(1), graceful: true } }],
+      nodes: [{ count: 20, nat: 'cone', churn: { kind: 'renewal', upMs: constant(1), downMs: constant(1), graceful: true } }],
       faults: [
         { kind: 'lie', atMs: 0, target: { node: 0 }, share: 1 },
         { kind: 'crash', atMs: 0, target: { random: 1 } },

@@ -13,7 +13,9 @@ const scenario = defineScenario({
   name: 'mutations',
   durationMs: 60_000,
   settleMs: 180_000,
-  nodes: [{ count: 9, blocksPerNode: 3, churn: { upMs: exponential(30_000), downMs: exponential(5_000), graceful: false } }],
+  nodes: [
+    { count: 9, blocksPerNode: 3, churn: { kind: 'renewal', upMs: exponential(30_000), downMs: exponential(5_000), graceful: false } }
+  ],
   clients: [
     {
       count: 3,

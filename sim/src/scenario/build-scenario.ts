@@ -1,8 +1,10 @@
-import { describeError } from '@skein/protocol'
+import { describeError, InvalidArgumentError } from '@skein/protocol'
+import { readChurnTrace, type Session } from './churn-trace.ts'
 import { readDevice } from './device-file.ts'
 import type { DistributionInput } from './fields.ts'
 import { didYouMean, type FieldPath, type Problem, ScenarioError } from './problems.ts'
 import type {
+  Churn,
   ClientGroup,
   Distribution,
   Expectation,
@@ -58,6 +60,7 @@ class Builder {
       question: input.question,
       seed: input.seed,
       durationMs: input.duration,
+      startHour: input.startHour,
       settleMs: input.settle,
       model: this.#model(input.model, ['model']),
       network: {
@@ -184,15 +187,52 @@ class Builder {
       kvTokens: group.kvTokens,
       historyBytes: group.history,
       maxSessions: group.maxSessions,
-      ...(churn === undefined
-        ? {}
-        : {
-            churn: {
-              upMs: this.#distribution(churn.up, [...path, 'churn', 'up']),
-              downMs: this.#distribution(churn.down, [...path, 'churn', 'down']),
-              graceful: churn.graceful
-            }
-          })
+      ...(churn === undefined ? {} : { churn: this.#churn(churn, group.count, [...path, 'churn']) })
+    }
+  }
+
+  #churn(input: NonNullable<ScenarioInput['nodes'][number]['churn']>, count: number, path: Path): Churn {
+    const { graceful } = input
+    switch (input.kind) {
+      case undefined:
+      case 'renewal':
+        return {
+          kind: 'renewal',
+          upMs: this.#distribution(input.up, [...path, 'up']),
+          downMs: this.#distribution(input.down, [...path, 'down']),
+          graceful
+        }
+      case 'diurnal': {
+        const { least, most, peak, up, day } = input
+        return { kind: 'diurnal', leastShare: least, mostShare: most, peakHour: peak, upMs: up, dayMs: day, graceful }
+      }
+      case 'trace':
+        return { kind: 'trace', sessions: this.#sessions(input, count, path), graceful }
+    }
+  }
+
+  /** Of each node of the group; a trace may have more of them. */
+  #sessions(
+    {
+      sessions,
+      file = '',
+      unit
+    }: { readonly sessions?: Session[][] | undefined; readonly file?: string | undefined; readonly unit?: string | undefined },
+    count: number,
+    path: Path
+  ): Session[][] {
+    const at = [...path, sessions === undefined ? 'file' : 'sessions']
+    try {
+      const found = sessions ?? readChurnTrace(this.#readFile(file), file, unit)
+      if (found.length < count) {
+        throw new InvalidArgumentError(
+          `${sessions === undefined ? `${file} has` : 'there are'} sessions of ${found.length} nodes, and the group has ${count}`
+        )
+      }
+      return found.slice(0, count)
+    } catch (error) {
+      this.#problem(at, describeError(error))
+      return []
     }
   }
 

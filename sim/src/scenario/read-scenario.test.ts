@@ -11,7 +11,7 @@ import { childFields, explainField, suggestField } from './explain.ts'
 import { ScenarioError } from './problems.ts'
 import { parseOverride, readScenario, type ReadScenarioOptions } from './read-scenario.ts'
 import { regionPresets } from './region-presets.ts'
-import type { Scenario } from './scenario.ts'
+import type { Distribution, Scenario } from './scenario.ts'
 import { scenarioJsonSchema } from './schema.ts'
 import { writeScenario } from './write-scenario.ts'
 
@@ -45,6 +45,10 @@ function read(text: string, options: Partial<ReadScenarioOptions> = {}): Scenari
   })
 }
 
+function upOf({ nodes: [group] }: Scenario): Distribution | undefined {
+  return group?.churn?.kind === 'renewal' ? group.churn.upMs : undefined
+}
+
 /** The lines of the error that the text makes. */
 function problemsOf(text: string, options: Partial<ReadScenarioOptions> = {}): string[] {
   try {
@@ -67,7 +71,7 @@ describe('readScenario', () => {
     assert.deepEqual(scenario.nodes[0]?.regions, ['frankfurt', 'virginia'])
     assert.equal(scenario.nodes[0].device.name, 'rtx-3090')
     assert.deepEqual(scenario.nodes[0].upMbps, { kind: 'constant', value: 20 })
-    const up = scenario.nodes[0].churn?.upMs
+    const up = upOf(scenario)
     assert.ok(up?.kind === 'exponential' && Math.abs(up.mean * Math.LN2 - 600_000) < 1e-6)
     assert.deepEqual(scenario.network.latency, { kind: 'constant', oneWayMs: 20 })
     assert.equal(scenario.clients[0]?.transport, 'ring')
@@ -178,7 +182,7 @@ describe('readScenario', () => {
   it('reads traces, and says when a file is none', () => {
     const churn = (fields: string): string => base.replace('{ kind: exponential, median: 10m }', `{ kind: empirical, ${fields} }`)
     const values = (text: string, file: string): unknown => {
-      const up = read(text, { readFile: (path) => (path === 'up.csv' ? file : assert.fail(path)) }).nodes[0]?.churn?.upMs
+      const up = upOf(read(text, { readFile: (path) => (path === 'up.csv' ? file : assert.fail(path)) }))
       return up?.kind === 'empirical' ? up.values : assert.fail(up?.kind)
     }
     assert.deepEqual(values(churn('values: [1s, 2s]'), ''), [1000, 2000])
@@ -192,6 +196,66 @@ describe('readScenario', () => {
     assert.match(wrong('file: up.csv, column: sty', 'id,stay\na,10\n'), /no column 'sty'; its first line has: id, stay/)
     assert.match(wrong('file: up.csv', '\n#\n'), /up\.csv has no values/)
     assert.match(problemsOf(churn('file: up.csv, values: [1s]'))[0] ?? '', /expected one of values and file/)
+  })
+
+  it('reads churn that follows the day, and its bounds', () => {
+    const churn = (fields: string): string => base.replace(/churn: .*/, `churn: { kind: diurnal, ${fields} }`)
+    const found = read(churn('least: 20 %, most: 90 %').replace('duration: 10m', 'duration: 10m\nstartHour: 6'))
+    assert.equal(found.startHour, 6)
+    assert.deepEqual(found.nodes[0]?.churn, {
+      ...{ kind: 'diurnal', leastShare: 0.2, mostShare: 0.9, peakHour: 21, upMs: 3 * 3_600_000, dayMs: 24 * 3_600_000, graceful: false }
+    })
+    assert.match(problemsOf(churn('least: 0, most: 90 %')).join(), /churn\.least: expected a share from 1 % to 99 %/)
+    assert.match(problemsOf(churn('least: 80 %, most: 70 %')).join(), /churn\.most: expected most not to be below least/)
+    assert.match(problemsOf(churn('least: 20 %, mots: 70 %')).join('\n'), /churn\.mots: unknown field; did you mean most\?/)
+    assert.match(problemsOf(churn('least: 20 %, most: 70 %, peak: 25')).join(), /churn\.peak: expected at most 24/)
+    assert.match(problemsOf(base.replace('churn: {', 'churn: { kind: dirunal,')).join(), /churn\.kind: expected one of .*diurnal, trace/)
+    assert.match(problemsOf(base.replace(/churn: .*/, 'churn: { up: 1m }')).join(), /churn\.down: missing; expected a duration/)
+  })
+
+  it('reads the sessions of nodes, and says in which line a file is no trace', () => {
+    const churn = (fields: string): string =>
+      base
+        .replace('count: 8', 'count: 2')
+        .replace('blocksPerNode: 8', 'blocksPerNode: 16')
+        .replace(/churn: .*/, `churn: { kind: trace, ${fields} }`)
+    const sessions = (text: string, file = ''): unknown => {
+      const found = read(text, { readFile: (path) => (path === 'up.csv' ? file : assert.fail(path)) }).nodes[0]?.churn
+      return found?.kind === 'trace' ? found.sessions : assert.fail(found?.kind)
+    }
+    assert.deepEqual(sessions(churn('sessions: [[[0, 1m], [90s, 2m]], [[5s, 1h]]]')), [
+      [
+        [0, 60_000],
+        [90_000, 120_000]
+      ],
+      [[5_000, 3_600_000]]
+    ])
+    const csv = '# who, when\nnode,upMs,downMs\n10,0,60000\n9,2m,3m\n\n"9",500,1500\n11,0,1'
+    assert.deepEqual(sessions(churn('file: up.csv'), csv), [
+      [
+        [500, 1500],
+        [120_000, 180_000]
+      ],
+      [[0, 60_000]]
+    ])
+    const named = 'down,node,up\n20,pear,10\n,apple,7\r\n'
+    assert.deepEqual(sessions(churn('file: up.csv, unit: s'), named), [[[10_000, 20_000]], [[7_000, 86_400_000_000]]])
+    const wrong = (file: string, fields = 'file: up.csv'): string => problemsOf(churn(fields), { readFile: () => file }).join('\n')
+    assert.match(
+      wrong('\u0000ELF'),
+      /^x\.yaml:12:\d+: nodes\[0\]\.churn\.file: up\.csv:1: expected a header with node, up and down, found "\\u0000ELF"; this is no trace/
+    )
+    assert.match(wrong(''), /up\.csv:1: expected a header/)
+    assert.match(wrong('node,up,down\n'), /up\.csv:2: expected a session, found the end/)
+    assert.match(wrong('node,up,down\n0,1s,2s\n1,soon,2s'), /up\.csv:3: expected a time that is not negative.*found "soon"/)
+    assert.match(wrong('node,up,down\n0,-5,2'), /up\.csv:2: expected a time that is not negative.*found "-5"/)
+    assert.match(wrong('node,up,down\n0,NaN,2'), /up\.csv:2: .*found "NaN"/)
+    assert.match(wrong('node,up,down\n0,5,5'), /up\.csv:2: expected a time down after the time up/)
+    assert.match(wrong('node,up,down\n,1,5'), /up\.csv:2: expected the name of a node/)
+    assert.match(wrong('node,up,down\n0,5,9\n1,1,2\n0,2,6'), /up\.csv:2: expected a session that begins after that of line 4 has ended/)
+    assert.match(wrong('node,up,down\n0,5,9'), /up\.csv has sessions of 1 nodes, and the group has 2/)
+    assert.match(problemsOf(churn('sessions: [[[5s, 1s]], []]')).join(), /expected of each node intervals that follow each other/)
+    assert.match(problemsOf(churn('unit: s')).join(), /expected one of file and sessions/)
   })
 
   it('reads a device from a file, and says what is wrong with it', () => {
@@ -245,6 +309,22 @@ describe('writeScenario', () => {
   it('writes what reads back to the same, of every shipped scenario and of worlds that are drawn', () => {
     const shipped = shippedScenarios().flatMap((name) => [loadScenario(name), loadScenario(name, { ci: true })])
     const drawn = Array.from({ length: 40 }, (_, seed) => drawWorld(seed))
+    const diurnal = { kind: 'diurnal', leastShare: 0.2, mostShare: 0.9, peakHour: 21, upMs: 1_000, dayMs: 60_000, graceful: true } as const
+    const trace = {
+      kind: 'trace',
+      sessions: [
+        [
+          [0, 1_500],
+          [2_000, 9_000]
+        ]
+      ],
+      graceful: false
+    } as const
+    const [world] = drawn
+    const blocksPerNode = world!.model.blocks
+    drawn.push(
+      ...[diurnal, trace].map((churn) => ({ ...world!, startHour: 7.5, nodes: [{ ...world!.nodes[0]!, count: 1, blocksPerNode, churn }] }))
+    )
     for (const scenario of [...shipped, ...drawn]) {
       const again = readScenario(writeScenario(scenario), {
         file: scenario.name,

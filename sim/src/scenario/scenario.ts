@@ -94,8 +94,37 @@ export interface NodeGroup {
   readonly kvTokens: number
   readonly historyBytes: number
   readonly maxSessions: number
-  /** How long a node stays and stays away; undefined when it never leaves. */
-  readonly churn?: { readonly upMs: Distribution; readonly downMs: Distribution; readonly graceful: boolean }
+  /** When nodes come and go; undefined when they never leave. */
+  readonly churn?: Churn
+}
+
+/** When the nodes of a group come and go. With `graceful` they drain before they leave; else they just vanish. */
+export type Churn =
+  /** Stays and absences one after another, each drawn anew (an alternating renewal process). All are there at the start. */
+  | { readonly kind: 'renewal'; readonly upMs: Distribution; readonly downMs: Distribution; readonly graceful: boolean }
+  | DiurnalChurn
+  /** Of each node, in the order of their numbers in the group: the times from which and until which it is there, in order. */
+  | {
+      readonly kind: 'trace'
+      readonly sessions: ReadonlyArray<ReadonlyArray<readonly [upMs: number, downMs: number]>>
+      readonly graceful: boolean
+    }
+
+/**
+ * A node is there with a probability that follows the hour of the day where it is: `mostShare` at the hour `peakHour` of its
+ * region, `leastShare` half a day later, a cosine between.
+ */
+export interface DiurnalChurn {
+  readonly kind: 'diurnal'
+  readonly leastShare: number
+  readonly mostShare: number
+  /** Local solar time, 0 to 24. */
+  readonly peakHour: number
+  /** Mean stay, while the share does not fall so fast that stays must be shorter. */
+  readonly upMs: number
+  /** Length of a day. */
+  readonly dayMs: number
+  readonly graceful: boolean
 }
 
 export interface ClientGroup {
@@ -161,6 +190,8 @@ export interface Scenario {
   readonly question: string
   readonly seed: number
   readonly durationMs: number
+  /** The hour of the day in UTC at which the run begins, 0 to 24: what `diurnal` churn goes by. */
+  readonly startHour: number
   /** After `durationMs` no new requests come, faults end, cuts heal, and what is under way must end within this time. */
   readonly settleMs: number
   readonly model: ScenarioModel

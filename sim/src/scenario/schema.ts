@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 import { z } from 'zod'
+import { areInOrder } from './churn-trace.ts'
 import { distributionOf, duration, positive, share, signedDuration, size, tokens, wholeNumber } from './fields.ts'
 
 const name = z
@@ -142,6 +143,53 @@ const span = z
   ])
   .describe('The blocks that it hosts: START:END (without END), or auto, which spreads the spans of the group evenly over the model.')
 
+const hour = z.number({ error: 'expected an hour of the day from 0 to 24' }).min(0).max(24)
+const graceful = z.boolean().prefault(false).describe('Whether it drains before it leaves, or just vanishes.')
+/** A share of 0 or 1 would need stays or absences without end. */
+const upShare = share.refine((value) => value >= 0.01 && value <= 0.99, { error: 'expected a share from 1 % to 99 %' })
+
+const churn = z
+  .discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('renewal').optional().describe('drawn anew each time; what is meant without a kind'),
+      up: durations.describe('How long it stays.'),
+      down: durations.describe('How long it is away.'),
+      graceful
+    }),
+    z
+      .strictObject({
+        kind: z.literal('diurnal').describe('more are there at some hours of their day than at others'),
+        least: upShare.describe('Share of the nodes that are there at the quietest hour.'),
+        most: upShare.describe('Share at the peak, half a day from it.'),
+        peak: hour.prefault(21).describe('Hour of the peak where the node is, by the sun: UTC and the longitude of its region.'),
+        up: duration.prefault('3h').describe('Mean stay, where the share does not fall so fast that stays must be shorter.'),
+        day: duration.prefault('24h').describe('Length of a day: a shorter one for small runs.'),
+        graceful
+      })
+      .refine(({ least, most }) => least <= most, { error: 'expected most not to be below least', path: ['most'] })
+      .refine(({ up, day }) => up > 0 && day >= 1_000, { error: 'expected a stay above 0, and a day of at least 1s', path: ['day'] }),
+    z
+      .strictObject({
+        kind: z.literal('trace').describe('as it was observed'),
+        file: z
+          .string()
+          .min(1)
+          .optional()
+          .describe('CSV with a header: node, and up and down, between which it is there; beside the scenario'),
+        unit: z.string().optional().describe('the unit of bare numbers in the file, such as s; without it they are milliseconds'),
+        sessions: z
+          .array(z.array(z.tuple([duration, duration])))
+          .optional()
+          .describe('or, for each node, a list of [from, to]')
+          .refine((lists) => lists?.every(areInOrder) ?? true, {
+            error: 'expected of each node intervals that follow each other, each with its end after its beginning'
+          }),
+        graceful
+      })
+      .refine(({ sessions, file }) => (sessions === undefined) !== (file === undefined), { error: 'expected one of file and sessions' })
+  ])
+  .describe('When nodes come and go; without it they never leave.')
+
 const nodes = z
   .array(
     z.strictObject({
@@ -152,14 +200,7 @@ const nodes = z
       kvTokens: tokens.prefault(32_768).describe('Room for keys and values, in tokens of all sessions together.'),
       history: size.prefault('512 MB').describe('Room for the activations that it has sent on, for replays.'),
       maxSessions: wholeNumber(1, 100_000).prefault(64).describe('Sessions that it serves at a time.'),
-      churn: z
-        .strictObject({
-          up: durations.describe('How long it stays.'),
-          down: durations.describe('How long it is away.'),
-          graceful: z.boolean().prefault(false).describe('Whether it drains before it leaves, or just vanishes.')
-        })
-        .optional()
-        .describe('How long nodes stay and stay away; without it they never leave.')
+      churn: churn.optional()
     })
   )
   .min(1, { error: 'expected at least one group of nodes' })
@@ -270,6 +311,7 @@ export const scenarioSchema = z
       .prefault(1)
       .describe('All chance of a run comes from it; --seed gives another.'),
     duration: duration.describe('How long requests, churn and faults go on, in virtual time.'),
+    startHour: hour.prefault(0).describe('The hour of the day in UTC at which it begins: for diurnal churn.'),
     settle: duration.prefault('2m').describe('After the duration, faults heal, and what is under way must end within this time.'),
     model,
     network: network.prefault({}),

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml'
 import type {
+  Churn,
   ClientGroup,
   Distribution,
   LatencyModel,
@@ -15,10 +16,11 @@ import type {
  * what it is when they change. For worlds that were drawn and not written.
  */
 export function writeScenario(scenario: Scenario): string {
-  const { name, question, seed, durationMs, settleMs, model, network, regions, nodes, clients, faults, allowLies, expect } = scenario
+  const { name, question, seed, durationMs, startHour, settleMs, model, network, regions, nodes, clients, faults, allowLies, expect } =
+    scenario
   return stringify(
     {
-      ...{ name, question, seed, duration: ms(durationMs), settle: ms(settleMs), model: modelFields(model) },
+      ...{ name, question, seed, duration: ms(durationMs), startHour, settle: ms(settleMs), model: modelFields(model) },
       network: {
         latency: latencyFields(network.latency),
         jitter: distribution(network.jitterMs, ms),
@@ -108,7 +110,21 @@ function nodeFields(group: NodeGroup): unknown {
     ...peerFields(group),
     ...(span === 'auto' ? { span, blocksPerNode } : { span: `${span.start}:${span.end}` }),
     ...{ kvTokens, history: bytes(historyBytes), maxSessions },
-    ...(churn && { churn: { up: distribution(churn.upMs, ms), down: distribution(churn.downMs, ms), graceful: churn.graceful } })
+    ...(churn && { churn: churnFields(churn) })
+  }
+}
+
+function churnFields(churn: Churn): unknown {
+  const { kind, graceful } = churn
+  switch (churn.kind) {
+    case 'renewal':
+      return { kind, up: distribution(churn.upMs, ms), down: distribution(churn.downMs, ms), graceful }
+    case 'diurnal': {
+      const { leastShare, mostShare, peakHour, upMs, dayMs } = churn
+      return { kind, least: leastShare, most: mostShare, peak: peakHour, up: ms(upMs), day: ms(dayMs), graceful }
+    }
+    case 'trace':
+      return { kind, sessions: churn.sessions.map((list) => list.map((session) => session.map(ms))), graceful }
   }
 }
 

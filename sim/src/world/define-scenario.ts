@@ -39,6 +39,7 @@ export function defineScenario(partial: PartialScenario = {}): Scenario {
     question: partial.question ?? 'Does it work?',
     seed: partial.seed ?? 1,
     durationMs: partial.durationMs ?? 60_000,
+    startHour: partial.startHour ?? 0,
     settleMs: partial.settleMs ?? 120_000,
     model,
     network: { ...network, ...partial.network },

@@ -55,6 +55,7 @@ export function drawWorld(seed: number): Scenario {
     question: 'Does anything break?',
     seed,
     durationMs,
+    startHour: 0,
     settleMs: 240_000,
     model,
     network: drawNetwork(random.fork('network')),
@@ -99,6 +100,7 @@ function drawNodes(random: Random, model: ScenarioModel, places: readonly string
       ...(churns
         ? {
             churn: {
+              kind: 'renewal' as const,
               upMs: exponential(between(random, 10, 120) * 1_000),
               downMs: exponential(between(random, 1, 20) * 1_000),
               graceful: random.below(2) === 0

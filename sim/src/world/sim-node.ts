@@ -15,8 +15,9 @@ import { virtualAddress } from '../net/virtual-host.ts'
 import type { NodeFacts } from '../oracles/checks.ts'
 import type { NodeRecord } from '../record/run-record.ts'
 import type { NodeGroup } from '../scenario/scenario.ts'
-import { draw, drawMs } from '../workload/draw.ts'
+import { draw } from '../workload/draw.ts'
 import { ChargedNetwork } from './charged-network.ts'
+import { type ChurnSchedule, churnSchedule } from './churn.ts'
 import { Disk } from './disk.ts'
 import { PeerLog } from './peer-log.ts'
 import type { WorldContext } from './world-context.ts'
@@ -33,6 +34,8 @@ interface Incarnation {
 
 export interface SimNodeInit {
   readonly number: number
+  /** Its number in its group. */
+  readonly index: number
   readonly group: NodeGroup
   readonly region: string
   readonly span: BlockRange
@@ -67,7 +70,9 @@ export class SimNode {
   #incarnations = 0
   #leaving: Promise<void> | undefined
   #frozen = false
-  #churning = false
+  readonly #schedule: ChurnSchedule | undefined
+  /** The schedule, while it is followed. */
+  #churn: ChurnSchedule | undefined
   #cancelChurn: (() => void) | undefined
   readonly #up: Array<[number, number]> = []
   #busyMs = 0
@@ -86,6 +91,12 @@ export class SimNode {
     this.#link = {
       upBytesPerSecond: bytesPerSecond(draw(init.group.upMbps, init.random)),
       downBytesPerSecond: bytesPerSecond(draw(init.group.downMbps, init.random))
+    }
+    const { churn } = init.group
+    if (churn !== undefined) {
+      const { regions, startHour } = context.scenario
+      const longitude = regions.find(({ name }) => name === init.region)?.longitude ?? 0
+      this.#schedule = churnSchedule(churn, { index: init.index, longitude, startHour }, init.random)
     }
     const { clock } = context
     this.log = new PeerLog({
@@ -201,14 +212,20 @@ export class SimNode {
     this.#incarnation?.clock.jump(byMs)
   }
 
-  /** Leaves and comes back by its group's distributions, until {@link endChurn}. */
+  /** Whether it is there when the run begins; who is not comes by itself. */
+  get isThereFirst(): boolean {
+    return this.#schedule === undefined || this.#schedule.firstMs === 0
+  }
+
+  /** Comes and goes as its group does, until {@link endChurn}. */
   startChurn(): void {
-    this.#churning = this.group.churn !== undefined
-    this.#planLeave()
+    this.#churn = this.#schedule
+    if (this.isThereFirst) this.#planLeave()
+    else this.#planArrival(this.#churn?.firstMs)
   }
 
   endChurn(): void {
-    this.#churning = false
+    this.#churn = undefined
     this.#cancelChurn?.()
     this.#cancelChurn = undefined
   }
@@ -266,10 +283,8 @@ export class SimNode {
   }
 
   #planLeave(): void {
-    const { churn } = this.group
-    if (!this.#churning || churn === undefined) return
-    this.#cancelChurn = this.#context.clock.setTimer(drawMs(churn.upMs, this.#random), () => {
-      if (churn.graceful) void this.leave()
+    this.#plan(this.#churn?.stay(this.#context.clock.monotonicMs()), () => {
+      if (this.group.churn?.graceful === true) void this.leave()
       else this.crash()
       // It was down already by a fault: it goes on from there.
       if (this.#incarnation === undefined && this.#cancelChurn === undefined) this.#planReturn()
@@ -277,13 +292,25 @@ export class SimNode {
   }
 
   #planReturn(): void {
-    const { churn } = this.group
     this.#cancelChurn?.()
     this.#cancelChurn = undefined
-    if (!this.#churning || churn === undefined) return
-    this.#cancelChurn = this.#context.clock.setTimer(drawMs(churn.downMs, this.#random), () => {
+    this.#planArrival(this.#churn?.away(this.#context.clock.monotonicMs()))
+  }
+
+  #planArrival(ms: number | undefined): void {
+    this.#plan(ms, () => {
       this.start()
       this.#planLeave()
     })
+  }
+
+  /** @param ms - from now; undefined or Infinity: never */
+  #plan(ms: number | undefined, then: () => void): void {
+    if (ms !== undefined && ms < Infinity) {
+      this.#cancelChurn = this.#context.clock.setTimer(ms, () => {
+        this.#cancelChurn = undefined
+        then()
+      })
+    }
   }
 }

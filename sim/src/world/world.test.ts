@@ -75,7 +75,9 @@ describe('a simulated world', () => {
   it('does the same again from the same seed, and something else from another', async () => {
     const scenario = busy('churn', {
       durationMs: 40_000,
-      nodes: [{ count: 9, blocksPerNode: 3, churn: { upMs: exponential(20_000), downMs: exponential(5_000), graceful: false } }]
+      nodes: [
+        { count: 9, blocksPerNode: 3, churn: { kind: 'renewal', upMs: exponential(20_000), downMs: exponential(5_000), graceful: false } }
+      ]
     })
     const run = async (seed: number) => {
       const { wallMs, ...record } = await simulate({ scenario, seed }).run()

@@ -196,8 +196,8 @@ export class World {
     const random = this.#random.fork('starts')
     const isDue = (number: number): boolean => number < contactCount
     for (const node of this.nodes) {
-      if (isDue(node.number)) node.start()
-      else this.clock.setTimer(random.below(startSpreadMs), () => node.start())
+      if (isDue(node.number) && node.isThereFirst) node.start()
+      else if (node.isThereFirst) this.clock.setTimer(random.below(startSpreadMs), () => node.start())
       node.startChurn()
     }
     for (const client of this.clients) client.start()
@@ -365,7 +365,7 @@ export class World {
         const random = this.#random.fork(`node ${number}`)
         const { wrapRuntime } = this.#init
         return new SimNode(this.#context, {
-          ...{ number: number++, group, region, span, random },
+          ...{ number: number++, index, group, region, span, random },
           ...(wrapRuntime === undefined ? {} : { wrapRuntime })
         })
       })
