@@ -106,7 +106,7 @@ export class Relay {
         position,
         rows: run.rows,
         want: this.results.wantOf(run.seq, run.rows),
-        frame: run.seq,
+        frame: message.to,
         computeUs: message.computeUs,
         bytesPerRow: this.bytesPerRow,
         data: body.subarray(offset, end)

@@ -101,7 +101,8 @@ export class LinkSender<Data> {
     this.#checked = !this.log.pruned
     this.#cursor = held.lastSeq + 1
     this.#acked = held.lastSeq
-    this.#replayTo = this.log.lastSeq
+    // What was never sent, such as a prefill that began before the link was there, goes out in the steps that it was given in.
+    this.#replayTo = this.log.sentSeq
     this.#creditSteps = message.steps
     this.#creditBytes = message.bytes
     this.#sentSteps = 0
@@ -232,6 +233,7 @@ export class LinkSender<Data> {
     this.#sentBytes += bytes
     this.#sentSteps++
     this.#cursor = step.message.to + 1
+    this.log.noteSent(step.message.to)
     if (this.#outstanding.length === 0) this.#oldestSinceMs = nowMs
     this.#outstanding.push({ to: step.message.to, sentMs: nowMs, rows, bytes })
     return step

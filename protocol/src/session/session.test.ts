@@ -116,11 +116,15 @@ describe('LinkSender', () => {
 
   it('sends nothing before held, replays in chunks with void seqs counted in, and sends live steps one by one', () => {
     const log = new StepLog<string>(true)
+    const before = new LinkSender(log, options)
+    before.onHeld(held(0, 0))
     const sender = new LinkSender(log, options)
     log.record(segment(1, 0, 2))
     log.record(segment(2, 2, 2))
     log.record(segment(3, 4, 2))
+    assert.equal(drain(before).length, 3)
     log.record(segment(4, 4, 1))
+    assert.equal(drain(before).length, 1)
     assert.equal(sender.next(0), undefined)
     assert.equal(sender.onHeld(held(0, 0)), undefined)
     log.record(segment(5, 5, 1))
@@ -132,6 +136,20 @@ describe('LinkSender', () => {
       [6, 6, 0, []],
       [7, 7, 6, [1]]
     ])
+  })
+
+  it('keeps the steps of a prefill apart that began before the link was there, so that stages can work on them at once', () => {
+    const log = new StepLog<string>(true)
+    const sender = new LinkSender(log, options)
+    log.record(segment(1, 0, 2))
+    log.record(segment(2, 2, 2))
+    sender.onHeld(held(0, 0))
+    assert.deepEqual(drain(sender), [
+      [1, 1, 0, [2]],
+      [2, 2, 2, [2]]
+    ])
+    sender.onHeld(held(0, 0))
+    assert.deepEqual(drain(sender), [[1, 2, 0, [2, 2]]], 'sent once, they are history')
   })
 
   it('forwards only the end of a frame when the receiver has its beginning', () => {
@@ -156,8 +174,8 @@ describe('LinkSender', () => {
   it('does not take the last row of a shortened step for the one that was wanted', () => {
     const log = new StepLog<string>(true)
     const sender = new LinkSender(log, options)
-    log.record(segment(1, 0, 3))
-    log.record(segment(2, 2, 1))
+    log.record(segment(1, 0, 3, 1))
+    log.record(segment(2, 2, 1, 1))
     sender.onHeld(held(0, 0))
     const next = sender.next(0)
     assert.ok(next !== undefined && !isProblem(next))

@@ -37,12 +37,22 @@ export class StepLog<Data> {
   #lastSeq = 0
   #historyFrom = 0
   #droppedBytes = 0
+  #sentSeq = 0
 
   constructor(readonly pruned: boolean) {}
 
   /** The last seq that was recorded, void ones included. */
   get lastSeq(): number {
     return this.#lastSeq
+  }
+
+  /** The last seq that was sent on any link that this log has served: up to here it is history, and a replay. */
+  get sentSeq(): number {
+    return this.#sentSeq
+  }
+
+  noteSent(seq: number): void {
+    this.#sentSeq = Math.max(this.#sentSeq, seq)
   }
 
   /** The first row that can still be replayed. */
