@@ -1,7 +1,6 @@
 import {
   type AbortOptions,
   type BlockRange,
-  type CancelTimer,
   type Channel,
   channelLimits,
   ChannelWriter,
@@ -14,6 +13,7 @@ import {
   limits,
   LinkChannels,
   type Logger,
+  MachineDriver,
   type Network,
   type NodeLoad,
   type Numerics,
@@ -38,9 +38,6 @@ import type {
 import { ChainMachine, type ChainMachineInit } from './chain-machine.ts'
 import { SessionClosedError, SessionError } from './errors.ts'
 import type { SessionEvent, SessionStage, StepOutput, TokenSession } from './token-session.ts'
-
-type WithoutTime<E> = E extends ChainEvent ? Omit<E, 'nowMs'> : never
-type UntimedEvent = WithoutTime<ChainEvent>
 
 /** Nodes for a span, or the blocks of it that nobody can take now. */
 export type StageChoice =
@@ -93,6 +90,7 @@ export class ChainSession implements TokenSession {
   readonly #components: ChainSessionComponents
   readonly #init: ChainSessionInit & { readonly dialTimeoutMs: number }
   readonly #machine: ChainMachine
+  readonly #driver: MachineDriver<ChainEvent, ChainEffect>
   readonly #links: LinkChannels
   readonly #controls = new Map<number, StageControl>()
   /** The last write of each link: embedding takes time, and frames must not overtake each other. */
@@ -105,8 +103,6 @@ export class ChainSession implements TokenSession {
   #rows = 0
   #chain: readonly SessionStage[] = []
   #recoveries = 0
-  readonly #events: UntimedEvent[] = []
-  #cancelTimer: CancelTimer | undefined
   #failure: Error | undefined
   readonly #opened = pDefer<void>()
   readonly #closed = pDefer<void>()
@@ -116,12 +112,22 @@ export class ChainSession implements TokenSession {
     this.#components = components
     this.#init = { dialTimeoutMs: 10_000, ...init }
     this.#machine = new ChainMachine(init)
+    this.#driver = new MachineDriver<ChainEvent, ChainEffect>({
+      clock: components.clock,
+      machine: this.#machine,
+      tick: { type: 'tick' },
+      carryOut: (effect) => this.#carryOut(effect),
+      onMistake: (error, event) => {
+        components.logger.error('a session failed', { event }, error)
+        this.#fail(error instanceof Error ? error : new Error(String(error)))
+      }
+    })
     this.#links = new LinkChannels({
       clock: components.clock,
       rowBytes: rowBytes(init.encoding, init.hiddenSize),
-      onMessage: (channel, message, body) => this.#feed({ type: 'link', channel, message, ...(body === undefined ? {} : { body }) }),
-      onDialed: (channel) => this.#feed({ type: 'dialed', channel }),
-      onClosed: (channel, _code, message) => this.#feed({ type: 'linkClosed', channel, message })
+      onMessage: (channel, message, body) => this.#driver.feed({ type: 'link', channel, message, ...(body === undefined ? {} : { body }) }),
+      onDialed: (channel) => this.#driver.feed({ type: 'dialed', channel }),
+      onClosed: (channel, _code, message) => this.#driver.feed({ type: 'linkClosed', channel, message })
     })
     this.#opened.promise.catch(() => {})
   }
@@ -139,7 +145,7 @@ export class ChainSession implements TokenSession {
   ): Promise<ChainSession> {
     throwIfAborted(options.signal)
     const session = new ChainSession(components, init)
-    session.#feed({ type: 'start', stages })
+    session.#driver.feed({ type: 'start', stages })
     try {
       await raceAbort(session.#opened.promise, options.signal)
       return session
@@ -180,53 +186,24 @@ export class ChainSession implements TokenSession {
     if (!this.#isClosed) {
       this.#isClosed = true
       this.#rejectSteps(this.#failure ?? new SessionClosedError())
-      this.#feed({ type: 'close' })
+      this.#driver.feed({ type: 'close' })
     }
     await this.#closed.promise
   }
 
   #submitWaiting(): void {
-    while (this.#waiting.length > 0 && this.#failure === undefined && this.#events.length === 0 && this.#machine.freeSlots > 0) {
+    while (this.#waiting.length > 0 && this.#failure === undefined && !this.#driver.busy && this.#machine.freeSlots > 0) {
       const step = this.#waiting.shift() as PendingStep
       this.#tokens.length = step.position
       for (const token of step.tokens) this.#tokens.push(token)
       this.#underWay.set(this.#machine.nextSeq, step)
-      this.#feed({ type: 'submit', position: step.position, rows: step.tokens.length, want: step.want })
+      this.#driver.feed({ type: 'submit', position: step.position, rows: step.tokens.length, want: step.want })
     }
   }
 
   /** Not from inside the carrying out of effects: a step's seq and slot are those of the machine at rest. */
   #submitSoon(): void {
     queueMicrotask(() => this.#submitWaiting())
-  }
-
-  /** Feeds one event at a time: one that comes up while effects are carried out waits until they are. */
-  #feed(event: UntimedEvent): void {
-    this.#events.push(event)
-    if (this.#events.length > 1) return
-    for (let next: UntimedEvent | undefined = event; next !== undefined; next = this.#events[0]) {
-      try {
-        this.#handle(next)
-      } catch (error) {
-        this.#components.logger.error('a session failed', { event: next.type }, error)
-        this.#fail(error instanceof Error ? error : new Error(String(error)))
-      }
-      this.#events.shift()
-    }
-  }
-
-  #handle(event: UntimedEvent): void {
-    const nowMs = this.#components.clock.monotonicMs()
-    for (const effect of this.#machine.handle({ ...event, nowMs })) this.#carryOut(effect)
-    this.#setTimer(nowMs)
-  }
-
-  #setTimer(nowMs: number): void {
-    this.#cancelTimer?.()
-    this.#cancelTimer = undefined
-    const { wakeAtMs } = this.#machine
-    if (wakeAtMs === undefined || !Number.isFinite(wakeAtMs)) return
-    this.#cancelTimer = this.#components.clock.setTimer(Math.max(0, wakeAtMs - nowMs), () => this.#feed({ type: 'tick' }))
   }
 
   #carryOut(effect: ChainEffect): void {
@@ -294,7 +271,7 @@ export class ChainSession implements TokenSession {
       }
       control.channel = channel
       control.writer = new ChannelWriter(channel, 4 * limits.maxControlBytes)
-      this.#feed({ type: 'connected', stage })
+      this.#driver.feed({ type: 'connected', stage })
       void this.#readControl(stage, control, channel)
     } catch (error) {
       this.#loseControl(stage, control, describeError(error))
@@ -309,7 +286,7 @@ export class ChainSession implements TokenSession {
         if (this.#controls.get(stage) !== control) return
         const response = decodeControlResponse(frame.head)
         if ('load' in response && response.load !== undefined) this.#components.onLoad?.(control.peer, response.load)
-        this.#feed({ type: 'control', stage, response })
+        this.#driver.feed({ type: 'control', stage, response })
       }
       this.#loseControl(stage, control, `${channel.peer} ended the control channel`)
     } catch (error) {
@@ -321,7 +298,7 @@ export class ChainSession implements TokenSession {
   #loseControl(stage: number, control: StageControl, message: string): void {
     if (this.#controls.get(stage) !== control) return
     this.#controls.delete(stage)
-    this.#feed({ type: 'controlClosed', stage, message })
+    this.#driver.feed({ type: 'controlClosed', stage, message })
   }
 
   #disconnect(stage: number): void {
@@ -383,10 +360,10 @@ export class ChainSession implements TokenSession {
       choice = { kind: 'uncovered', blocks: [span] }
     }
     if (choice.kind === 'stages') {
-      this.#feed({ type: 'replacement', request, stages: choice.stages })
+      this.#driver.feed({ type: 'replacement', request, stages: choice.stages })
     } else {
       this.#components.onEvent?.({ type: 'uncovered', blocks: choice.blocks })
-      this.#feed({ type: 'noReplacement', request, uncovered: choice.blocks })
+      this.#driver.feed({ type: 'noReplacement', request, uncovered: choice.blocks })
     }
   }
 
@@ -404,7 +381,7 @@ export class ChainSession implements TokenSession {
 
   #finish(): void {
     this.#isClosed = true
-    this.#cancelTimer?.()
+    this.#driver.stop()
     this.#links.close()
     for (const stage of [...this.#controls.keys()]) this.#disconnect(stage)
     this.#writes.clear()

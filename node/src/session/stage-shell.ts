@@ -1,5 +1,4 @@
 import {
-  type CancelTimer,
   type Channel,
   ChannelWriter,
   type Clock,
@@ -16,10 +15,12 @@ import {
   LinkChannels,
   type LinkKind,
   type Logger,
+  MachineDriver,
   type NodeLoad,
   type OpenRequest,
   type PeerId,
   rowBytes,
+  type Untimed,
   WireErrorCode
 } from '@skein/protocol'
 import type { TurnScheduler } from '../batching/turn-scheduler.ts'
@@ -27,10 +28,6 @@ import type { CacheKey, SpanRuntime, TurnOutput } from '../runtime/span-runtime.
 import type { ByteBudget } from './byte-budget.ts'
 import type { ComputeEffect, ReserveEffect, StageEffect, StageEvent, StageResponse } from './stage-events.ts'
 import { StageMachine } from './stage-machine.ts'
-
-type WithoutTime<E> = E extends StageEvent ? Omit<E, 'nowMs'> : never
-/** An event as the shell's parts give it; the time is added where it is fed to the machine. */
-type UntimedEvent = WithoutTime<StageEvent>
 
 export interface StageShellComponents {
   readonly clock: Clock
@@ -59,9 +56,7 @@ export class StageShell {
   readonly #control: Channel
   readonly #writer: ChannelWriter
   readonly #links: LinkChannels
-  readonly #machine: StageMachine
-  readonly #events: UntimedEvent[] = []
-  #cancelTimer: CancelTimer | undefined
+  readonly #driver: MachineDriver<StageEvent, StageEffect>
   #reservedBytes = 0
   #nextLink = 1
   #ended = false
@@ -72,19 +67,30 @@ export class StageShell {
     this.#cache = `${control.peer}/${request.session}`
     this.#control = control
     this.#writer = new ChannelWriter(control, maxWaitingControlBytes)
-    this.#machine = new StageMachine({ coordinator: control.peer, hiddenSize: components.runtime.info.hiddenSize })
+    this.#driver = new MachineDriver<StageEvent, StageEffect>({
+      clock: components.clock,
+      machine: new StageMachine({ coordinator: control.peer, hiddenSize: components.runtime.info.hiddenSize }),
+      tick: { type: 'tick' },
+      carryOut: (effect) => this.#carryOut(effect),
+      onMistake: (error, event) => {
+        // One session pays for it, not the node.
+        components.logger.error('a session failed', { event }, error)
+        this.#giveUp()
+      }
+    })
     this.#links = new LinkChannels({
       clock: components.clock,
       rowBytes: rowBytes(request.encoding, components.runtime.info.hiddenSize),
-      onMessage: (channel, message, body) => this.#feed({ type: 'link', channel, message, ...(body === undefined ? {} : { body }) }),
-      onDialed: (channel) => this.#feed({ type: 'dialed', channel }),
-      onClosed: (channel, code, message) => this.#feed({ type: 'linkClosed', channel, message, ...(code === undefined ? {} : { code }) })
+      onMessage: (channel, message, body) => this.#driver.feed({ type: 'link', channel, message, ...(body === undefined ? {} : { body }) }),
+      onDialed: (channel) => this.#driver.feed({ type: 'dialed', channel }),
+      onClosed: (channel, code, message) =>
+        this.#driver.feed({ type: 'linkClosed', channel, message, ...(code === undefined ? {} : { code }) })
     })
   }
 
   /** Begins with the `open` request, and reads the control channel until it ends. */
   start(): void {
-    this.#feed({ type: 'control', request: this.#request })
+    this.#driver.feed({ type: 'control', request: this.#request })
     void this.#readControl()
   }
 
@@ -93,58 +99,28 @@ export class StageShell {
     const link = this.#nextLink++
     const kind: LinkKind = side === 'predecessor' ? 'link' : 'results'
     this.#links.accept(link, kind, channel)
-    this.#feed({ type: 'hello', channel: link, side, peer: channel.peer, message })
+    this.#driver.feed({ type: 'hello', channel: link, side, peer: channel.peer, message })
   }
 
   /** Tells the coordinator that this node wants to go. */
   drain(withinMs: number): void {
-    this.#feed({ type: 'drain', withinMs })
+    this.#driver.feed({ type: 'drain', withinMs })
   }
 
   /** Ends the session from this side. */
   abort(code: WireErrorCode, message: string): void {
-    this.#feed({ type: 'abort', code, message })
+    this.#driver.feed({ type: 'abort', code, message })
   }
 
   async #readControl(): Promise<void> {
     try {
       for (let frame = await this.#control.receive(); frame !== undefined; frame = await this.#control.receive()) {
-        this.#feed({ type: 'control', request: decodeControlRequest(frame.head) })
+        this.#driver.feed({ type: 'control', request: decodeControlRequest(frame.head) })
       }
     } catch (error) {
       if (isSkeinError(error) && isWireErrorCode(error.code) && !this.#ended) this.abort(error.code, describeError(error))
     }
-    this.#feed({ type: 'controlClosed' })
-  }
-
-  /** Feeds one event at a time: one that comes up while effects are carried out waits until they are. */
-  #feed(event: UntimedEvent): void {
-    this.#events.push(event)
-    if (this.#events.length > 1) return
-    for (let next: UntimedEvent | undefined = event; next !== undefined; next = this.#events[0]) {
-      try {
-        if (!this.#ended) this.#handle(next)
-      } catch (error) {
-        // A mistake of this program: one session pays for it, not the node.
-        this.#components.logger.error('a session failed', { event: next.type }, error)
-        this.#giveUp()
-      }
-      this.#events.shift()
-    }
-  }
-
-  #handle(event: UntimedEvent): void {
-    const nowMs = this.#components.clock.monotonicMs()
-    for (const effect of this.#machine.handle({ ...event, nowMs })) this.#carryOut(effect)
-    this.#setTimer(nowMs)
-  }
-
-  #setTimer(nowMs: number): void {
-    this.#cancelTimer?.()
-    this.#cancelTimer = undefined
-    const wakeAtMs = this.#ended ? undefined : this.#machine.wakeAtMs
-    if (wakeAtMs === undefined || !Number.isFinite(wakeAtMs)) return
-    this.#cancelTimer = this.#components.clock.setTimer(Math.max(0, wakeAtMs - nowMs), () => this.#feed({ type: 'tick' }))
+    this.#driver.feed({ type: 'controlClosed' })
   }
 
   #carryOut(effect: StageEffect): void {
@@ -183,19 +159,24 @@ export class StageShell {
       if (!history.reserve(effect.historyBytes)) {
         const detail = { freeBytes: history.freeBytes }
         const message = `${effect.historyBytes} bytes of history were asked for, ${history.freeBytes} are free`
-        this.#feed({ type: 'reserveFailed', code: WireErrorCode.HistoryFull, message, detail })
+        this.#driver.feed({ type: 'reserveFailed', code: WireErrorCode.HistoryFull, message, detail })
         return
       }
       this.#reservedBytes = effect.historyBytes
       await runtime.reserve(this.#cache, effect.kvTokens, this.#request.span)
       // The session may have ended meanwhile; then nobody is left who would release.
       if (this.#ended) this.#release()
-      else this.#feed({ type: 'reserved' })
+      else this.#driver.feed({ type: 'reserved' })
     } catch (error) {
       history.release(this.#reservedBytes)
       this.#reservedBytes = 0
       const code = isSkeinError(error) && isWireErrorCode(error.code) ? error.code : WireErrorCode.Internal
-      this.#feed({ type: 'reserveFailed', code, message: describeError(error), ...(isSkeinError(error) ? { detail: error.detail } : {}) })
+      this.#driver.feed({
+        type: 'reserveFailed',
+        code,
+        message: describeError(error),
+        ...(isSkeinError(error) ? { detail: error.detail } : {})
+      })
     }
   }
 
@@ -229,7 +210,7 @@ export class StageShell {
     const { span, exact, encoding } = this.#request
     const { position, rows, input, job } = effect
     this.#components.scheduler.submit({ cache: this.#cache, position, rows, span, exact, encoding, input }, (output, computeUs) => {
-      this.#feed(computedEvent(job, output, computeUs))
+      this.#driver.feed(computedEvent(job, output, computeUs))
     })
   }
 
@@ -242,7 +223,7 @@ export class StageShell {
 
   #end(code: WireErrorCode | undefined, message: string): void {
     this.#ended = true
-    this.#cancelTimer?.()
+    this.#driver.stop()
     this.#links.close()
     this.#writer.end()
     void drain(this.#control, this.#components.clock)
@@ -252,7 +233,7 @@ export class StageShell {
   }
 }
 
-function computedEvent(job: number, output: TurnOutput, computeUs: number): UntimedEvent {
+function computedEvent(job: number, output: TurnOutput, computeUs: number): Untimed<StageEvent> {
   if (output.ok) return { type: 'computed', job, output: output.output, computeUs }
   const code = isWireErrorCode(output.code) ? output.code : WireErrorCode.Internal
   return { type: 'computeFailed', job, code, message: output.message }

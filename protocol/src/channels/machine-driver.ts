@@ -1,0 +1,100 @@
+import type { CancelTimer, Clock } from '../ports/clock.ts'
+
+/** What every event of a state machine has. */
+export interface MachineEvent {
+  readonly type: string
+  readonly nowMs: number
+}
+
+/** A state machine without I/O, clock or randomness: snapshot and event in, effects out. */
+export interface Machine<Event extends MachineEvent, Effect> {
+  handle(event: Event): readonly Effect[]
+  /** When it wants to be fed `tick`; undefined or infinite while nothing waits for time. */
+  readonly wakeAtMs: number | undefined
+}
+
+/** An event as the parts of a shell give it: the driver adds the time. */
+export type Untimed<Event> = Event extends MachineEvent ? Omit<Event, 'nowMs'> : never
+
+export interface MachineDriverInit<Event extends MachineEvent, Effect> {
+  readonly clock: Clock
+  readonly machine: Machine<Event, Effect>
+  readonly tick: Untimed<Event>
+  /** Does what an effect says. What it throws counts as a mistake of this program. */
+  readonly carryOut: (effect: Effect) => void
+  /** The machine or an effect has thrown; the rest of that event's effects are lost. */
+  readonly onMistake: (error: unknown, event: string) => void
+}
+
+/**
+ * Feeds a state machine with events and time, and has its effects carried out. Both sides of a session have one; the
+ * simulator and the tests drive the same machines by themselves.
+ */
+export class MachineDriver<Event extends MachineEvent, Effect> {
+  readonly #init: MachineDriverInit<Event, Effect>
+  readonly #events: Untimed<Event>[] = []
+  #cancelTimer: CancelTimer | undefined
+  #timerAtMs = Number.POSITIVE_INFINITY
+  #stopped = false
+
+  constructor(init: MachineDriverInit<Event, Effect>) {
+    this.#init = init
+  }
+
+  /** Whether effects are being carried out, or events wait until they are. */
+  get busy(): boolean {
+    return this.#events.length > 0
+  }
+
+  /** Feeds one event at a time: one that comes up while effects are carried out waits until they are. */
+  feed(event: Untimed<Event>): void {
+    this.#events.push(event)
+    if (this.#events.length > 1) return
+    for (let next: Untimed<Event> | undefined = event; next !== undefined; next = this.#events[0]) {
+      try {
+        if (!this.#stopped) this.#handle(next)
+      } catch (error) {
+        this.#init.onMistake(error, (next as unknown as MachineEvent).type)
+      }
+      this.#events.shift()
+    }
+  }
+
+  /** Nothing is fed any more, and no timer is left. */
+  stop(): void {
+    this.#stopped = true
+    this.#cancel()
+  }
+
+  #handle(event: Untimed<Event>): void {
+    const { clock, machine, carryOut } = this.#init
+    const nowMs = clock.monotonicMs()
+    for (const effect of machine.handle({ ...event, nowMs } as unknown as Event)) carryOut(effect)
+    this.#arm(nowMs)
+  }
+
+  /** Most events put the next wake-up off. The timer that runs is left alone then, and sets another one when it fires. */
+  #arm(nowMs: number): void {
+    const wakeAtMs = this.#stopped ? undefined : this.#init.machine.wakeAtMs
+    if (wakeAtMs === undefined || !Number.isFinite(wakeAtMs)) return this.#cancel()
+    if (this.#timerAtMs <= wakeAtMs) return
+    this.#cancel()
+    this.#timerAtMs = wakeAtMs
+    this.#cancelTimer = this.#init.clock.setTimer(Math.max(0, wakeAtMs - nowMs), () => this.#fire())
+  }
+
+  #fire(): void {
+    this.#cancelTimer = undefined
+    this.#timerAtMs = Number.POSITIVE_INFINITY
+    const nowMs = this.#init.clock.monotonicMs()
+    const { wakeAtMs } = this.#init.machine
+    if (wakeAtMs !== undefined && nowMs < wakeAtMs) this.#arm(nowMs)
+    else this.feed(this.#init.tick)
+  }
+
+  #cancel(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    this.#timerAtMs = Number.POSITIVE_INFINITY
+  }
+}
