@@ -49,6 +49,7 @@ export type { ClientEnds } from './client/swarm-client.ts'
 export type { ModelText } from './text/model-text.ts'
 // How the commands of this project write to a terminal; skein-sim does it alike.
 export { printable, ProgressLine, styleFor, table } from './cli/terminal.ts'
+export { commandReference } from './cli/reference.ts'
 export type { Style } from './cli/terminal.ts'
 export type { TextSink } from './cli/cli-io.ts'
 export { loadModelText } from './text/text-files.node.ts'

@@ -4,6 +4,7 @@ import { Command } from 'commander'
 import { compareReality, type RealityResult } from '../live/reality.ts'
 import { runLive } from '../live/run-live.ts'
 import { figures, missedExpectations } from '../report/figures.ts'
+import type { Outcome } from './engine.ts'
 import { modelFolder, modelOption } from './model-folder.ts'
 import { overridesOf, runJson, writeReport } from './run.ts'
 import { loadScenario } from './scenario-files.ts'
@@ -22,6 +23,8 @@ export interface LiveFlags {
 export interface RealityFlags {
   readonly model?: string
   readonly only?: string
+  /** Whether a goal that is missed is a failure. */
+  readonly check: boolean
   readonly json: boolean
 }
 
@@ -60,8 +63,20 @@ export async function liveComparison(set: string, flags: RealityFlags, context: 
     onProgress: (text) => progress.show(text),
     ...(flags.only === undefined ? {} : { only: flags.only })
   })
-  context.print(flags.json, result, realityLines(result))
-  return 0
+  const outcome = realityOutcome(result, flags.check)
+  context.print(flags.json, outcome.json, outcome.lines)
+  return outcome.failed ? 1 : 0
+}
+
+/** The comparison for people and programs. @param check whether a goal that is missed fails it */
+export function realityOutcome(result: RealityResult, check: boolean): Outcome {
+  const predicted = result.rows.filter(({ calibrated }) => !calibrated)
+  const missed = predicted.filter(({ met }) => !met)
+  return {
+    json: { ...result, predicted: predicted.length, missed: missed.length },
+    lines: [...realityLines(result), '', `${predicted.length - missed.length} of ${predicted.length} predictions are within their goals`],
+    failed: check && missed.length > 0
+  }
 }
 
 /** The rows as a table. */
@@ -80,19 +95,19 @@ function realityLines({ calibrations, rows }: RealityResult): string[] {
     ),
     '',
     ...table(
-      ['setting', 'metric', 'live', 'simulated', 'error', 'mostly', 'load'],
+      ['setting', 'metric', 'live', 'simulated', 'error', 'goal', '', 'mostly', 'load'],
       rows.map((row) => [
-        printable(row.setting) + (row.calibrated ? ' *' : ''),
+        printable(row.setting),
         row.metric,
         format(row.live),
         format(row.simulated),
         row.relativeError === undefined ? '-' : `${(100 * row.relativeError).toFixed(1)} %`,
+        `${100 * row.goal} %`,
+        row.calibrated ? 'calibrated' : row.met ? '' : 'missed',
         row.dominatedBy,
         row.load.toFixed(1)
       ]),
-      new Set([2, 3, 4, 6])
-    ),
-    '',
-    '* used to calibrate'
+      new Set([2, 3, 4, 5, 8])
+    )
   ]
 }
