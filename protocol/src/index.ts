@@ -5,7 +5,10 @@
  * @packageDocumentation
  */
 export * from './announcement/announcement.ts'
+export { announcementReader } from './announcement/announcement-reader.ts'
+export type { AnnouncementReader } from './announcement/announcement-reader.ts'
 export { nextSequence, signAnnouncement, verifyAnnouncement } from './announcement/signing.ts'
+export type { UnverifiedAnnouncement } from './announcement/signing.ts'
 export * from './block-range.ts'
 export { ChannelWriter } from './channels/channel-writer.ts'
 export { copyParts, drain, LinkChannels } from './channels/link-channels.ts'
@@ -35,7 +38,7 @@ export { decodeDirectoryRequest, decodeDirectoryResponse, encodeDirectory } from
 export type {
   AskRequest,
   DeltaResponse,
-  DirectoryEntry,
+  AgedEntry,
   DirectoryRecord,
   DirectoryRefused,
   DirectoryRequest,

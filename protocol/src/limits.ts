@@ -38,6 +38,8 @@ export const limits = {
   maxDirectoryRecordBytes: 512 * KiB,
   /** Buckets of a directory digest; a power of two. */
   maxDigestBuckets: 1024,
+  /** Ages in one directory message. */
+  maxDirectoryAges: 64 * KiB,
   /** Blocks of a model: the largest published model has 126. */
   maxBlocks: 1024,
   /** The width of a model's hidden states. */

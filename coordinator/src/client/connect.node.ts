@@ -1,4 +1,5 @@
 import {
+  announcementReader,
   type Clock,
   decodeRows,
   encodeRows,
@@ -97,7 +98,7 @@ async function open(options: Resolved, cleanup: Cleanup): Promise<Client> {
       random,
       logger,
       network,
-      verifier: ed25519Verifier(),
+      reader: announcementReader(ed25519Verifier()),
       ends: encodedEnds(ends, options.encoding),
       text: ends.text,
       onClosed: release

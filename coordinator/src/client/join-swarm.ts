@@ -1,5 +1,6 @@
 import type { ModelConfig } from '@skein/node'
 import {
+  type AnnouncementReader,
   AnnouncementStore,
   type BlockRange,
   type Clock,
@@ -11,8 +12,7 @@ import {
   type Network,
   type PeerId,
   type Random,
-  type TensorEncoding,
-  type Verifier
+  type TensorEncoding
 } from '@skein/protocol'
 import { SwarmMap } from '../directory/swarm-map.ts'
 import type { ModelText } from '../text/model-text.ts'
@@ -25,7 +25,7 @@ export interface JoinSwarmComponents {
   readonly random: Random
   readonly logger: Logger
   readonly network: Network
-  readonly verifier: Verifier
+  readonly reader: AnnouncementReader
   readonly ends: ClientEnds
   readonly text: ModelText
   /** Called at the client's close, when everything else has stopped. */
@@ -55,11 +55,11 @@ const lookAgainMs = 500
  * was started here has stopped, and the components are the caller's to stop
  */
 export async function joinSwarm(components: JoinSwarmComponents, init: JoinSwarmInit): Promise<SwarmClient> {
-  const { clock, random, logger, network, verifier, ends, text, onClosed } = components
+  const { clock, random, logger, network, reader, ends, text, onClosed } = components
   const { model, contacts, signal, onProgress = () => {} } = init
   const { blocks, hiddenSize, vocabSize, contextTokens } = init.config
   const store = new AnnouncementStore()
-  const directory = new DirectoryService({ network, clock, random, verifier, logger, store }, { model, mesh: false, contacts })
+  const directory = new DirectoryService({ network, clock, random, reader, logger, store }, { model, mesh: false, contacts })
   const swarm = new SwarmMap({ clock, logger, network, directory, store }, { model, blocks, hiddenSize })
   try {
     await firstContact(directory, init, clock)

@@ -203,7 +203,7 @@ export class ChainSession implements TokenSession {
 
   /** Not from inside the carrying out of effects: a step's seq and slot are those of the machine at rest. */
   #submitSoon(): void {
-    queueMicrotask(() => this.#submitWaiting())
+    void Promise.resolve().then(() => this.#submitWaiting())
   }
 
   #carryOut(effect: ChainEffect): void {

@@ -51,7 +51,7 @@ export class TurnScheduler {
     if (this.#turnStartedAtMs === undefined) {
       // Not at once: what arrives in the same tick of the event loop belongs into the same turn.
       this.#turnStartedAtMs = this.#components.clock.monotonicMs()
-      queueMicrotask(() => void this.#runTurns())
+      void Promise.resolve().then(() => this.#runTurns())
     }
   }
 

@@ -6,6 +6,7 @@ import {
   type Identity,
   type Logger,
   nextSequence,
+  type Random,
   type SignedAnnouncement,
   signAnnouncement,
   type Storage
@@ -16,6 +17,7 @@ export type AnnouncementFacts = Omit<Announcement, 'peer' | 'sequence' | 'lifeMs
 
 export interface AnnouncerComponents {
   readonly clock: Clock
+  readonly random: Random
   readonly storage: Storage
   readonly identity: Identity
   readonly logger: Logger
@@ -24,17 +26,20 @@ export interface AnnouncerComponents {
 }
 
 export interface AnnouncerInit {
-  /** How long an announcement holds. @default 90_000 */
+  /** How long an announcement holds from the last sign of life, which the directory takes round. @default 180_000 */
   readonly lifeMs: number
-  /** How often it is refreshed: two may be lost before it ends. @default 30_000 */
-  readonly refreshMs: number
+  /**
+   * How often it is signed anew though nothing has changed, on average: signs of life are not signed, and so are not believed
+   * for ever. Each wait is drawn from half to one and a half of it, so that a swarm does not do so all at once. @default 1_200_000
+   */
+  readonly signAnewMs: number
 }
 
-const announcerDefaults: AnnouncerInit = { lifeMs: 90_000, refreshMs: 30_000 }
+const announcerDefaults: AnnouncerInit = { lifeMs: 180_000, signAnewMs: 1_200_000 }
 
 const sequenceFile = 'announcement-sequence'
 
-/** Keeps the swarm told of what this node is: at once when something changes, and again before the last word expires. */
+/** Keeps the swarm told of what this node is: at once when something changes, and again before the last word is too old to be believed. */
 export class Announcer {
   readonly #components: AnnouncerComponents
   readonly #init: AnnouncerInit
@@ -58,26 +63,26 @@ export class Announcer {
     }
   }
 
-  /** The next announcement says this, and so does each refresh. */
-  announce(facts: AnnouncementFacts): SignedAnnouncement {
+  /** Announces this, and again when it is signed anew. @param above - a sequence that another host has used with the same key */
+  announce(facts: AnnouncementFacts, above = 0): SignedAnnouncement {
     this.#facts = facts
-    const { clock, identity } = this.#components
-    this.#sequence = nextSequence(this.#sequence, clock.wallMs())
+    const { clock, identity, random } = this.#components
+    this.#sequence = nextSequence(Math.max(this.#sequence, above), clock.wallMs())
     const record = signAnnouncement(identity, { ...facts, peer: identity.peerId, sequence: this.#sequence, lifeMs: this.#init.lifeMs })
     this.#components.publish(record)
     void this.#persist()
     this.#cancelTimer?.()
-    this.#cancelTimer = clock.setTimer(this.#init.refreshMs, () => this.#refresh())
+    this.#cancelTimer = clock.setTimer(this.#init.signAnewMs * (0.5 + random.float()), () => this.#signAnew())
     return record
   }
 
-  /** No refresh follows. The last word, such as `offline`, stands until it expires. */
+  /** Nothing follows. The last word, such as `offline`, stands until it expires. */
   stop(): void {
     this.#cancelTimer?.()
     this.#facts = undefined
   }
 
-  #refresh(): void {
+  #signAnew(): void {
     if (this.#facts !== undefined) this.announce(this.#facts)
   }
 

@@ -11,6 +11,7 @@ import {
   type NodeLoad,
   type NodeState,
   type PeerId,
+  type Random,
   type SignedAnnouncement,
   SkeinError,
   type Storage,
@@ -30,6 +31,7 @@ export interface NodeDaemonComponents {
   readonly clock: Clock
   readonly logger: Logger
   readonly network: Network
+  readonly random: Random
   readonly storage: Storage
   readonly identity: Identity
   readonly verifier: Verifier
@@ -78,8 +80,8 @@ export class RuntimeHangsError extends SkeinError<'ERR_SKEIN_RUNTIME_HANGS'> {
   }
 }
 
-/** A node that has served for longer does not give way to another host with the same key. Twice the refresh of announcements. */
-const newcomerMs = 60_000
+/** A node that has served for longer does not give way to another host with the same key. The two hear of each other by the directory's exchanges. */
+const newcomerMs = 300_000
 
 /** How long the last word of a node that leaves may take to get out. */
 const farewellMs = 2_000
@@ -107,7 +109,7 @@ export class NodeDaemon {
   constructor(components: NodeDaemonComponents, init: NodeDaemonInit) {
     this.#components = components
     this.#init = init
-    const { clock, logger, network, runtime, verifier, storage, identity, directory } = components
+    const { clock, logger, network, random, runtime, verifier, storage, identity, directory } = components
     this.#host = new SessionHost(
       { clock, logger, network, runtime, verifier, state: () => this.state, onRuntimeFailed: (error) => this.giveUp(error) },
       {
@@ -122,7 +124,7 @@ export class NodeDaemon {
       this.#ownSequence = record.announcement.sequence
       directory.announce(record)
     }
-    this.#announcer = new Announcer({ clock, storage, identity, logger, publish }, init.announcer)
+    this.#announcer = new Announcer({ clock, random, storage, identity, logger, publish }, init.announcer)
     this.#failed.promise.catch(() => {})
     this.#life.subscribe((state) => logger.info('state changed', { state }))
   }
@@ -148,7 +150,8 @@ export class NodeDaemon {
     this.#host.start()
     this.#startedAtMs = clock.monotonicMs()
     this.#unwatch = directory.watch(({ record: { announcement } }) => {
-      if (announcement.peer === this.#components.identity.peerId && announcement.sequence > this.#ownSequence) this.#onDuplicate()
+      if (announcement.peer === this.#components.identity.peerId && announcement.sequence > this.#ownSequence)
+        this.#onDuplicate(announcement.sequence)
     })
     directory.start()
     this.#life.transition('serving')
@@ -211,11 +214,16 @@ export class NodeDaemon {
    * Somebody else announces under this peer id, later than this node has: a second host with a copy of the key. The one that
    * came last goes, since the swarm knows the other.
    */
-  #onDuplicate(): void {
+  #onDuplicate(sequence: number): void {
     const message = "another host announces itself under this node's peer id: give each host a key file of its own"
     const isNew = this.#components.clock.monotonicMs() - this.#startedAtMs < newcomerMs
-    if (isNew && !this.#stopping) this.giveUp(new IdentityError(message))
-    else this.#components.logger.error(message)
+    if (this.#stopping) return
+    if (isNew) this.giveUp(new IdentityError(message))
+    else {
+      this.#components.logger.error(message)
+      // It hears from this that it is not alone.
+      this.#announce(sequence)
+    }
   }
 
   #watchRuntime(): void {
@@ -236,23 +244,26 @@ export class NodeDaemon {
     this.stop(0).then(leave, leave)
   }
 
-  #announce(): void {
+  #announce(above = 0): void {
     const { network, runtime } = this.#components
     const { span, entryPoints, numerics, hiddenSize, kvTokens } = runtime.info
-    this.#announcer.announce({
-      model: this.#init.model,
-      blocks: this.#init.blocks,
-      hiddenSize,
-      span,
-      entryPoints,
-      numerics,
-      state: this.state,
-      addresses: network.addresses(),
-      stepMs: this.#speed.stepMs,
-      rowsPerSecond: this.#speed.rowsPerSecond,
-      kvTokens,
-      historyBytes: this.#init.historyBytes
-    })
+    this.#announcer.announce(
+      {
+        model: this.#init.model,
+        blocks: this.#init.blocks,
+        hiddenSize,
+        span,
+        entryPoints,
+        numerics,
+        state: this.state,
+        addresses: network.addresses(),
+        stepMs: this.#speed.stepMs,
+        rowsPerSecond: this.#speed.rowsPerSecond,
+        kvTokens,
+        historyBytes: this.#init.historyBytes
+      },
+      above
+    )
   }
 
   /** Waits until `offline` is out; the announcement's expiry tells the rest of the swarm if it is not. */

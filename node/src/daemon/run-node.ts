@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import {
+  announcementReader,
   AnnouncementStore,
   type BlockRange,
   describeError,
@@ -106,11 +107,14 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   const network = await openNetwork(options, identity, logger, link)
   undo.push(() => network.stop())
   const verifier = ed25519Verifier()
-  const store = new AnnouncementStore()
+  const store = new AnnouncementStore({ self: network.self })
   const model = checkpoint.modelId
-  const directory = new DirectoryService({ network, clock, random, verifier, logger, store }, { model, mesh: true, contacts })
+  const directory = new DirectoryService(
+    { network, clock, random, reader: announcementReader(verifier), logger, store },
+    { model, mesh: true, contacts }
+  )
   const daemon = new NodeDaemon(
-    { clock, logger, network, storage: fileStorage(dataDir), identity, verifier, runtime, directory },
+    { clock, logger, network, random, storage: fileStorage(dataDir), identity, verifier, runtime, directory },
     { model, blocks: checkpoint.config.blocks, maxSessions: options.maxSessions, historyBytes: options.maxHistoryMb * 2 ** 20 }
   )
   undo.push(() => daemon.stop(0))

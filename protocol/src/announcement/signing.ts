@@ -98,7 +98,7 @@ export function parseAnnouncement(bytes: Uint8Array): UnverifiedAnnouncement {
     throw new MalformedError('an announcement is no pair of payload and signature')
   }
   // One form only: what the signature does not cover must leave no choice, or copies of a record would differ.
-  if (!sameBytes(packMessage([payload, signature], Number.MAX_SAFE_INTEGER), bytes)) {
+  if (bytes.byteLength !== shortestEnvelopeBytes(payload.byteLength)) {
     throw new MalformedError('the envelope of an announcement is not in its shortest form')
   }
   const map = asMap(unpackMessage(payload, limits.maxAnnouncementBytes), 'the announcement')
@@ -140,8 +140,7 @@ function signedBytes(payload: Uint8Array): Uint8Array {
   return bytes
 }
 
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.byteLength !== b.byteLength) return false
-  for (let index = 0; index < a.byteLength; index++) if (a[index] !== b[index]) return false
-  return true
+/** Of the header of a pair, and of two byte strings with their headers: every longer form of a header has more bytes. */
+function shortestEnvelopeBytes(payloadBytes: number): number {
+  return 1 + (payloadBytes < 256 ? 2 : 3) + payloadBytes + 2 + signatureBytes
 }

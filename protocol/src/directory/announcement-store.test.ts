@@ -5,7 +5,7 @@ import { parseModelId, parsePeerId } from '../ids.ts'
 import type { PeerId } from '../ids.ts'
 import { AnnouncementStore } from './announcement-store.ts'
 import type { DirectoryEvent } from './announcement-store.ts'
-import { bucketCountFor, bucketOf, digestFromBytes, digestOf, digestToBytes } from './digest.ts'
+import { bucketCountFor, digestFromBytes, digestKey, digestOf, digestToBytes } from './digest.ts'
 
 const model = parseModelId(`tiny@${'0'.repeat(32)}`)
 const otherModel = parseModelId(`tiny@${'1'.repeat(32)}`)
@@ -88,13 +88,16 @@ describe('AnnouncementStore', () => {
     const store = new AnnouncementStore({ rememberMs: 5000 })
     store.put(signed(a, 7), b, 0, 0)
     store.expire(1000)
-    assert.equal(store.wants(model, a, 7, 1000), false)
-    assert.equal(store.put(signed(a, 7), c, 0, 1000), 'held')
+    assert.equal(store.wants(model, a, 7, 1000, { firstHand: false, ageMs: 1000 }), false)
+    assert.equal(store.put(signed(a, 7), c, 999, 1000), 'held', 'nobody has heard of it since')
+    assert.equal(store.put(signed(a, 6), c, 0, 1000), 'held')
     assert.equal(store.put(signed(a, 7), a, 0, 1000), 'added')
     store.expire(2000)
-    assert.equal(store.put(signed(a, 8), c, 0, 2000), 'added')
+    assert.equal(store.put(signed(a, 8), c, 900, 2000), 'added')
     store.expire(3000)
-    assert.equal(store.put(signed(a, 8), c, 0, 8000), 'added', 'it is forgotten after a while')
+    assert.equal(store.put(signed(a, 8), c, 0, 3000), 'added', 'others have heard of it since')
+    store.expire(4000)
+    assert.equal(store.put(signed(a, 7), c, 0, 9001), 'added', 'it is forgotten after a while')
   })
 
   it('believes the peer itself about the age of its announcement', () => {
@@ -104,6 +107,38 @@ describe('AnnouncementStore', () => {
     assert.equal(store.get(model, a, 100), undefined)
     assert.equal(store.put(signed(a, 1), a, 0, 50), 'held')
     assert.equal(store.get(model, a, 1049)?.source, a)
+  })
+
+  it('lets a record live on while its peer is heard of, by the latest sign of life', () => {
+    const store = new AnnouncementStore()
+    store.put(signed(a, 3), b, 0, 0)
+    assert.equal(store.hear(model, a, 3, 100, 700), true)
+    assert.equal(store.hear(model, a, 3, 500, 700), true, 'an older sign changes nothing')
+    assert.equal(store.get(model, a, 1599)?.heardMs, 600)
+    assert.equal(store.get(model, a, 1600), undefined)
+    assert.equal(store.hear(model, a, 2, 0, 1000), false, 'another announcement is meant')
+    assert.equal(store.hear(model, b, 1, 0, 1000), false)
+    assert.equal(store.hear(model, a, 3, 0, 1600), false, 'it is over')
+    assert.deepEqual(store.expire(1599), [])
+    assert.equal(store.expire(1600).length, 1)
+  })
+
+  it('is not moved by the little that a record seems to grow younger on its way', () => {
+    const store = new AnnouncementStore()
+    store.put(signed(a, 3), b, 0, 0)
+    for (let nowMs = 100; nowMs < 1000; nowMs += 100) store.hear(model, a, 3, nowMs - 5, nowMs)
+    assert.equal(store.get(model, a, 999)?.heardMs, 0)
+  })
+
+  it('does not believe in a life for ever without a new signature', () => {
+    const store = new AnnouncementStore({ unsignedMs: 5000, self: c })
+    store.put(signed(a, 1), b, 0, 0)
+    store.put(signed(c, 1), c, 0, 0)
+    for (let nowMs = 500; nowMs < 5000; nowMs += 500) assert.equal(store.hear(model, a, 1, 0, nowMs), true)
+    assert.equal(store.get(model, a, 5000), undefined)
+    assert.equal(store.put(signed(a, 2), b, 0, 5000), 'changed')
+    assert.ok(store.get(model, c, 1e9) !== undefined, 'this peer itself needs no sign')
+    assert.equal(store.ageMs(store.get(model, c, 1e9)!, 1e9), 0)
   })
 
   it('lists by blocks and in pages, in the order of peer ids whatever the order of arrival', () => {
@@ -156,29 +191,28 @@ describe('AnnouncementStore', () => {
 describe('directory digests', () => {
   const entries = fc
     .array(fc.tuple(fc.nat(5000), fc.integer({ min: 1, max: 2 ** 50 })), { maxLength: 40 })
-    .map((pairs) => [...new Map(pairs.map(([n, sequence]) => [peerOf(n), sequence]))])
+    .map((pairs) => [...new Map(pairs)].map(([n, sequence]) => ({ n, ...digestKey(peerOf(n), sequence) })))
 
   it('do not depend on the order, and differ in the bucket of what differs', () => {
     fc.assert(
       fc.property(entries, fc.nat(2 ** 31), fc.constantFrom(1, 4, 64), fc.nat(5000), (held, salt, buckets, extra) => {
-        const words = digestOf(held, salt, buckets)
-        assert.deepEqual(digestOf([...held].reverse(), salt, buckets), words)
+        const { words } = digestOf(held, salt, buckets)
+        assert.deepEqual(digestOf([...held].reverse(), salt, buckets).words, words)
         assert.deepEqual(digestFromBytes(digestToBytes(words)), words)
-        const peer = peerOf(extra)
-        const without = held.filter(([other]) => other !== peer)
+        const without = held.filter(({ n }) => n !== extra)
         const before = digestOf(without, salt, buckets)
-        const after = digestOf([...without, [peer, 2 ** 51]], salt, buckets)
-        const differing = [...after.keys()].filter((bucket) => after[bucket] !== before[bucket])
-        assert.deepEqual(differing, [bucketOf(peer, salt, buckets)])
+        const after = digestOf([...without, digestKey(peerOf(extra), 2 ** 51)], salt, buckets)
+        const differing = [...after.words.keys()].filter((bucket) => after.words[bucket] !== before.words[bucket])
+        assert.deepEqual(differing, [after.buckets.at(-1)])
       })
     )
   })
 
   it('have the values that the document gives', () => {
     const peer = parsePeerId('12D3KooWGRUTestTestTestTest')
-    const words = digestOf([[peer, 2 ** 40 + 5]], 7, 4)
-    assert.equal(bucketOf(peer, 7, 4), 0)
-    assert.deepEqual([...words], [4141344361, 0, 0, 0])
+    const { words, buckets } = digestOf([digestKey(peer, 2 ** 40 + 5)], 7, 4)
+    assert.deepEqual([...buckets], [3])
+    assert.deepEqual([...words], [0, 0, 0, 1924857442])
   })
 
   it('have about four entries in a bucket', () => {

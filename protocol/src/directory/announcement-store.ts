@@ -1,14 +1,29 @@
 import type { SignedAnnouncement } from '../announcement/announcement.ts'
 import type { BlockRange } from '../block-range.ts'
 import type { ModelId, PeerId } from '../ids.ts'
+import { digestKey } from './digest.ts'
+import type { DigestKey } from './digest.ts'
 
-/** An announcement as this peer holds it. All times are on the holder's monotonic clock, in milliseconds. */
-export interface StoredAnnouncement extends SignedAnnouncement {
+/**
+ * An announcement as this peer holds it. All times are on the holder's monotonic clock, in whole milliseconds, and those that
+ * are signs of life move while the store holds it.
+ */
+export interface StoredAnnouncement extends SignedAnnouncement, DigestKey {
   /** Who handed it over; the announced peer itself when it came first hand. */
   readonly source: PeerId
-  /** When its life began, as far as those who handed it on have said. */
-  readonly bornMs: number
+  /** When the announced peer was last heard of, as far as those who handed that on have said. */
+  readonly heardMs: number
   readonly expiresMs: number
+}
+
+interface HeldAnnouncement extends StoredAnnouncement {
+  source: PeerId
+  heardMs: number
+  expiresMs: number
+  /** Whether the store still holds it. */
+  held: boolean
+  /** However often others say that its peer lives, it is over then: see `unsignedMs`. */
+  readonly atLatestMs: number
 }
 
 /**
@@ -29,9 +44,14 @@ export interface AnnouncementStoreInit {
   readonly maxModelsPerPeer: number
   /** How long the sequence of an expired record is remembered, so that it does not come back by way of a slow peer. @default 600_000 */
   readonly rememberMs: number
+  /**
+   * How long a record is held without a new signature. Signs of life travel unsigned, so this bounds for how long those who
+   * hand them on can keep up a peer that is gone. Peers sign anew three times in it. @default 3_600_000
+   */
+  readonly unsignedMs: number
   /** Sequences remembered at the most; the oldest go first. @default 8192 */
   readonly maxRemembered: number
-  /** Whose record is never evicted: this peer itself. */
+  /** Whose record is never evicted, and does not expire: this peer itself. */
   readonly self?: PeerId
 }
 
@@ -39,7 +59,17 @@ export const announcementStoreDefaults: AnnouncementStoreInit = {
   maxRecords: 8192,
   maxModelsPerPeer: 4,
   rememberMs: 600_000,
+  unsignedMs: 3_600_000,
   maxRemembered: 8192
+}
+
+/** Who hands on a sign of life counts the time on the way as none: so much of a life is not worth moving a record's end. */
+const doubt = 1 / 128
+
+/** How an announcement, or a sign of life, has come: `firstHand` from the announced peer itself, or heard of by others so long ago. */
+export interface Hearsay {
+  readonly firstHand: boolean
+  readonly ageMs: number
 }
 
 export interface ListOptions {
@@ -63,7 +93,7 @@ export class AnnouncementStore {
   readonly #models = new Map<ModelId, ModelRecords>()
   readonly #modelsOfPeer = new Map<PeerId, number>()
   readonly #recordsBySource = new Map<PeerId, number>()
-  readonly #remembered = new Map<string, { readonly sequence: number; readonly untilMs: number }>()
+  readonly #remembered = new Map<string, { readonly sequence: number; readonly heardMs: number; readonly untilMs: number }>()
   readonly #listeners = new Set<(event: DirectoryEvent) => void>()
   #size = 0
   /** No record expires before. */
@@ -78,42 +108,73 @@ export class AnnouncementStore {
     return this.#size
   }
 
-  /**
-   * Whether an announcement with this sequence would be news. The cheap question before a signature is verified.
-   *
-   * @param firstHand - whether it comes from the announced peer itself
-   */
-  wants(model: ModelId, peer: PeerId, sequence: number, nowMs: number, firstHand = false): boolean {
+  /** Whether an announcement with this sequence would be news. The cheap question before a signature is verified. */
+  wants(model: ModelId, peer: PeerId, sequence: number, nowMs: number, { firstHand, ageMs }: Hearsay): boolean {
     const held = this.#models.get(model)?.get(peer)
     if (held !== undefined) return sequence > held.announcement.sequence
     const remembered = this.#remembered.get(keyOf(model, peer))
     if (remembered !== undefined && remembered.untilMs > nowMs) {
+      if (sequence < remembered.sequence) return false
       // A relay may have overstated the age, but the peer itself would not speak if it were gone.
-      if (firstHand ? sequence < remembered.sequence : sequence <= remembered.sequence) return false
+      if (sequence === remembered.sequence && !firstHand && nowMs - ageMs <= remembered.heardMs) return false
     }
     return (this.#modelsOfPeer.get(peer) ?? 0) < this.#init.maxModelsPerPeer
+  }
+
+  /**
+   * Takes a sign of life of a peer whose announcement is held: it holds as long again from then on, if that is later.
+   *
+   * @param sequence - which announcement is meant; of another one it says nothing
+   * @returns whether that announcement is held
+   */
+  hear(model: ModelId, peer: PeerId, sequence: number, ageMs: number, nowMs: number): boolean {
+    const held = this.#models.get(model)?.get(peer)
+    return held !== undefined && held.announcement.sequence === sequence && this.hearOf(held, ageMs, nowMs)
+  }
+
+  /** The same, for a record that this store has handed out. @returns whether it is held still */
+  hearOf(record: StoredAnnouncement, ageMs: number, nowMs: number): boolean {
+    const held = record as HeldAnnouncement
+    if (!held.held || held.expiresMs <= nowMs) return false
+    const heardMs = Math.floor(nowMs - ageMs)
+    if (heardMs <= held.heardMs + (ageMs === 0 ? 0 : doubt * held.announcement.lifeMs)) return true
+    held.heardMs = heardMs
+    held.expiresMs = this.#endOf(held)
+    return true
   }
 
   /**
    * Takes a verified announcement.
    *
    * @param source - the peer that handed it over
-   * @param ageMs - how much of its life has passed already
+   * @param ageMs - how long ago its peer was last heard of
    */
   put(signed: SignedAnnouncement, source: PeerId, ageMs: number, nowMs: number): PutResult {
     const { model, peer, sequence, lifeMs } = signed.announcement
     if (ageMs >= lifeMs) return 'expired'
     const firstHand = source === peer
-    const records = this.#models.get(model)
-    const previous = records?.get(peer)
-    const record: StoredAnnouncement = { ...signed, source, bornMs: nowMs - ageMs, expiresMs: nowMs - ageMs + lifeMs }
-    if (previous !== undefined && previous.announcement.sequence === sequence && firstHand) {
-      this.#replace(previous, { ...previous, source, bornMs: record.bornMs, expiresMs: record.expiresMs })
+    const previous = this.#models.get(model)?.get(peer)
+    if (previous?.announcement.sequence === sequence && firstHand) {
+      this.#attribute(previous, source)
+      previous.heardMs = Math.floor(nowMs - ageMs)
+      previous.expiresMs = this.#endOf(previous)
+      this.#nextExpiryMs = Math.min(this.#nextExpiryMs, previous.expiresMs)
       return 'held'
     }
-    if (!this.wants(model, peer, sequence, nowMs, firstHand)) {
+    if (!this.wants(model, peer, sequence, nowMs, { firstHand, ageMs })) {
       return previous === undefined && !this.#isRemembered(model, peer, sequence) ? 'full' : 'held'
     }
+    const record: HeldAnnouncement = {
+      announcement: signed.announcement,
+      encoded: signed.encoded,
+      source,
+      ...digestKey(peer, sequence),
+      heardMs: Math.floor(nowMs - ageMs),
+      expiresMs: 0,
+      atLatestMs: Math.floor(nowMs + this.#init.unsignedMs),
+      held: true
+    }
+    record.expiresMs = this.#endOf(record)
     if (previous !== undefined) {
       this.#replace(previous, record)
       this.#emit({ type: 'changed', record, previous })
@@ -131,6 +192,11 @@ export class AnnouncementStore {
     return 'added'
   }
 
+  /** How long ago a record's peer was last heard of. */
+  ageMs({ announcement, heardMs }: StoredAnnouncement, nowMs: number): number {
+    return announcement.peer === this.#init.self ? 0 : Math.max(0, nowMs - heardMs)
+  }
+
   get(model: ModelId, peer: PeerId, nowMs: number): StoredAnnouncement | undefined {
     const record = this.#models.get(model)?.get(peer)
     return record !== undefined && record.expiresMs > nowMs ? record : undefined
@@ -140,8 +206,13 @@ export class AnnouncementStore {
   list(model: ModelId, nowMs: number, options: ListOptions = {}): StoredAnnouncement[] {
     const { blocks, after, limit = Infinity } = options
     const found: StoredAnnouncement[] = []
+    const isWhole = blocks === undefined && after === undefined
     for (const record of this.#models.get(model)?.sorted() ?? []) {
       if (found.length >= limit) break
+      if (isWhole) {
+        if (record.expiresMs > nowMs) found.push(record)
+        continue
+      }
       const { peer, span } = record.announcement
       const wanted = (after === undefined || peer > after) && (blocks === undefined || (span.start < blocks.end && blocks.start < span.end))
       if (wanted && record.expiresMs > nowMs) found.push(record)
@@ -195,7 +266,18 @@ export class AnnouncementStore {
     return () => void this.#listeners.delete(listener)
   }
 
-  #insert(record: StoredAnnouncement): void {
+  #endOf({ heardMs, announcement: { peer, lifeMs }, atLatestMs }: HeldAnnouncement): number {
+    return peer === this.#init.self ? Infinity : Math.min(heardMs + lifeMs, atLatestMs)
+  }
+
+  #attribute(record: HeldAnnouncement, source: PeerId): void {
+    if (record.source === source) return
+    count(this.#recordsBySource, record.source, -1)
+    count(this.#recordsBySource, source, 1)
+    record.source = source
+  }
+
+  #insert(record: HeldAnnouncement): void {
     this.#nextExpiryMs = Math.min(this.#nextExpiryMs, record.expiresMs)
     const { model, peer } = record.announcement
     let records = this.#models.get(model)
@@ -206,8 +288,9 @@ export class AnnouncementStore {
     count(this.#recordsBySource, record.source, 1)
   }
 
-  #replace(previous: StoredAnnouncement, record: StoredAnnouncement): void {
+  #replace(previous: HeldAnnouncement, record: HeldAnnouncement): void {
     this.#nextExpiryMs = Math.min(this.#nextExpiryMs, record.expiresMs)
+    previous.held = false
     this.#models.get(record.announcement.model)?.set(record)
     count(this.#recordsBySource, previous.source, -1)
     count(this.#recordsBySource, record.source, 1)
@@ -217,6 +300,7 @@ export class AnnouncementStore {
     const { model, peer } = record.announcement
     const records = this.#models.get(model)
     if (records === undefined || !records.delete(peer)) return
+    ;(record as HeldAnnouncement).held = false
     if (records.size === 0) this.#models.delete(model)
     this.#size--
     count(this.#modelsOfPeer, peer, -1)
@@ -246,10 +330,10 @@ export class AnnouncementStore {
   }
 
   #remember(record: StoredAnnouncement, nowMs: number): void {
-    const { model, peer, sequence } = record.announcement
+    const { model, peer, sequence, lifeMs } = record.announcement
     const key = keyOf(model, peer)
     this.#remembered.delete(key)
-    this.#remembered.set(key, { sequence, untilMs: nowMs + this.#init.rememberMs })
+    this.#remembered.set(key, { sequence, heardMs: record.heardMs + doubt * lifeMs, untilMs: nowMs + this.#init.rememberMs })
     if (this.#remembered.size > this.#init.maxRemembered) this.#remembered.delete(this.#remembered.keys().next().value as string)
   }
 
@@ -260,14 +344,14 @@ export class AnnouncementStore {
 
 /** The records of one model, and the same in the order of their peer ids. */
 class ModelRecords {
-  readonly #byPeer = new Map<PeerId, StoredAnnouncement>()
-  readonly #sorted: StoredAnnouncement[] = []
+  readonly #byPeer = new Map<PeerId, HeldAnnouncement>()
+  readonly #sorted: HeldAnnouncement[] = []
 
   get size(): number {
     return this.#byPeer.size
   }
 
-  get(peer: PeerId): StoredAnnouncement | undefined {
+  get(peer: PeerId): HeldAnnouncement | undefined {
     return this.#byPeer.get(peer)
   }
 
@@ -275,7 +359,7 @@ class ModelRecords {
     return this.#byPeer.values()
   }
 
-  set(record: StoredAnnouncement): void {
+  set(record: HeldAnnouncement): void {
     const { peer } = record.announcement
     this.#sorted.splice(this.#indexOf(peer), this.#byPeer.has(peer) ? 1 : 0, record)
     this.#byPeer.set(peer, record)

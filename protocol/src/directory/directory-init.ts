@@ -1,6 +1,6 @@
+import type { AnnouncementReader } from '../announcement/announcement-reader.ts'
 import type { PeerId, ModelId } from '../ids.ts'
 import type { Clock } from '../ports/clock.ts'
-import type { Verifier } from '../ports/identity.ts'
 import type { Logger } from '../ports/logger.ts'
 import type { Network } from '../ports/network.ts'
 import type { Random } from '../ports/random.ts'
@@ -11,7 +11,7 @@ export interface DirectoryComponents {
   readonly network: Network
   readonly clock: Clock
   readonly random: Random
-  readonly verifier: Verifier
+  readonly reader: AnnouncementReader
   readonly logger: Logger
   readonly store: AnnouncementStore
 }
@@ -28,11 +28,11 @@ export interface DirectoryInit {
    * tell them of themselves, and ask them. So what a node hears of does not grow with the swarm. @default 24
    */
   readonly keepers: number
-  /** How often a peer that is no keeper asks who the keepers are, on average. @default 40_000 */
+  /** How often a peer that is no keeper tells one that it lives, and learns who they are, on average. @default 40_000 */
   readonly askKeepersMs: number
   /** Between two exchanges, on average; each wait is drawn from half to one and a half of it. @default 10_000 */
   readonly exchangeMs: number
-  /** The same for coordinators, who exchange with one peer each time, and refresh when they need to know better. @default 15_000 */
+  /** The same for coordinators, who exchange with one peer each time, and refresh when they need to know better. @default 30_000 */
   readonly coordinatorExchangeMs: number
   /** Random peers that each exchange goes to. @default 2 */
   readonly exchangePeers: number
@@ -48,7 +48,7 @@ export interface DirectoryInit {
   readonly idleMs: number
   /** A peer that failed is not chosen for so long, while there are others. @default 30_000 */
   readonly avoidMs: number
-  /** How often expired announcements are dropped and their removal is told; they are invisible at once. @default 2_000 */
+  /** How often expired announcements are dropped and their removal is told; they are invisible at once. @default 15_000 */
   readonly sweepMs: number
   /** How often a member of the mesh renews its entry in the rendezvous. @default 1_800_000 */
   readonly advertiseMs: number
@@ -71,10 +71,10 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   contacts: [],
   // Enough that some are honest and up, few enough that all of them can hear of everybody.
   keepers: 24,
-  // An announcement holds for 90 s: no keeper's is forgotten in between.
+  // An announcement holds for three minutes from the last sign of life, which takes some 40 s to reach all keepers.
   askKeepersMs: 40_000,
   exchangeMs: 10_000,
-  coordinatorExchangeMs: 15_000,
+  coordinatorExchangeMs: 30_000,
   exchangePeers: 2,
   pushPeers: 3,
   pushDelayMs: 50,
@@ -82,7 +82,7 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   answerMs: 5_000,
   idleMs: 20_000,
   avoidMs: 30_000,
-  sweepMs: 2_000,
+  sweepMs: 15_000,
   advertiseMs: 1_800_000,
   maxChannels: 64,
   maxChannelsPerPeer: 4,

@@ -2,7 +2,7 @@ import { isSkeinError, MalformedError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import { channelLimits } from '../limits.ts'
 import { decodeDirectoryRequest } from '../messages/directory.ts'
-import type { DirectoryRequest } from '../messages/directory.ts'
+import type { DirectoryRequest, ExchangeRequest } from '../messages/directory.ts'
 import { toRefusal } from '../messages/refusal.ts'
 import type { Channel } from '../ports/network.ts'
 import { protocols } from '../versions.ts'
@@ -17,6 +17,10 @@ import type { Stopper } from './stopper.ts'
 export interface DirectoryServerParts {
   readonly conduct: Conduct
   readonly intake: Intake
+  /** Whether all records are held here. */
+  readonly isKeeper: () => boolean
+  /** Whether a record of that peer that nobody asked for is taken. */
+  readonly keeps: (peer: PeerId) => boolean
   /** Is told what a push has brought, to pass it on. */
   readonly onNews: (news: readonly StoredAnnouncement[]) => void
   readonly stopper: Stopper
@@ -90,10 +94,22 @@ export class DirectoryServer {
       onNews(await intake.take(request.records, channel.peer, { solicited: false, signal }))
       return
     }
-    const response = respond(store, request, clock.monotonicMs())
+    const asker =
+      request.type === 'exchange'
+        ? { peer: channel.peer, wanted: this.#misses(channel.peer, request), whole: this.#parts.isKeeper() }
+        : undefined
+    const response = respond(store, request, clock.monotonicMs(), asker)
     await within(clock, this.#init.answerMs, 'a slow reader of directory answers', signal, (sending) =>
       sendDirectory(channel, response, sending)
     )
+  }
+
+  /** Hears that a peer lives. Returns whether its announcement is missing here, and should not be. */
+  #misses(peer: PeerId, { model, sequence }: ExchangeRequest): boolean {
+    const { clock, store } = this.#components
+    const nowMs = clock.monotonicMs()
+    if (sequence === undefined || model !== this.#init.model || store.hear(model, peer, sequence, 0, nowMs)) return false
+    return this.#parts.keeps(peer) && store.wants(model, peer, sequence, nowMs, { firstHand: true, ageMs: 0 })
   }
 
   /** Says why, as far as the channel still takes it, and closes. */

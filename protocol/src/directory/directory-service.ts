@@ -2,12 +2,10 @@ import type { SignedAnnouncement } from '../announcement/announcement.ts'
 import type { BlockRange } from '../block-range.ts'
 import { describeError, MalformedError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
-import { limits } from '../limits.ts'
-import type { DirectoryRecord } from '../messages/directory.ts'
 import type { AbortOptions, CancelTimer } from '../ports/clock.ts'
 import type { DirectoryEvent, PutResult, StoredAnnouncement } from './announcement-store.ts'
+import { Asker } from './asker.ts'
 import { Conduct } from './conduct.ts'
-import { bucketCountFor, digestOf, digestToBytes } from './digest.ts'
 import { DirectoryChannel, within } from './directory-channel.ts'
 import { directoryDefaults } from './directory-init.ts'
 import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
@@ -15,7 +13,6 @@ import { DirectoryServer } from './directory-server.ts'
 import { Intake } from './intake.ts'
 import { Keepers } from './keepers.ts'
 import { News } from './news.ts'
-import { expectType, missingThere, page, toEntry } from './responder.ts'
 import { Stopper } from './stopper.ts'
 
 /** What a round of asking has brought. `failures` has whom it could not be asked of, and why. */
@@ -39,9 +36,6 @@ const maxFound = 16
 /** A contact may name keepers who are gone, and their successors others. */
 const maxRefreshRounds = 3
 
-/** Pages and rounds of fetching after which a peer is thought to have no end. */
-const maxPages = 64
-
 /** Storing a record in a DHT asks many peers, some of which are gone. */
 const advertiseTimeoutMs = 60_000
 
@@ -53,7 +47,7 @@ export class DirectoryService {
   readonly #components: DirectoryComponents
   readonly #init: DirectoryInit
   readonly #conduct: Conduct
-  readonly #intake: Intake
+  readonly #asker: Asker
   readonly #keepers: Keepers
   readonly #server: DirectoryServer
   readonly #news: News
@@ -69,12 +63,15 @@ export class DirectoryService {
     this.#init = { ...directoryDefaults, ...init }
     this.#conduct = new Conduct(this.#init)
     this.#keepers = new Keepers(components, this.#init, this.#conduct, () => [...this.#contacts, ...this.#found])
-    this.#intake = new Intake(components, this.#init, this.#conduct, (peer) => this.#keepers.wants(peer))
+    const intake = new Intake(components, this.#init, this.#conduct, (peer) => this.#keepers.wants(peer))
+    this.#asker = new Asker(components, this.#init, intake)
     this.#news = new News(this.#init.maxWaitingNews)
     this.#contacts = new Set(this.#init.contacts)
     this.#server = new DirectoryServer(components, this.#init, {
       conduct: this.#conduct,
-      intake: this.#intake,
+      intake,
+      isKeeper: () => this.#keepers.areUs(),
+      keeps: (peer) => this.#keepers.wants(peer),
       onNews: (news) => news.forEach((record) => this.#passOn(record)),
       stopper: this.#stopper
     })
@@ -142,21 +139,40 @@ export class DirectoryService {
     const failures: Array<{ peer: PeerId; reason: string }> = []
     const result = { answered: 0, news: 0, failures }
     const asked = new Set<PeerId>()
+    let isLarge = false
+    const attempt = async (peer: PeerId, act: (channel: DirectoryChannel) => Promise<void>): Promise<void> => {
+      asked.add(peer)
+      try {
+        await this.#attempt(peer, signal, act)
+        result.answered++
+      } catch (error) {
+        failures.push({ peer, reason: describeError(error) })
+      }
+    }
+    const limit = blocks === undefined ? this.#keepers.spare : undefined
     // A peer that is no keeper names the keepers, and little else: then they are asked as well.
     for (let round = 0; round < maxRefreshRounds; round++) {
       const peers = this.#choose(refreshPeers, true)
       if (round > 0 && this.#keepers.list(true).some((peer) => asked.has(peer))) break
       await Promise.all(
         peers.map(async (peer) => {
-          asked.add(peer)
-          try {
-            result.news += await this.#attempt(peer, signal, (channel) => this.#askAll(channel, peer, blocks, signal))
-            result.answered++
-          } catch (error) {
-            failures.push({ peer, reason: describeError(error) })
-          }
+          await attempt(peer, async (channel) => {
+            const { news, more } = await this.#asker.ask(channel, peer, { blocks, limit }, signal)
+            result.news += news
+            isLarge ||= more
+          })
         })
       )
+    }
+    if (!isLarge || blocks !== undefined) return result
+    // One tells all that it knows; from the others it takes only what that one kept back.
+    let isFull = false
+    for (const peer of this.#choose(refreshPeers, true)) {
+      await attempt(peer, async (channel) => {
+        if (isFull) return await this.#asker.exchange(channel, peer, signal)
+        result.news += (await this.#asker.ask(channel, peer, {}, signal)).news
+        isFull = true
+      })
     }
     return result
   }
@@ -170,60 +186,11 @@ export class DirectoryService {
 
   /** One exchange with a peer. Members of the mesh give as well as take. @throws what a channel throws, WireError */
   async exchange(peer: PeerId, options: AbortOptions = {}): Promise<void> {
-    await this.#stopper.run(options.signal, (signal) => this.#attempt(peer, signal, (channel) => this.#exchangeOn(channel, peer, signal)))
+    await this.#stopper.run(options.signal, (signal) => this.#exchange(peer, signal))
   }
 
-  async #exchangeOn(channel: DirectoryChannel, peer: PeerId, signal: AbortSignal): Promise<void> {
-    const { store, clock, random } = this.#components
-    const { model, mesh } = this.#init
-    const salt = random.uint32()
-    const held = store.list(model, clock.monotonicMs())
-    const buckets = bucketCountFor(held.length)
-    const digest = digestToBytes(digestOf(held.map(toEntry), salt, buckets))
-    const delta = expectType(await channel.request({ type: 'exchange', id: channel.nextId(), model, salt, buckets: digest }), 'delta')
-    const nowMs = clock.monotonicMs()
-    const wanted = delta.entries
-      .filter(([other, sequence]) => store.wants(model, other, sequence, nowMs, other === peer))
-      .map(([other]) => other)
-    await this.#fetch(channel, peer, wanted, signal)
-    if (mesh) await this.#give(channel, missingThere(held, delta, salt, buckets))
-  }
-
-  /** An answer has as many as fit, from the first on; the rest is asked for again. */
-  async #fetch(channel: DirectoryChannel, source: PeerId, peers: readonly PeerId[], signal: AbortSignal): Promise<void> {
-    let left = peers
-    for (let round = 0; left.length > 0 && round < maxPages; round++) {
-      const { model } = this.#init
-      const answer = expectType(await channel.request({ type: 'fetch', id: channel.nextId(), model, peers: left }), 'records')
-      if (answer.records.length === 0) return
-      if (answer.records.length > left.length) throw new MalformedError('the answer to a fetch has more records than were asked for')
-      await this.#intake.take(answer.records, source, { solicited: true, signal })
-      left = left.slice(answer.records.length)
-    }
-  }
-
-  async #give(channel: DirectoryChannel, records: readonly StoredAnnouncement[]): Promise<void> {
-    let left = records
-    while (left.length > 0) {
-      const fitting: DirectoryRecord[] = page(left, this.#components.clock.monotonicMs())
-      await channel.push({ type: 'push', model: this.#init.model, records: fitting })
-      left = left.slice(fitting.length)
-    }
-  }
-
-  async #askAll(channel: DirectoryChannel, source: PeerId, blocks: BlockRange | undefined, signal: AbortSignal): Promise<number> {
-    let news = 0
-    let after: PeerId | undefined
-    for (let asked = 0; asked < maxPages; asked++) {
-      const { model } = this.#init
-      const request = { type: 'ask', id: channel.nextId(), model, blocks, after, limit: limits.maxDirectoryRecords } as const
-      const answer = expectType(await channel.request(request), 'records')
-      news += (await this.#intake.take(answer.records, source, { solicited: true, signal })).length
-      if (answer.next === undefined) return news
-      if (after !== undefined && answer.next <= after) throw new MalformedError('the pages of a directory do not go forward')
-      after = answer.next
-    }
-    return news
+  async #exchange(peer: PeerId, signal: AbortSignal, limit?: number): Promise<void> {
+    await this.#attempt(peer, signal, (channel) => this.#asker.exchange(channel, peer, signal, limit))
   }
 
   /** Uses a channel to the peer, and remembers how that went. */
@@ -245,37 +212,26 @@ export class DirectoryService {
   /** Returns when the next one is due, where that is not as usual. */
   async #round(signal: AbortSignal): Promise<number | void> {
     if (this.#keepers.list(true).length === 0) await this.#findContacts(signal)
-    if (!this.#keepers.areUs()) return await this.#askKeepers(signal)
-    const peers = this.#choose(this.#init.mesh ? this.#init.exchangePeers : 1)
-    await Promise.all(
-      peers.map(async (peer) => {
-        try {
-          await this.exchange(peer, { signal })
-        } catch (error) {
-          this.#components.logger.debug('an exchange with a peer failed', { peer, reason: describeError(error) })
-        }
-      })
-    )
+    if (!this.#keepers.areUs()) return await this.#askKeeper(signal)
+    await Promise.all(this.#choose(this.#init.mesh ? this.#init.exchangePeers : 1).map((peer) => this.#tryExchange(peer, signal)))
   }
 
-  /** Who is no keeper learns from one of them who they are. */
-  async #askKeepers(signal: AbortSignal): Promise<number> {
-    const { model, askKeepersMs, exchangeMs } = this.#init
+  /** Who is no keeper tells one of them that it lives, and learns who they are. Returns when to do so again. */
+  async #askKeeper(signal: AbortSignal): Promise<number> {
     let answered = false
-    for (const peer of this.#choose(1)) {
-      try {
-        await this.#attempt(peer, signal, async (channel) => {
-          const request = { type: 'ask', id: channel.nextId(), model, limit: this.#keepers.spare } as const
-          const answer = expectType(await channel.request(request), 'records')
-          await this.#intake.take(answer.records, peer, { solicited: true, signal })
-        })
-        answered = true
-      } catch (error) {
-        this.#components.logger.debug('a keeper of the directory did not answer', { peer, reason: describeError(error) })
-      }
-    }
+    for (const peer of this.#choose(1)) answered = await this.#tryExchange(peer, signal, this.#keepers.spare)
     this.#keepers.trim()
-    return answered ? askKeepersMs : exchangeMs
+    return answered ? this.#init.askKeepersMs : this.#init.exchangeMs
+  }
+
+  async #tryExchange(peer: PeerId, signal: AbortSignal, limit?: number): Promise<boolean> {
+    try {
+      await this.#exchange(peer, signal, limit)
+      return true
+    } catch (error) {
+      this.#components.logger.debug('an exchange with a peer failed', { peer, reason: describeError(error) })
+      return false
+    }
   }
 
   #passOn(record: StoredAnnouncement): void {
@@ -294,7 +250,7 @@ export class DirectoryService {
         const unknown = news.filter((record) => record.source !== peer && record.announcement.peer !== peer)
         if (unknown.length === 0) return
         try {
-          await this.#attempt(peer, signal, (channel) => this.#give(channel, unknown))
+          await this.#attempt(peer, signal, (channel) => this.#asker.give(channel, unknown))
         } catch (error) {
           this.#components.logger.debug('news did not reach a peer', { peer, reason: describeError(error) })
         }

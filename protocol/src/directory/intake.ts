@@ -1,5 +1,4 @@
 import { throwIfAborted } from '../abort.ts'
-import { parseAnnouncement, verifyParsed } from '../announcement/signing.ts'
 import type { UnverifiedAnnouncement } from '../announcement/signing.ts'
 import { MalformedError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
@@ -55,13 +54,13 @@ export class Intake {
   }
 
   #takeOne(ageMs: number, encoded: Uint8Array, source: PeerId, solicited: boolean): StoredAnnouncement | undefined {
-    const { clock, store, verifier, network } = this.#components
+    const { clock, store, reader, network } = this.#components
     const nowMs = clock.monotonicMs()
     try {
-      const parsed = parseAnnouncement(encoded)
+      const parsed = reader.parse(encoded)
       if (!this.#isNews(parsed, ageMs, source, nowMs)) return undefined
       if (!solicited && !(this.#keeps(parsed.announcement.peer) && this.#conduct.mayPush(source, nowMs))) return undefined
-      const signed = verifyParsed(verifier, parsed)
+      const signed = reader.verify(parsed)
       const result = store.put(signed, source, ageMs, nowMs)
       if (result !== 'added' && result !== 'changed') return undefined
       const { peer, model, addresses } = signed.announcement
@@ -76,7 +75,9 @@ export class Intake {
 
   #isNews({ announcement }: UnverifiedAnnouncement, ageMs: number, source: PeerId, nowMs: number): boolean {
     const { model, peer, sequence, lifeMs } = announcement
-    if (model !== this.#init.model || ageMs >= lifeMs || peer === this.#components.network.self) return false
-    return this.#components.store.wants(model, peer, sequence, nowMs, source === peer)
+    if (model !== this.#init.model || ageMs >= lifeMs) return false
+    // A later one of our own is a second host with our key, which the node must hear of.
+    if (peer === this.#components.network.self && this.#components.store.get(model, peer, nowMs) === undefined) return false
+    return this.#components.store.wants(model, peer, sequence, nowMs, { firstHand: source === peer, ageMs })
   }
 }

@@ -2,9 +2,9 @@ import { MalformedError, WireError, WireErrorCode } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import { limits } from '../limits.ts'
 import type {
+  AgedEntry,
   AskRequest,
   DeltaResponse,
-  DirectoryEntry,
   DirectoryRecord,
   DirectoryRequest,
   DirectoryResponse,
@@ -12,15 +12,13 @@ import type {
   FetchRequest
 } from '../messages/directory.ts'
 import type { AnnouncementStore, StoredAnnouncement } from './announcement-store.ts'
-import { bucketOf, digestFromBytes, digestOf } from './digest.ts'
+import { partsOfAge } from './ages.ts'
+import { digestFromBytes, digestOf } from './digest.ts'
+import type { Digest } from './digest.ts'
 
-/** A record as it goes out, with its age at this moment. */
-function toRecord(record: StoredAnnouncement, nowMs: number): DirectoryRecord {
-  return [Math.max(0, Math.floor(nowMs - record.bornMs)), record.encoded]
-}
-
-/** As many of the records, from the first on, as one message holds. */
+/** As many of the records, from the first on, as one message holds, each with its age at this moment. */
 export function page(
+  store: AnnouncementStore,
   records: readonly StoredAnnouncement[],
   nowMs: number,
   maxRecords: number = limits.maxDirectoryRecords
@@ -30,18 +28,30 @@ export function page(
   for (const record of records) {
     bytes += record.encoded.byteLength
     if (fitting.length >= maxRecords || bytes > limits.maxDirectoryRecordBytes) break
-    fitting.push(toRecord(record, nowMs))
+    fitting.push([Math.floor(store.ageMs(record, nowMs)), record.encoded])
   }
   return fitting
 }
 
-/** The answer to a request, from what is in the store. Pure. */
-export function respond(store: AnnouncementStore, request: Exclude<DirectoryRequest, { type: 'push' }>, nowMs: number): DirectoryResponse {
+/** Who sent an exchange, whether the announcement that it names is lacking here, and whether all others are held here. */
+export interface ExchangingPeer {
+  readonly peer: PeerId
+  readonly wanted: boolean
+  readonly whole: boolean
+}
+
+/** The answer to a request, from what is in the store. Pure. @param asker - of an exchange */
+export function respond(
+  store: AnnouncementStore,
+  request: Exclude<DirectoryRequest, { type: 'push' }>,
+  nowMs: number,
+  asker?: ExchangingPeer
+): DirectoryResponse {
   switch (request.type) {
     case 'ask':
       return answerAsk(store, request, nowMs)
     case 'exchange':
-      return answerExchange(store, request, nowMs)
+      return answerExchange(store, request, nowMs, asker)
     case 'fetch':
       return answerFetch(store, request, nowMs)
   }
@@ -50,52 +60,71 @@ export function respond(store: AnnouncementStore, request: Exclude<DirectoryRequ
 function answerAsk(store: AnnouncementStore, request: AskRequest, nowMs: number): DirectoryResponse {
   const { id, model, blocks, after, limit } = request
   const found = store.list(model, nowMs, { blocks, after, limit: limit + 1 })
-  const records = page(found, nowMs, limit)
+  const records = page(store, found, nowMs, limit)
   const next = records.length < found.length ? found[records.length - 1]?.announcement.peer : undefined
   return { type: 'records', id, records, ...(next === undefined ? {} : { next }) }
 }
 
 function answerFetch(store: AnnouncementStore, { id, model, peers }: FetchRequest, nowMs: number): DirectoryResponse {
   const found = peers.map((peer) => store.get(model, peer, nowMs)).filter((record) => record !== undefined)
-  return { type: 'records', id, records: page(found, nowMs) }
+  return { type: 'records', id, records: page(store, found, nowMs) }
 }
 
-function answerExchange(store: AnnouncementStore, request: ExchangeRequest, nowMs: number): DeltaResponse {
-  const { id, model, salt } = request
+function answerExchange(store: AnnouncementStore, request: ExchangeRequest, nowMs: number, asker?: ExchangingPeer): DeltaResponse {
+  const { id, model, salt, limit, sequence = Infinity } = request
   const theirs = digestFromBytes(request.buckets)
-  const entries = store.list(model, nowMs).map(toEntry)
-  const ours = digestOf(entries, salt, theirs.length)
-  const byBucket = new Map<number, DirectoryEntry[]>()
+  const held = store.list(model, nowMs, { limit })
+  const ours = digestOf(held, salt, theirs.length)
+  const membersOf = new Map<number, AgedEntry[]>()
   theirs.forEach((word, bucket) => {
-    if (word !== ours[bucket]) byBucket.set(bucket, [])
+    if (word !== ours.words[bucket]) membersOf.set(bucket, [])
   })
-  for (const entry of entries) byBucket.get(bucketOf(entry[0], salt, theirs.length))?.push(entry)
-  const delta = { buckets: [] as number[], entries: [] as DirectoryEntry[] }
-  for (const [bucket, members] of byBucket) {
-    const room = limits.maxDirectoryRecords - delta.entries.length
-    // A bucket goes whole, or the other side would push what is here; only one that never fits goes in part.
-    if (members.length > room && delta.buckets.length > 0) continue
-    delta.buckets.push(bucket)
-    delta.entries.push(...members.slice(0, room))
+  const ages = new Uint8Array(held.length)
+  let same = 0
+  for (let index = 0; index < held.length; index++) {
+    const record = held[index] as StoredAnnouncement
+    const members = membersOf.size === 0 ? undefined : membersOf.get(ours.buckets[index] as number)
+    if (members === undefined) ages[same++] = partsOfAge(store, record, nowMs)
+    else members.push(toAgedEntry(store, record, nowMs))
   }
-  return { type: 'delta', id, ...delta }
+  const buckets: number[] = []
+  const entries: AgedEntry[] = []
+  for (const [bucket, members] of membersOf) {
+    const room = limits.maxDirectoryRecords - entries.length
+    // A bucket goes whole, or the other side would push what is here; only one that never fits goes in part.
+    if (members.length > room && buckets.length > 0) continue
+    buckets.push(bucket)
+    entries.push(...members.slice(0, room))
+  }
+  const isWhole = buckets.length === membersOf.size
+  const own = asker && store.get(model, asker.peer, nowMs)
+  // Whoever has announced itself under this id since is another host with the same key: its peer should know.
+  if (own !== undefined && own.announcement.sequence > sequence && entries.length < limits.maxDirectoryRecords) {
+    if (!entries.some(([peer]) => peer === asker?.peer)) entries.push(toAgedEntry(store, own, nowMs))
+  }
+  return {
+    type: 'delta',
+    id,
+    buckets,
+    entries,
+    ages: ages.subarray(0, isWhole ? Math.min(same, limits.maxDirectoryAges) : 0),
+    wanted: asker?.wanted ?? false,
+    whole: asker?.whole ?? true
+  }
 }
 
-export function toEntry({ announcement }: StoredAnnouncement): DirectoryEntry {
-  return [announcement.peer, announcement.sequence]
+function toAgedEntry(store: AnnouncementStore, record: StoredAnnouncement, nowMs: number): AgedEntry {
+  const { peer, sequence } = record.announcement
+  return [peer, sequence, Math.floor(store.ageMs(record, nowMs))]
 }
 
-/** What of the store the other side lacks, as its `delta` shows. */
-export function missingThere(
-  held: readonly StoredAnnouncement[],
-  delta: DeltaResponse,
-  salt: number,
-  buckets: number
-): StoredAnnouncement[] {
+/** What of the store the other side lacks, as its `delta` shows. @param digest - that of `held` */
+export function missingThere(held: readonly StoredAnnouncement[], delta: DeltaResponse, { buckets }: Digest): StoredAnnouncement[] {
+  if (delta.buckets.length === 0) return []
   const differing = new Set(delta.buckets)
-  const theirs = new Map<PeerId, number>(delta.entries)
-  return held.filter(({ announcement: { peer, sequence } }) => {
-    return differing.has(bucketOf(peer, salt, buckets)) && (theirs.get(peer) ?? 0) < sequence
+  const theirs = new Map<PeerId, number>(delta.entries.map(([peer, sequence]) => [peer, sequence]))
+  return held.filter(({ announcement: { peer, sequence } }, index) => {
+    return differing.has(buckets[index] as number) && (theirs.get(peer) ?? 0) < sequence
   })
 }
 

@@ -181,13 +181,18 @@ export const arbDirectoryRequest: fc.Arbitrary<DirectoryRequest> = fc.oneof(
     },
     { requiredKeys: ['type', 'id', 'model', 'limit'], noNullPrototype: true }
   ),
-  record({
-    type: fc.constant('exchange' as const),
-    id: requestId,
-    model: arbModelId,
-    salt: fc.nat(2 ** 31 - 1),
-    buckets: fc.constantFrom(1, 2, 8, 64).chain((words) => fc.uint8Array({ minLength: 4 * words, maxLength: 4 * words }))
-  }),
+  fc.record(
+    {
+      type: fc.constant('exchange' as const),
+      id: requestId,
+      model: arbModelId,
+      salt: fc.nat(2 ** 31 - 1),
+      buckets: fc.constantFrom(1, 2, 8, 64).chain((words) => fc.uint8Array({ minLength: 4 * words, maxLength: 4 * words })),
+      limit: fc.integer({ min: 1, max: limits.maxDirectoryRecords }),
+      sequence: positive
+    },
+    { requiredKeys: ['type', 'id', 'model', 'salt', 'buckets'], noNullPrototype: true }
+  ),
   record({ type: fc.constant('fetch' as const), id: requestId, model: arbModelId, peers: fc.array(arbPeerId, { maxLength: 6 }) }),
   record({ type: fc.constant('push' as const), model: arbModelId, records: directoryRecords })
 )
@@ -201,7 +206,10 @@ export const arbDirectoryResponse: fc.Arbitrary<DirectoryResponse> = fc.oneof(
     type: fc.constant('delta' as const),
     id: requestId,
     buckets: fc.array(fc.nat(limits.maxDigestBuckets - 1), { maxLength: 9 }),
-    entries: fc.array(fc.tuple(arbPeerId, positive), { maxLength: 6 })
+    entries: fc.array(fc.tuple(arbPeerId, positive, fc.nat(limits.maxAnnouncementLifeMs)), { maxLength: 6 }),
+    ages: fc.uint8Array({ maxLength: 9 }),
+    wanted: fc.boolean(),
+    whole: fc.boolean()
   }),
   fc.tuple(fc.nat(9), refusal).map(([id, facts]) => ({ type: 'refused' as const, id, ...facts }))
 )

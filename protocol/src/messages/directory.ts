@@ -10,20 +10,20 @@ import type { ErrorDetail, WireErrorCode } from '../errors.ts'
 import type { ModelId, PeerId } from '../ids.ts'
 import { limits } from '../limits.ts'
 import { parseMessage, writeMessage } from './codec.ts'
-import { blockRange, bytes, integer, list, modelId, optional, pair, peerId } from './fields.ts'
+import { blockRange, bool, bytes, integer, list, modelId, optional, peerId, tuple } from './fields.ts'
 import type { Field } from './fields.ts'
 import { packMessage, unpackMessage } from './msgpack.ts'
 import { refusalFields, requestId } from './tables.ts'
 import type { MessageTable } from './tables.ts'
 
 /**
- * An announcement on its way: milliseconds since it was first received from its peer, as far as the peers between know, and
- * its encoded bytes. What is left of its life counts from there, so that a record does not live longer by travelling.
+ * An announcement on its way: milliseconds since its peer was last heard of, as far as the peers between know, and its
+ * encoded bytes. What is left of its life counts from there, so that a record does not live longer by travelling.
  */
 export type DirectoryRecord = readonly [ageMs: number, encoded: Uint8Array]
 
-/** Which announcement of a peer somebody holds. */
-export type DirectoryEntry = readonly [peer: PeerId, sequence: number]
+/** Which announcement of a peer somebody holds, and the milliseconds since that peer was last heard of. */
+export type AgedEntry = readonly [peer: PeerId, sequence: number, ageMs: number]
 
 /** Asks for announcements of a model, in the order of their peer ids. Answered by `records`. */
 export interface AskRequest {
@@ -40,7 +40,7 @@ export interface AskRequest {
 
 /**
  * Says what the sender holds, by a digest: `buckets` are 32-bit words, little-endian, a power of two of them. Answered by
- * `delta`.
+ * `delta`. Where the sender names an announcement of its own, this is the sign that it lives.
  */
 export interface ExchangeRequest {
   readonly type: 'exchange'
@@ -49,6 +49,10 @@ export interface ExchangeRequest {
   /** Drawn anew each time and mixed into every hash, so that nobody can prepare records that hide each other. */
   readonly salt: number
   readonly buckets: Uint8Array
+  /** Only so many of each side's records, the first by peer id, are compared. */
+  readonly limit?: number
+  /** Of the sender's own announcement. */
+  readonly sequence?: number
 }
 
 /** Asks for the announcements of these peers. Answered by `records`. */
@@ -81,7 +85,16 @@ export interface DeltaResponse {
   readonly type: 'delta'
   readonly id: number
   readonly buckets: readonly number[]
-  readonly entries: readonly DirectoryEntry[]
+  readonly entries: readonly AgedEntry[]
+  /**
+   * Of what is the same on both sides, in the order of the peer ids: how long ago each peer was last heard of, in 255ths of
+   * its announcement's life, rounded up. Empty when not all buckets that differ fit; no more than `limits.maxDirectoryAges`.
+   */
+  readonly ages: Uint8Array
+  /** Whether the responder lacks the announcement that the sender has named. */
+  readonly wanted: boolean
+  /** Whether the responder holds the whole directory; one that does not, and was not asked for a part, is to be given nothing. */
+  readonly whole: boolean
 }
 
 /** The typed refusal of a request (`id`), or of the channel as a whole (`id` 0), after which the channel ends. */
@@ -95,10 +108,9 @@ export interface DirectoryRefused {
 
 export type DirectoryResponse = RecordsResponse | DeltaResponse | DirectoryRefused
 
-const records: Field<readonly DirectoryRecord[]> = list(
-  pair(integer(0, limits.maxAnnouncementLifeMs), bytes(limits.maxAnnouncementBytes)),
-  limits.maxDirectoryRecords
-)
+const age = integer(0, limits.maxAnnouncementLifeMs)
+
+const records: Field<readonly DirectoryRecord[]> = list(tuple(age, bytes(limits.maxAnnouncementBytes)), limits.maxDirectoryRecords)
 
 export const directoryRequestTable: MessageTable<DirectoryRequest> = {
   ask: {
@@ -108,7 +120,14 @@ export const directoryRequestTable: MessageTable<DirectoryRequest> = {
     after: optional(peerId),
     limit: integer(1, limits.maxDirectoryRecords)
   },
-  exchange: { id: requestId, model: modelId, salt: integer(0, 2 ** 32 - 1), buckets: bytes(4 * limits.maxDigestBuckets) },
+  exchange: {
+    id: requestId,
+    model: modelId,
+    salt: integer(0, 2 ** 32 - 1),
+    buckets: bytes(4 * limits.maxDigestBuckets),
+    limit: optional(integer(1, limits.maxDirectoryRecords)),
+    sequence: optional(integer(1))
+  },
   fetch: { id: requestId, model: modelId, peers: list(peerId, limits.maxDirectoryRecords) },
   push: { model: modelId, records }
 }
@@ -118,7 +137,10 @@ export const directoryResponseTable: MessageTable<DirectoryResponse> = {
   delta: {
     id: requestId,
     buckets: list(integer(0, limits.maxDigestBuckets - 1), limits.maxDigestBuckets),
-    entries: list(pair(peerId, integer(1)), limits.maxDirectoryRecords)
+    entries: list(tuple(peerId, integer(1), age), limits.maxDirectoryRecords),
+    ages: bytes(limits.maxDirectoryAges),
+    wanted: bool,
+    whole: bool
   },
   refused: { id: integer(0, 2 ** 32 - 1), ...refusalFields }
 }

@@ -124,16 +124,16 @@ export function list<T>(item: Field<T>, maxItems: number, check?: (items: readon
   )
 }
 
-/** An array of two values of stated meaning. Further values are ignored. */
-export function pair<A, B>(first: Field<A>, second: Field<B>): Field<readonly [A, B]> {
-  const type = `[${first.type}, ${second.type}]`
-  return field<readonly [A, B]>(
+/** An array of a few values of stated meaning. Further values are ignored. */
+export function tuple<T extends readonly unknown[]>(...items: { readonly [K in keyof T]: Field<T[K]> }): Field<Readonly<T>> {
+  const type = `[${items.map((item) => item.type).join(', ')}]`
+  return field<Readonly<T>>(
     type,
     (value, name) => {
-      if (!Array.isArray(value) || value.length < 2) throw refuse(name, type)
-      return [first.parse(value[0], name), second.parse(value[1], name)]
+      if (!Array.isArray(value) || value.length < items.length) throw refuse(name, type)
+      return items.map((item, index) => item.parse(value[index], name)) as unknown as Readonly<T>
     },
-    (value) => [first.write(value[0]), second.write(value[1])]
+    (value) => items.map((item, index) => item.write(value[index]))
   )
 }
 

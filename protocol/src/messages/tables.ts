@@ -22,7 +22,7 @@ import {
   nested,
   oneOf,
   optional,
-  pair,
+  tuple,
   peerId,
   sessionId,
   text
@@ -82,7 +82,7 @@ const nodeLoad: Field<NodeLoad> = nested('NodeLoad', nodeLoadFields)
 const heldFields: Fields<Held> = {
   rows: position,
   lastSeq: seq,
-  tail: list(pair(integer(0, limits.maxContextTokens - 1), integer(1)), limits.heldTailRuns)
+  tail: list(tuple(integer(0, limits.maxContextTokens - 1), integer(1)), limits.heldTailRuns)
 }
 const held: Field<Held> = nested('Held', heldFields, checkHeld)
 

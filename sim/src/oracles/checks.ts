@@ -92,8 +92,17 @@ export function checkSilence(silentMs: number): string | undefined {
   return `a generation has shown no sign of life for ${Math.round(silentMs / 1000)} s: some wait has no deadline`
 }
 
+/** Nodes that come and go cost a generation a few recoveries; five times what the worst of healthy runs has seen is a loop. */
+const maxRecoveries = 30
+
+/** A recovery brings the chain back, and not the next recovery. @param excuse - a fault that goes on, or a liar */
+export function checkRecoveries(recoveries: number, excuse: string | undefined): string | undefined {
+  if (recoveries <= maxRecoveries || excuse !== undefined) return undefined
+  return `a generation has recovered ${recoveries} times though nodes only come and go: its recoveries bring nothing back`
+}
+
 /** How long the dead may be in the directory: the life of an announcement, and the ages that relays do not know to the second. */
-const maxStaleMs = 100_000
+const maxStaleMs = 190_000
 
 /** Nobody is told of nodes whose announcements must have expired. @param downForMs of each node that a client's map shows */
 export function checkMap(shown: ReadonlyArray<{ readonly node: number; readonly downForMs: number }>): string | undefined {

@@ -195,7 +195,7 @@ export class SimClient {
   }
 
   async #connect(): Promise<SwarmClient> {
-    const { internet, scenario, model, verifier } = this.#context
+    const { internet, scenario, model, reader } = this.#context
     const { group, region, peer } = this
     const clock = this.#clock
     const network = new ChargedNetwork(
@@ -225,7 +225,7 @@ export class SimClient {
       for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
       try {
         this.#joined = await joinSwarm(
-          { clock, random, logger: this.log.logger, network, verifier, ends, text: model.text },
+          { clock, random, logger: this.log.logger, network, reader, ends, text: model.text },
           {
             model: model.id,
             config: { blocks, hiddenSize, vocabSize: model.vocabSize, contextTokens },

@@ -1,4 +1,4 @@
-import type { PeerId, Random, Verifier } from '@skein/protocol'
+import type { AnnouncementReader, PeerId, Random, Verifier } from '@skein/protocol'
 import type { WorldModel } from '../compute/world-model.ts'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
 import type { VirtualInternet } from '../net/virtual-network.ts'
@@ -12,8 +12,9 @@ export interface WorldContext {
   readonly model: WorldModel
   readonly clock: VirtualClock
   readonly internet: VirtualInternet
-  /** Verdicts are kept: peers verify the same announcements. */
   readonly verifier: Verifier
+  /** Remembers: a thousand peers read the same announcements. */
+  readonly reader: AnnouncementReader
   readonly recorder: Recorder
   /** A few peers that are up now, whom a newcomer may ask first. */
   contacts(self: PeerId, random: Random): PeerId[]

@@ -1,17 +1,17 @@
 import type { SpanRuntime } from '@skein/node'
-import { InvalidArgumentError, type PeerId, type Random, seededRandom } from '@skein/protocol'
+import { announcementReader, InvalidArgumentError, type PeerId, type Random, seededRandom } from '@skein/protocol'
 import { ed25519Verifier, systemClock } from '@skein/protocol/node'
 import { checksumModel } from '../compute/checksum-model.ts'
 import { type RealModel, requireSameShape } from '../compute/real-model.ts'
 import { FaultDriver } from '../faults/fault-driver.ts'
 import { StalledError, VirtualClock } from '../kernel/virtual-clock.ts'
 import { virtualInternet } from '../net/virtual-network.ts'
-import { checkBounds, checkLeaks, checkMap, checkSilence } from '../oracles/checks.ts'
+import { checkBounds, checkLeaks, checkMap, checkRecoveries, checkSilence } from '../oracles/checks.ts'
 import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
 import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
 import { autoSpans } from './auto-spans.ts'
-import { memoisedVerifier } from './memoised-verifier.ts'
+import { rememberingReader } from './remembering-reader.ts'
 import { SimClient } from './sim-client.ts'
 import { SimNode } from './sim-node.ts'
 import type { WorldContext } from './world-context.ts'
@@ -48,8 +48,9 @@ const closeMs = 120_000
 const excuseMs = 120_000
 /** A node that has just come counts as coverage when newcomers' news have had the time to spread: two exchanges. */
 const knownAfterMs = 30_000
-/** Between two looks at the maps of the clients. */
-const mapCheckMs = 10_000
+/** Peers that are looked at in one sample: all of a small world, and of a large one some in turn. */
+const nodesAtOnce = 100
+const clientsAtOnce = 4
 
 /** A simulated world: peers that run production code on a virtual internet in virtual time. Made by `simulate`. */
 export class World {
@@ -93,7 +94,8 @@ export class World {
       model: init.realModel ?? checksumModel(scenario.model),
       clock: this.clock,
       internet,
-      verifier: memoisedVerifier(ed25519Verifier()),
+      verifier: ed25519Verifier(),
+      reader: rememberingReader(announcementReader(ed25519Verifier())),
       recorder: this.#recorder,
       contacts: (self, random) => this.#contacts(self, random),
       nodeOf: (peer) => this.#numbers.get(peer),
@@ -266,7 +268,7 @@ export class World {
   #sample(): void {
     this.clock.setTimer(sampleMs, () => {
       const nowMs = this.nowMs
-      for (const node of this.nodes) {
+      for (const node of this.#inTurn(this.nodes, nodesAtOnce)) {
         const facts = node.facts()
         const wrong = facts === undefined ? undefined : checkBounds(facts)
         if (wrong !== undefined) this.#violated('bounds', `node ${node.number}: ${wrong}`, [node.peer])
@@ -274,12 +276,14 @@ export class World {
       for (const generation of this.#recorder.open) {
         const silent = checkSilence(nowMs - generation.lastSignMs)
         if (silent !== undefined) this.#violated('silence', `generation ${generation.id}: ${silent}`, this.#peersOf(generation))
+        const looping = checkRecoveries(generation.recoveries, this.#fault())
+        if (looping !== undefined) this.#violated('recoveries', `generation ${generation.id}: ${looping}`, this.#peersOf(generation))
       }
       const serving = this.nodes.filter((node) => node.isServing)
       // Who comes, is not known at once; who leaves, not to be gone.
       const settled = serving.filter((node) => node.servingForMs(nowMs) >= Math.min(knownAfterMs, nowMs - startSpreadMs - sampleMs))
       if (this.#leastCoverage(settled) < 1) this.#uncoveredMs = nowMs
-      if (nowMs % mapCheckMs === 0) this.#checkMaps()
+      this.#checkMaps()
       this.#recorder.sample({ atMs: nowMs, nodesUp: serving.length, leastCoverage: this.#leastCoverage(serving) }, sampleMs)
       this.#sample()
     })
@@ -287,7 +291,7 @@ export class World {
 
   /** A client's map is read at once: nothing of it waits. */
   #checkMaps(): void {
-    for (const client of this.clients) {
+    for (const client of this.#inTurn(this.clients, clientsAtOnce)) {
       void client.map().then((peers) => {
         const shown = peers.flatMap((peer) => {
           const node = this.#numbers.get(peer)
@@ -297,6 +301,13 @@ export class World {
         if (stale !== undefined) this.#violated('directory', `client ${client.number}: ${stale}`, [client.peer])
       })
     }
+  }
+
+  /** Some of a list, so that every one has its turn: what a sample costs does not grow with the world. */
+  *#inTurn<T>(all: readonly T[], atOnce: number): Generator<T> {
+    const turn = Math.round(this.nowMs / sampleMs)
+    const count = Math.min(atOnce, all.length)
+    for (let index = 0; index < count; index++) yield all[(turn * count + index) % all.length] as T
   }
 
   #leastCoverage(serving: readonly SimNode[]): number {
@@ -335,10 +346,13 @@ export class World {
 
   /** What may have broken a generation that fails now, besides a bug. */
   #excuse(): string | undefined {
+    const fault = this.#fault()
+    return fault ?? (this.nowMs - this.#uncoveredMs < excuseMs ? 'blocks were not covered' : undefined)
+  }
+
+  #fault(): string | undefined {
     if (this.nodes.some(({ condition, hasLied }) => hasLied || condition.lieShare > 0)) return 'there is a liar'
-    if (this.nowMs - this.#uncoveredMs < excuseMs) return 'blocks were not covered'
-    if (this.faults.active > 0 || this.nowMs - this.#faultMs < excuseMs) return 'there was a fault'
-    return undefined
+    return this.faults.active > 0 || this.nowMs - this.#faultMs < excuseMs ? 'there was a fault' : undefined
   }
 
   #violated(oracle: string, text: string, peers: readonly PeerId[]): void {

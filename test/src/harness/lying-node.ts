@@ -1,4 +1,5 @@
 import {
+  announcementReader,
   AnnouncementStore,
   type Channel,
   channelLimits,
@@ -51,7 +52,7 @@ export class LyingNode {
     })
     const { model: id, numerics } = node.ready
     const model = parseModelId(id)
-    const components = { network, clock, random, verifier, logger, store: new AnnouncementStore() }
+    const components = { network, clock, random, verifier, reader: announcementReader(verifier), logger, store: new AnnouncementStore() }
     const directory = new DirectoryService(components, { model, mesh: true, contacts: [node.peerId] })
     const liar = new LyingNode(network, directory)
     network.handle(protocols.control, channelLimits.control, (channel) => void liar.#grant(channel).catch(() => channel.reset()))

@@ -1,6 +1,7 @@
 import { ChainSession, type ChainSessionInit, type SessionEvent, type TokenSession } from '@skein/coordinator'
 import { NodeDaemon } from '@skein/node'
 import {
+  announcementReader,
   AnnouncementStore,
   type BlockRange,
   type Clock,
@@ -73,9 +74,12 @@ export class MemorySwarm {
     const components = { clock: this.clock, logger: silentLogger, network, verifier: ed25519Verifier() }
     const contacts = this.nodes.slice(0, 1).map((node) => node.peer)
     const random = this.#random.fork(identity.peerId)
-    const directory = new DirectoryService({ ...components, random, store: new AnnouncementStore() }, { model, mesh: true, contacts })
+    const directory = new DirectoryService(
+      { ...components, random, reader: announcementReader(components.verifier), store: new AnnouncementStore({ self: identity.peerId }) },
+      { model, mesh: true, contacts }
+    )
     const daemon = new NodeDaemon(
-      { ...components, storage: memoryStorage(), identity, runtime, directory },
+      { ...components, random, storage: memoryStorage(), identity, runtime, directory },
       {
         model,
         blocks: totalBlocks,

@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict'
+import { announcementReader } from '../announcement/announcement-reader.ts'
+import type { Announcement, NodeState } from '../announcement/announcement.ts'
+import { signAnnouncement } from '../announcement/signing.ts'
+import { parseModelId } from '../ids.ts'
+import type { PeerId } from '../ids.ts'
+import { channelLimits } from '../limits.ts'
+import { memoryAddress, memoryInternet } from '../memory/memory-network.ts'
+import type { MemoryInternet } from '../memory/memory-network.ts'
+import type { Verifier } from '../ports/identity.ts'
+import { silentLogger } from '../ports/logger.ts'
+import type { Channel, Network } from '../ports/network.ts'
+import { seededRandom } from '../ports/seeded-random.ts'
+import { ed25519Verifier } from '../ports/system/ed25519.node.ts'
+import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
+import { ManualClock } from '../testing/manual-clock.ts'
+import { testIdentity } from '../testing/test-identity.node.ts'
+import { protocols } from '../versions.ts'
+import { AnnouncementStore } from './announcement-store.ts'
+import type { DirectoryInit } from './directory-init.ts'
+import { DirectoryService } from './directory-service.ts'
+
+export const model = parseModelId(`tiny@${'0'.repeat(32)}`)
+
+/** A member of a swarm, or a coordinator of it. */
+export interface Peer {
+  readonly identity: KeyIdentity
+  readonly id: PeerId
+  readonly network: Network
+  readonly store: AnnouncementStore
+  readonly service: DirectoryService
+  /** Signatures that were checked. */
+  verified(): number
+}
+
+/** Directories on a network in memory, for tests of how announcements travel. */
+export class Swarm {
+  readonly clock = new ManualClock()
+  readonly internet: MemoryInternet = memoryInternet()
+  readonly peers: Peer[] = []
+
+  add(name: string, init: Partial<DirectoryInit> = {}, contacts: readonly Peer[] = []): Peer {
+    const identity = testIdentity(name)
+    const network = this.internet.join(identity.peerId)
+    const store = new AnnouncementStore({ self: identity.peerId })
+    const inner = ed25519Verifier()
+    let verified = 0
+    const verifier: Verifier = {
+      verify: (...args) => {
+        verified++
+        return inner.verify(...args)
+      }
+    }
+    for (const { id } of contacts) network.learn({ peer: id, addresses: [memoryAddress(id)], source: 'trusted' })
+    const service = new DirectoryService(
+      { network, clock: this.clock, random: seededRandom(name), reader: announcementReader(verifier), logger: silentLogger, store },
+      { model, mesh: true, contacts: contacts.map(({ id }) => id), ...init }
+    )
+    const peer: Peer = { identity, id: identity.peerId, network, store, service, verified: () => verified }
+    this.peers.push(peer)
+    service.start()
+    return peer
+  }
+
+  announce(peer: Peer, sequence: number, facts: Partial<Announcement> = {}): void {
+    assert.match(peer.service.announce(this.sign(peer.identity, sequence, facts)), /added|changed/)
+  }
+
+  sign(identity: KeyIdentity, sequence: number, facts: Partial<Announcement> = {}): ReturnType<typeof signAnnouncement> {
+    return signAnnouncement(identity, {
+      peer: identity.peerId,
+      model,
+      blocks: 8,
+      hiddenSize: 64,
+      span: { start: 0, end: 4 },
+      entryPoints: [0, 4],
+      numerics: { weights: 'f32', kernels: 'k' },
+      state: 'serving',
+      addresses: [memoryAddress(identity.peerId)],
+      stepMs: 1,
+      rowsPerSecond: 100,
+      kvTokens: 100,
+      historyBytes: 100,
+      sequence,
+      lifeMs: 90_000,
+      ...facts
+    })
+  }
+
+  /** What a peer knows: the states by peer. */
+  known(peer: Peer): Map<PeerId, NodeState> {
+    return new Map(peer.store.list(model, this.clock.monotonicMs()).map(({ announcement }) => [announcement.peer, announcement.state]))
+  }
+
+  /** Lets a caller's promise finish, moving the time as far as it needs. */
+  async settle<T>(promise: Promise<T>, limitMs = 60_000): Promise<T> {
+    let done = false
+    const watched = promise.finally(() => (done = true))
+    watched.catch(() => {})
+    for (let passed = 0; !done; passed += 10) {
+      assert.ok(passed <= limitMs, `not settled within ${limitMs} ms`)
+      await this.clock.advanceAsync(10)
+    }
+    return await watched
+  }
+
+  async stop(): Promise<void> {
+    await this.settle(Promise.all(this.peers.map((peer) => peer.service.stop())).then(() => undefined))
+    assert.equal(this.clock.pendingTimers, 0, 'a timer is left')
+  }
+}
+
+/** A peer that writes what it likes on a channel. */
+export async function rawChannel(swarm: Swarm, name: string, to: Peer): Promise<{ channel: Channel; identity: KeyIdentity }> {
+  const identity = testIdentity(name)
+  const network = swarm.internet.join(identity.peerId)
+  network.learn({ peer: to.id, addresses: [memoryAddress(to.id)], source: 'trusted' })
+  return { channel: await network.open(to.id, protocols.directory, { limits: channelLimits.directory }), identity }
+}
