@@ -65,7 +65,7 @@ export type { LinkSenderOptions, OutgoingStep, Problem } from './session/link-se
 export { heldSeqAt, RowMap } from './session/row-map.ts'
 export { StepLog } from './session/step-log.ts'
 export type { NewSegment, Segment } from './session/step-log.ts'
-export { allFinite, bytesPerValue, decodeRows, encodeRows } from './tensor/tensor.ts'
+export { allFinite, allFiniteEncoded, bytesPerValue, decodeRows, encodeRows } from './tensor/tensor.ts'
 export * from './versions.ts'
 export { abortReason, raceAbort, throwIfAborted } from './abort.ts'
 export { peerIdFromPublicKey, publicKeyFromPeerId } from './peer-id.ts'

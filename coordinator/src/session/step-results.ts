@@ -1,5 +1,5 @@
 import type { Problem, StepMessage, TensorEncoding, Want } from '@skein/protocol'
-import { allFinite, decodeRows, StepLog, WireErrorCode } from '@skein/protocol'
+import { allFiniteEncoded, StepLog, WireErrorCode } from '@skein/protocol'
 import type { ResultEffect } from './chain-events.ts'
 
 /** A step whose result has not come yet. */
@@ -13,7 +13,7 @@ interface PendingStep {
 
 /** Whether activations hold neither NaN nor infinity; of `raw` ones nobody can tell. */
 export function isFinite(body: Uint8Array, encoding: TensorEncoding): boolean {
-  return encoding === 'raw' || body.byteLength === 0 || allFinite(decodeRows(encoding, body))
+  return encoding === 'raw' || body.byteLength === 0 || allFiniteEncoded(encoding, body)
 }
 
 /** The steps under way, and their results as they come in: each seq once, in order. */

@@ -3,7 +3,7 @@ import { Float16Array, f16round } from '@petamoriken/float16'
 import fc from 'fast-check'
 import { InvalidArgumentError, MalformedError } from '../errors.ts'
 import type { TensorEncoding } from '../numerics.ts'
-import { allFinite, bytesPerValue, decodeRows, encodeRows } from './tensor.ts'
+import { allFinite, allFiniteEncoded, bytesPerValue, decodeRows, encodeRows } from './tensor.ts'
 
 const narrow = ['f16', 'bf16'] as const
 const numeric = ['f32', 'f16', 'bf16'] as const
@@ -142,5 +142,18 @@ describe('tensor codec', () => {
       }
     }
     for (const encoding of narrow) assert.equal(allFinite(decodeRows(encoding, encodeRows(encoding, Float32Array.of(1, NaN)))), false)
+  })
+
+  it('sees in encoded rows what it would see in them widened', () => {
+    for (const encoding of ['f32', ...narrow] as const) {
+      for (let pattern = 0; pattern < 0x10000; pattern += 7) {
+        // At an odd offset, and the pattern as either half of the last value.
+        const bytes = new Uint8Array(9).subarray(1)
+        new DataView(bytes.buffer).setUint16(1 + (pattern % 2 === 0 ? 6 : 4), pattern, true)
+        assert.equal(allFiniteEncoded(encoding, bytes), allFinite(decodeRows(encoding, bytes)), `${encoding} ${pattern}`)
+      }
+    }
+    assert.throws(() => allFiniteEncoded('f16', new Uint8Array(3)), MalformedError)
+    assert.throws(() => allFiniteEncoded('raw', new Uint8Array(2)), InvalidArgumentError)
   })
 })

@@ -95,35 +95,49 @@ export function allFinite(rows: Float32Array): boolean {
   return true
 }
 
+/**
+ * Whether no value of encoded rows is NaN or infinite, seen without widening them.
+ *
+ * @throws as {@link decodeRows}
+ */
+export function allFiniteEncoded(encoding: TensorEncoding, bytes: Uint8Array): boolean {
+  if (encoding !== 'f16' && encoding !== 'bf16') return allFinite(decodeRows(encoding, bytes))
+  const exponent = encoding === 'f16' ? 0x7c00 : 0x7f80
+  if (bytes.byteLength % 2 !== 0)
+    throw new MalformedError(`${bytes.byteLength} bytes of activations are no whole number of ${encoding} values`)
+  requireLittleEndian()
+  const halves = halvesOf(aligned(bytes, 2))
+  for (let i = 0; i < halves.length; i++) {
+    if (((halves[i] as number) & exponent) === exponent) return false
+  }
+  return true
+}
+
 function widen(bytes: Uint8Array, out: Float32Array, convert: (from: Uint16Array, to: Uint32Array) => void): Float32Array {
   convert(halvesOf(aligned(bytes, 2)), new Uint32Array(out.buffer, out.byteOffset, out.length))
   return out
 }
 
-let f16Bits: Uint32Array | undefined
-
+/**
+ * By arithmetic. A table of all 65 536 patterns is no slower when it is in the cache, but a decode step finds it evicted by
+ * the weights, and would wait for memory at nearly every value.
+ */
 function widenF16(from: Uint16Array, to: Uint32Array): void {
-  const table = (f16Bits ??= makeF16Table())
-  for (let i = 0; i < from.length; i++) to[i] = table[from[i] as number] as number
+  for (let i = 0; i < from.length; i++) {
+    const half = from[i] as number
+    const magnitude = half & 0x7fff
+    let bits: number
+    if (magnitude >= 0x7c00) bits = 0x7f800000 | ((magnitude & 0x3ff) << 13)
+    else if (magnitude >= 0x400) bits = (magnitude << 13) + 0x38000000
+    else bits = magnitude === 0 ? 0 : widenDenormal(magnitude)
+    to[i] = ((half & 0x8000) << 16) | bits
+  }
 }
 
-/** The binary32 bits of each of the 65,536 binary16 patterns: 256 KiB, made on first use. */
-function makeF16Table(): Uint32Array {
-  const table = new Uint32Array(0x10000)
-  for (let half = 0; half < 0x10000; half++) {
-    const sign = (half & 0x8000) << 16
-    const exponent = (half >>> 10) & 0x1f
-    const fraction = half & 0x3ff
-    if (exponent === 0x1f) table[half] = sign | 0x7f800000 | (fraction << 13)
-    else if (exponent !== 0) table[half] = sign | ((exponent + 112) << 23) | (fraction << 13)
-    else if (fraction === 0) table[half] = sign
-    else {
-      // A denormal, fraction * 2^-24: normal in binary32. The leading one moves to the hidden bit, 10.
-      const shift = Math.clz32(fraction) - 21
-      table[half] = sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13)
-    }
-  }
-  return table
+/** A denormal, `fraction * 2^-24`: normal in binary32. The leading one moves to the hidden bit, 10. */
+function widenDenormal(fraction: number): number {
+  const shift = Math.clz32(fraction) - 21
+  return ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13)
 }
 
 function widenBf16(from: Uint16Array, to: Uint32Array): void {
