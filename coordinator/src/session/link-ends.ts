@@ -166,11 +166,15 @@ function sourceOf(
   return { kind: 'tokens', position, rows: slices.reduce((sum, slice) => sum + slice.rows, 0) }
 }
 
+/** How long an acknowledgement may be put off. It keeps the sender's history, which no one misses for so long. */
+const ackLaterMs = 50
+
 /** Receives from a stage whose successor is the coordinator. */
 export class ReceivingEnd extends DialledEnd {
   #steps = 0
   #bytes = 0
   #granted = { steps: 0, bytes: 0 }
+  #ackByMs: number | undefined
 
   constructor(
     link: Link,
@@ -182,6 +186,8 @@ export class ReceivingEnd extends DialledEnd {
       readonly take: (step: StepMessage, body: Uint8Array) => Problem | undefined
       /** Steps and bytes that may be under way. */
       readonly room: () => { steps: number; bytes: number }
+      /** What comes is waited for here, so that the next thing to do is to go on with it, and not to acknowledge it. */
+      readonly isAwaited: boolean
     },
     context: LinkEndContext
   ) {
@@ -194,6 +200,7 @@ export class ReceivingEnd extends DialledEnd {
     this.#steps = 0
     this.#bytes = 0
     this.#granted = { steps: 0, bytes: 0 }
+    this.#ackByMs = undefined
     // Rows are of no meaning here: a result is never replayed from, and `lastSeq` says where to go on.
     this.send({ type: 'held', term: this.link.term, held: { rows: 0, lastSeq: this.sink.lastSeq(), tail: [] }, ...this.#grant() })
   }
@@ -210,11 +217,32 @@ export class ReceivingEnd extends DialledEnd {
     }
     const problem = this.sink.take(message, body)
     if (problem !== undefined) return this.fail(nowMs, problem, 'refuse')
-    this.ack()
+    if (this.sink.isAwaited && this.#hasAmpleCredit()) this.#ackByMs ??= nowMs + ackLaterMs
+    else this.ack()
+  }
+
+  override get wakeAtMs(): number | undefined {
+    return least(this.dialer.wakeAtMs, this.#ackByMs)
+  }
+
+  override tick(nowMs: number): void {
+    super.tick(nowMs)
+    if (this.#ackByMs !== undefined && nowMs >= this.#ackByMs) this.ack()
+  }
+
+  /** There is time for an acknowledgement that was put off. */
+  ackNow(): void {
+    if (this.#ackByMs !== undefined) this.ack()
   }
 
   ack(): void {
+    this.#ackByMs = undefined
     if (this.dialer.state === 'open') this.send({ type: 'ack', seq: this.sink.lastSeq(), ...this.#grant() })
+  }
+
+  #hasAmpleCredit(): boolean {
+    const { steps, bytes } = this.sink.room()
+    return 2 * (this.#granted.steps - this.#steps) > steps && 2 * (this.#granted.bytes - this.#bytes) > bytes
   }
 
   #grant(): { steps: number; bytes: number } {

@@ -85,8 +85,10 @@ export class OwnLinks {
     if (event.type === 'dialed') end?.dialed(event.nowMs)
     else if (event.type === 'linkClosed') end?.closed(event.nowMs, event.message)
     else end?.receive(event)
-    // A relay has room again: its source may send on.
     if (event.type !== 'link' || event.message.type !== 'ack' || !(end instanceof SendingEnd)) return
+    // The next step is on its way: this is the time for acknowledgements that could wait.
+    for (const receiver of this.#receivers) receiver.ackNow()
+    // A relay has room again: its source may send on.
     this.#receivers.find((receiver) => receiver.link.boundary === end.link.boundary)?.ack()
   }
 
@@ -123,6 +125,7 @@ export class OwnLinks {
         return isTail ? onResult(step, body) : this.#relay(boundary).take(step, body)
       },
       // Results have had their slots since their steps were submitted. A relay is held up by the stage that it feeds.
+      isAwaited: isTail,
       room: () => ({ steps: isTail ? options.creditSteps : this.#roomAt(boundary), bytes: options.creditBytes })
     }
     const end = new ReceivingEnd(link, peer, sink, this.#endContext())
