@@ -19,7 +19,7 @@ export {
   type PrepareSpanOptions
 } from './graph/convert.ts'
 export type { ConvertProgress } from './graph/convert-job.ts'
-export { loadEmbedding, type Embedding } from './graph/embedding.ts'
+export { embeddingOf, loadEmbedding, loadEmbeddingTable, type Embedding, type EmbeddingTable } from './graph/embedding.ts'
 export { ConversionError, ConversionErrorCode } from './graph/errors.ts'
 export { knownFamilies } from './graph/families/registry.ts'
 export { defaultCacheDir } from './util/files.ts'

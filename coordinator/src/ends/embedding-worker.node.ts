@@ -5,20 +5,31 @@
  * @packageDocumentation
  */
 import { workerData } from 'node:worker_threads'
-import { loadEmbedding, openTensors, serve, transferable, type Embedding, type Served } from '@skein/node'
+import { embeddingOf, loadEmbeddingTable, openTensors, serve, transferable, type EmbeddingTable, type Served } from '@skein/node'
 import type { EmbeddingRequest, EmbeddingWorkerInit } from './embedding-messages.ts'
 
-async function load({ folder, modelId }: EmbeddingWorkerInit): Promise<Embedding> {
+/** Read at once into memory that is then shared: a whole table may be half a gigabyte, and is not to be there twice. */
+const pieceBytes = 8 * 2 ** 20
+
+async function load({ folder, modelId }: EmbeddingWorkerInit): Promise<EmbeddingTable> {
   const { config, files } = await openTensors(folder)
+  const readShared = async (name: string): Promise<Uint8Array> => {
+    const { byteLength = 0 } = files.info(name) ?? {}
+    const bytes = new Uint8Array(new SharedArrayBuffer(byteLength))
+    for (let offset = 0; offset < byteLength; offset += pieceBytes) {
+      bytes.set(await files.readRange(name, offset, Math.min(pieceBytes, byteLength - offset)), offset)
+    }
+    return bytes
+  }
   try {
     const checkpoint = {
       ...{ config, modelId, folder },
       tensor: (name: string) => files.info(name),
-      readBytes: (name: string) => files.readBytes(name),
+      readBytes: readShared,
       readFloat32: (name: string) => files.readFloat32(name),
       close: () => files.close()
     }
-    return await loadEmbedding({ checkpoint })
+    return await loadEmbeddingTable({ checkpoint })
   } finally {
     await files.close()
   }
@@ -28,10 +39,11 @@ const loaded = await load(workerData as EmbeddingWorkerInit).catch((error: unkno
 
 serve<EmbeddingRequest>(() => {
   if ('error' in loaded) throw loaded.error
+  const embedding = embeddingOf(loaded)
   const handle = (request: EmbeddingRequest): Served => {
     if (request.kind === 'stop') return { value: undefined, last: true }
-    const rows = loaded.embeddingRows(request.tokens)
+    const rows = embedding.embeddingRows(request.tokens)
     return { value: rows, transfer: transferable([rows]) }
   }
-  return { ready: undefined, handle }
+  return { ready: loaded, handle }
 })

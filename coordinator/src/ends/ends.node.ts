@@ -1,10 +1,13 @@
 import {
+  embeddingOf,
   openCheckpoint,
   prepareHead,
   spawnWorker,
   startHeadRuntime,
   transferable,
   WorkerClient,
+  type Embedding,
+  type EmbeddingTable,
   type HeadRuntime,
   type ModelConfig,
   type PreparedGraph,
@@ -39,6 +42,9 @@ export interface CreateEndsOptions {
   readonly signal?: AbortSignal
 }
 
+/** Rows that are taken here from the worker's table: a few copies of a row are less than the way to another thread and back. */
+const fewTokens = 4
+
 /** Logits in one call: more would not fit a machine that needs skein. */
 const maxLogitsBytes = 1024 * 1024 * 1024
 
@@ -60,7 +66,7 @@ export async function createEnds(options: CreateEndsOptions): Promise<Ends> {
   // One failed: the other one must not stay behind.
   await Promise.all([
     head.status === 'fulfilled' ? head.value.stop() : undefined,
-    embedding.status === 'fulfilled' ? embedding.value.stop({ kind: 'stop' }) : undefined
+    embedding.status === 'fulfilled' ? embedding.value.client.stop({ kind: 'stop' }) : undefined
   ])
   throw head.status === 'rejected' ? head.reason : embedding.status === 'rejected' ? embedding.reason : options.signal?.reason
 }
@@ -87,25 +93,29 @@ async function prepare(options: CreateEndsOptions): Promise<Prepared> {
   }
 }
 
-type EmbeddingClient = WorkerClient<EmbeddingRequest>
+interface StartedEmbedding {
+  readonly client: WorkerClient<EmbeddingRequest>
+  /** On the worker's own table. */
+  readonly table: Embedding
+}
 
-async function startEmbedding(init: EmbeddingWorkerInit): Promise<EmbeddingClient> {
+async function startEmbedding(init: EmbeddingWorkerInit): Promise<StartedEmbedding> {
   const worker = spawnWorker(new URL('./embedding-worker.node.js', import.meta.url), init, 'skein-embedding')
   const client = new WorkerClient<EmbeddingRequest>(worker, 'the embedding')
-  await client.ready<undefined>()
-  return client
+  return { client, table: embeddingOf(await client.ready<EmbeddingTable>()) }
 }
 
 class WorkerEnds implements Ends {
   readonly #head: HeadRuntime
-  readonly #embedding: EmbeddingClient
+  readonly #embedding: StartedEmbedding
+  #stopped = false
 
   constructor(
     readonly modelId: ModelId,
     readonly config: ModelConfig,
     readonly text: ModelText,
     head: HeadRuntime,
-    embedding: EmbeddingClient
+    embedding: StartedEmbedding
   ) {
     this.#head = head
     this.#embedding = embedding
@@ -120,7 +130,8 @@ class WorkerEnds implements Ends {
     const wrong = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize)
     if (wrong !== undefined) throw new InvalidArgumentError(`token ${wrong} is outside the vocabulary of ${vocabSize}`)
     if (tokens.length === 0) return new Float32Array(0)
-    return this.#embedding.call<Float32Array>(() => {
+    if (tokens.length <= fewTokens && !this.#stopped) return this.#embedding.table.embeddingRows(tokens)
+    return this.#embedding.client.call<Float32Array>(() => {
       const ids = Uint32Array.from(tokens)
       return { request: { kind: 'embed', tokens: ids }, transfer: [ids.buffer] }
     })
@@ -141,6 +152,7 @@ class WorkerEnds implements Ends {
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.#head.stop(), this.#embedding.stop({ kind: 'stop' })])
+    this.#stopped = true
+    await Promise.all([this.#head.stop(), this.#embedding.client.stop({ kind: 'stop' })])
   }
 }

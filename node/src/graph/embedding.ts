@@ -20,37 +20,58 @@ export interface Embedding {
   embeddingRows(tokens: ArrayLike<number>): Float32Array<ArrayBuffer>
 }
 
+/** The table as the checkpoint holds it: `[vocabSize, hiddenSize]`, row-major, little-endian. Threads may share its memory. */
+export interface EmbeddingTable {
+  readonly bytes: Uint8Array
+  readonly dtype: TensorDtype
+  readonly vocabSize: number
+  readonly hiddenSize: number
+}
+
 /** Reads the table into memory (`vocabSize * hiddenSize` values, two bytes each in bf16 and f16). @throws CheckpointError */
-export async function loadEmbedding({ checkpoint }: { readonly checkpoint: Checkpoint }): Promise<Embedding> {
+export async function loadEmbeddingTable({ checkpoint }: { readonly checkpoint: Checkpoint }): Promise<EmbeddingTable> {
+  const { vocabSize, hiddenSize } = checkpoint.config
   const { embedding } = familyOf(checkpoint.config.family).endTensors(checkpoint.config)
   const info = checkpoint.tensor(embedding.name)
   if (info === undefined) throw missingTensor(embedding.name, checkpoint.folder)
-  return new TableEmbedding(
-    await checkpoint.readBytes(embedding.name),
-    info.dtype,
-    checkpoint.config.vocabSize,
-    checkpoint.config.hiddenSize
-  )
+  return { bytes: await checkpoint.readBytes(embedding.name), dtype: info.dtype, vocabSize, hiddenSize }
+}
+
+/** Reads the table and takes rows of it. @throws CheckpointError */
+export async function loadEmbedding(components: { readonly checkpoint: Checkpoint }): Promise<Embedding> {
+  return embeddingOf(await loadEmbeddingTable(components))
+}
+
+/** Takes rows of a table. */
+export function embeddingOf(table: EmbeddingTable): Embedding {
+  return new TableEmbedding(table)
 }
 
 class TableEmbedding implements Embedding {
-  constructor(
-    private readonly table: Uint8Array,
-    private readonly dtype: TensorDtype,
-    readonly vocabSize: number,
-    readonly hiddenSize: number
-  ) {}
+  readonly #table: EmbeddingTable
+
+  constructor(table: EmbeddingTable) {
+    this.#table = table
+  }
+
+  get vocabSize(): number {
+    return this.#table.vocabSize
+  }
+
+  get hiddenSize(): number {
+    return this.#table.hiddenSize
+  }
 
   embeddingRows(tokens: ArrayLike<number>): Float32Array<ArrayBuffer> {
-    const { hiddenSize, vocabSize } = this
+    const { bytes, dtype, hiddenSize, vocabSize } = this.#table
     const rows = new Float32Array(tokens.length * hiddenSize)
-    const rowBytes = hiddenSize * dtypeBytes[this.dtype]
+    const rowBytes = hiddenSize * dtypeBytes[dtype]
     for (let index = 0; index < tokens.length; index++) {
       const token = tokens[index] as number
       if (!Number.isInteger(token) || token < 0 || token >= vocabSize) {
         throw new InvalidArgumentError(`token ${token} is outside the vocabulary of ${vocabSize}`)
       }
-      rows.set(toFloat32(this.table.subarray(token * rowBytes, (token + 1) * rowBytes), this.dtype), index * hiddenSize)
+      rows.set(toFloat32(bytes.subarray(token * rowBytes, (token + 1) * rowBytes), dtype), index * hiddenSize)
     }
     return rows
   }
