@@ -38,7 +38,7 @@ export interface DirectoryInit {
   readonly exchangePeers: number
   /** Peers to which a piece of news is passed on: three reach nearly all, and the exchanges reach the rest. @default 3 */
   readonly pushPeers: number
-  /** News are gathered for so long before they are passed on. @default 50 */
+  /** News are gathered for so long before they are passed on. @default 200 */
   readonly pushDelayMs: number
   /** News that wait to be passed on; the oldest are left to the exchanges. @default 256 */
   readonly maxWaitingNews: number
@@ -77,7 +77,7 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   coordinatorExchangeMs: 30_000,
   exchangePeers: 2,
   pushPeers: 3,
-  pushDelayMs: 50,
+  pushDelayMs: 200,
   maxWaitingNews: 256,
   answerMs: 5_000,
   idleMs: 20_000,

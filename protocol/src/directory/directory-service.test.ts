@@ -251,6 +251,7 @@ describe('DirectoryService', () => {
       const sorted = await largeSwarm()
       const coordinator = swarm.add('coordinator', { ...init, mesh: false }, [sorted[0] as Peer])
       await swarm.settle(coordinator.service.refresh())
+      for (const peer of swarm.peers) if (peer !== coordinator) swarm.announce(peer, 1_000, { lifeMs: 180_000 })
       await swarm.clock.advanceAsync(60_000)
       const before = sorted.map((peer) => peer.verified())
       const aware = [...sorted.slice(0, init.keepers), coordinator]
@@ -265,7 +266,7 @@ describe('DirectoryService', () => {
       const gone = sorted.at(-1) as Peer
       await swarm.settle(gone.service.stop())
       await gone.network.stop()
-      await swarm.clock.advanceAsync(110_000)
+      await swarm.clock.advanceAsync(190_000)
       for (const peer of aware) assert.equal(swarm.known(peer).size, 23)
     })
 

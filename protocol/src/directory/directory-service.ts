@@ -57,6 +57,8 @@ export class DirectoryService {
   readonly #timers = new Map<string, CancelTimer>()
   #stopHandling: (() => void) | undefined
   #started = false
+  /** Whether the first contacts have been asked. */
+  #oriented = false
 
   constructor(components: DirectoryComponents, init: Pick<DirectoryInit, 'model' | 'mesh'> & Partial<DirectoryInit>) {
     this.#components = components
@@ -212,8 +214,19 @@ export class DirectoryService {
   /** Returns when the next one is due, where that is not as usual. */
   async #round(signal: AbortSignal): Promise<number | void> {
     if (this.#keepers.list(true).length === 0) await this.#findContacts(signal)
+    if (!this.#oriented) await this.#orient(signal)
     if (!this.#keepers.areUs()) return await this.#askKeeper(signal)
     await Promise.all(this.#choose(this.#init.mesh ? this.#init.exchangePeers : 1).map((peer) => this.#tryExchange(peer, signal)))
+  }
+
+  /** A newcomer first asks who the keepers are: most learn that they are none, and then know whom to tell of themselves. */
+  async #orient(signal: AbortSignal): Promise<void> {
+    if (this.#init.mesh) {
+      await Promise.all(this.#choose(this.#init.exchangePeers).map((peer) => this.#tryExchange(peer, signal, this.#keepers.spare)))
+      this.#keepers.look()
+    }
+    this.#oriented = true
+    this.#pushSoon()
   }
 
   /** Who is no keeper tells one of them that it lives, and learns who they are. Returns when to do so again. */
@@ -236,7 +249,11 @@ export class DirectoryService {
 
   #passOn(record: StoredAnnouncement): void {
     this.#news.add(record)
-    if (this.#timers.has('push') || this.#stopper.stopped) return
+    if (this.#oriented) this.#pushSoon()
+  }
+
+  #pushSoon(): void {
+    if (this.#news.size === 0 || this.#timers.has('push') || this.#stopper.stopped) return
     const delayMs = this.#init.pushDelayMs * (0.5 + this.#components.random.float())
     this.#schedule('push', delayMs, (signal) => this.#pushNews(signal))
   }

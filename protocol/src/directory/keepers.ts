@@ -53,6 +53,11 @@ export class Keepers {
     return [...peers].sort().slice(0, keepers)
   }
 
+  /** Finds out anew, when the next question comes, who the keepers are. */
+  look(): void {
+    this.#lately = undefined
+  }
+
   /** Whether this peer holds the whole directory. */
   areUs(): boolean {
     if (!this.#init.mesh) return true

@@ -39,8 +39,8 @@ export interface WorldInit {
 const sampleMs = 1_000
 /** Contacts that a newcomer is given, as a list of bootstrap peers would name them. */
 const contactCount = 4
-/** Nodes start within this time, the first few at once. */
-const startSpreadMs = 2_000
+/** Nodes start within this time, the first few at once: fifty a second, since no real swarm comes to be in a moment. */
+const startSpreadMs = (nodes: number): number => Math.max(2_000, 20 * nodes)
 /** A lease is 30 s; a stage notices within a second of its end, and frozen or cut off ones some keep-alives later. */
 const leakGraceMs = 60_000
 const closeMs = 120_000
@@ -196,10 +196,11 @@ export class World {
     if (this.#started) return
     this.#started = true
     const random = this.#random.fork('starts')
+    const spreadMs = startSpreadMs(this.nodes.length)
     const isDue = (number: number): boolean => number < contactCount
     for (const node of this.nodes) {
       if (isDue(node.number) && node.isThereFirst) node.start()
-      else if (node.isThereFirst) this.clock.setTimer(random.below(startSpreadMs), () => node.start())
+      else if (node.isThereFirst) this.clock.setTimer(random.below(spreadMs), () => node.start())
       node.startChurn()
     }
     for (const client of this.clients) client.start()
@@ -281,7 +282,9 @@ export class World {
       }
       const serving = this.nodes.filter((node) => node.isServing)
       // Who comes, is not known at once; who leaves, not to be gone.
-      const settled = serving.filter((node) => node.servingForMs(nowMs) >= Math.min(knownAfterMs, nowMs - startSpreadMs - sampleMs))
+      const settled = serving.filter(
+        (node) => node.servingForMs(nowMs) >= Math.min(knownAfterMs, nowMs - startSpreadMs(this.nodes.length) - sampleMs)
+      )
       if (this.#leastCoverage(settled) < 1) this.#uncoveredMs = nowMs
       this.#checkMaps()
       this.#recorder.sample({ atMs: nowMs, nodesUp: serving.length, leastCoverage: this.#leastCoverage(serving) }, sampleMs)
