@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { table } from '@skein/coordinator'
 import { describeError, InvalidArgumentError } from '@skein/protocol'
@@ -7,6 +7,7 @@ import { compareFigures } from '../report/compare.ts'
 import { figures } from '../report/figures.ts'
 import { formatDifference, formatFigure } from '../report/format.ts'
 import type { Scenario } from '../scenario/scenario.ts'
+import { withOutFolder } from './out-folder.ts'
 import { overridesOf, runJson, simulate } from './run.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
@@ -21,6 +22,10 @@ export interface CompareFlags {
 
 /** `skein-sim compare`: two scenarios, or the records of two runs. @returns the exit code */
 export async function compareRuns(a: string, b: string, flags: CompareFlags, context: SimContext): Promise<number> {
+  return withOutFolder(flags.out, () => compareBoth(a, b, flags, context))
+}
+
+async function compareBoth(a: string, b: string, flags: CompareFlags, context: SimContext): Promise<number> {
   // Both are read before the first one runs: the second may be the one that is wrong.
   const sources = [await sourceOf(a, flags), await sourceOf(b, flags)] as const
   const left = await recordOf(sources[0], flags, context)
@@ -28,7 +33,6 @@ export async function compareRuns(a: string, b: string, flags: CompareFlags, con
   const rows = compareFigures(figures(left), figures(right))
   if (flags.out !== undefined) {
     const { comparePage } = await import('../report/compare-page.ts')
-    await mkdir(flags.out, { recursive: true })
     await writeFile(join(flags.out, 'compare.html'), await comparePage(left, right))
   }
   const lines = [

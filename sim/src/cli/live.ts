@@ -6,6 +6,7 @@ import { runLive } from '../live/run-live.ts'
 import { figures, missedExpectations } from '../report/figures.ts'
 import type { Outcome } from './engine.ts'
 import { modelFolder, modelOption } from './model-folder.ts'
+import { withOutFolder } from './out-folder.ts'
 import { overridesOf, runJson, writeReport } from './run.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
@@ -38,6 +39,10 @@ export function liveCommand(): Command {
 
 /** `skein-sim live`. @returns the exit code */
 export async function liveScenario(nameOrPath: string, flags: LiveFlags, context: SimContext): Promise<number> {
+  return withOutFolder(flags.out, () => runOne(nameOrPath, flags, context))
+}
+
+async function runOne(nameOrPath: string, flags: LiveFlags, context: SimContext): Promise<number> {
   const scenario = loadScenario(nameOrPath, { overrides: overridesOf(flags), ci: flags.ci })
   const { signal, progress } = context
   const { record } = await runLive({

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -205,6 +205,20 @@ describe('skein-sim', () => {
       [['run', file, '--ci'], /no ci section/],
       [['run', join(folder, 'bad.yaml')], /bad\.yaml:7:20: nodes\[0\]\.cuont: unknown field; did you mean count\?/],
       [['compare', file, join(folder, 'record.json')], /no record of a run/],
+      [['compare', file, file, '--only', 'x'], /--only is for --live/],
+      [['compare', file, file, '--no-check'], /--no-check is for --live/],
+      [['compare', '--live', 'reality', '--seed', '1'], /--seed does nothing for --live/],
+      [['compare', '--live', 'reality', '--only', 'nothing'], /no setting's name holds 'nothing': there are '1 stage/],
+      [['compare', '--live', 'dreams'], /no set of live settings 'dreams'/],
+      [['run', 'paper', '--set', 'a=1'], /paper is a study of its own runs/],
+      [['run', join(file, 'below')], /no file/],
+      [['run', file, '--out', file], /--out: .*small\.yaml is a file; expected a folder/],
+      [['run', file, '--out', join(file, 'below')], /--out: .*small\.yaml is a file; expected a folder/],
+      [['calibrate', '--out', folder], /--out: .* is a folder; expected a file/],
+      [['run', file, '--set', 'nodes.homes.churn={up: 0, down: 0}'], /would leave endlessly many times/],
+      [['run', file, '--set', 'clients.users.workload={kind: open, interArrival: 1us}'], /would make 1000000 requests; fewer than 1000000 are simulated/],
+      [['run', file, '--set', 'network.latency=2m'], /latency: expected at most 1m/],
+      [['run', file, '--set', 'nodes.homes.device={preset: rtx-3060, flopsPerSecond: .nan}'], /flopsPerSecond: expected a number from 1e3/],
       [['sweep', file], /--vary/],
       [['sweep', file, '--vary', 'nodes.homes.cuont=1,2'], /unknown field/],
       [['explain', 'nodes.chrun'], /did you mean churn/],
@@ -220,6 +234,23 @@ describe('skein-sim', () => {
     const { code, stdout } = await world.run(['run', 'no-such', '--json'])
     assert.equal(code, 2)
     assert.match(JSON.stringify(json(stdout)['error']), /ERR_SKEIN_INVALID_ARGUMENT/)
+  })
+
+  it('lets one run at a time write into a folder, and is not stopped by one that was killed', async () => {
+    const out = join(folder, 'report')
+    await mkdir(out)
+    await writeFile(join(out, '.skein-sim.lock'), String(process.pid))
+    const second = await world.run(['run', file, '--out', out])
+    assert.equal(second.code, 2)
+    assert.match(second.stderr, /another run \(process \d+\) writes into .*report: wait for it/)
+    // No process has such a number.
+    await writeFile(join(out, '.skein-sim.lock'), '4194305')
+    const third = await world.run(['run', file, '--out', out, '--trace', '4000'])
+    assert.equal(third.code, 0)
+    assert.match(third.stdout, /nothing was traced: there is no generation 4000/)
+    assert.deepEqual((await readdir(out)).sort(), ['record.json', 'report.html', 'trace.json'])
+    assert.equal((await world.run(['run', 'paper', '--out', out])).code, 0)
+    assert.equal(await readFile(join(out, 'paper.json'), 'utf8'), '{"rows":[]}\n')
   })
 
   it('ends with 130 when it is interrupted in the middle of a run', async () => {

@@ -1,6 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { exitCodes, integerParser, isOff, runCommand } from '@skein/node'
+import { InvalidArgumentError as UsageError } from '@skein/protocol'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type CompareFlags, compareRuns } from './compare.ts'
 import type { Outcome } from './engine.ts'
@@ -8,10 +9,12 @@ import { explain, listScenarios } from './list-explain.ts'
 import { ScenarioError } from '../scenario/problems.ts'
 import { deviceSchema } from '../scenario/schema.ts'
 import { liveCommand, liveComparison, type LiveFlags, liveScenario, type RealityFlags } from './live.ts'
+import { makeFolder, withOutFolder } from './out-folder.ts'
 import { modelOption } from './model-folder.ts'
 import { type RunFlags, runScenario } from './run.ts'
 import { type SimComponents, SimContext } from './sim-io.ts'
 import { sweep, type SweepFlags } from './sweep.ts'
+import { statOf } from './stat-of.ts'
 
 interface OutputFlags {
   readonly json: boolean
@@ -121,10 +124,17 @@ function addRuns(program: Command, { run, compare, live, compareLive }: SkeinSim
     .addOption(new Option('--no-check', 'with --live: exit with 0 also when a figure misses its goal'))
     .addOption(modelOption())
   addRunFlags(two, 'compare.html').action((a: string | undefined, b: string | undefined, flags: CompareFlags & LiveComparisonFlags) => {
-    if (flags.live !== undefined && a === undefined) return keep(compareLive(flags.live, flags))
+    const given = (names: readonly string[]): string[] => names.filter((name) => two.getOptionValueSource(name) === 'cli')
+    if (flags.live !== undefined && a === undefined) {
+      const [useless] = given(['seed', 'set', 'ci', 'out'])
+      if (useless !== undefined) return two.error(`error: --${useless} does nothing for --live: its settings are shipped`)
+      return keep(compareLive(flags.live, flags))
+    }
     if (flags.live !== undefined || a === undefined || b === undefined) {
       return two.error('error: expected two scenarios or records, or --live <set> and none')
     }
+    const [useless] = given(['only', 'check', 'model'])
+    if (useless !== undefined) return two.error(`error: --${useless === 'check' ? 'no-check' : useless} is for --live`)
     return keep(compare(a, b, flags))
   })
 
@@ -242,19 +252,25 @@ function actionsOf(context: SimContext): SkeinSimActions {
     },
     ...(fuzz && {
       fuzz: async ({ seeds, from, out, json }) => {
-        const found = await context.interruptible(fuzz({ seeds, firstSeed: from, signal: context.signal, onProgress }))
-        const { scenario } = found
-        if (scenario === undefined || out === undefined) return finish(found, { json })
-        await mkdir(out, { recursive: true })
-        const file = join(out, `fuzz-${from}.yaml`)
-        await writeFile(file, scenario)
-        return finish({ ...found, lines: [...found.lines, `or run the smallest one: skein-sim run ${file}`] }, { json })
+        return withOutFolder(out, async () => {
+          const found = await context.interruptible(fuzz({ seeds, firstSeed: from, signal: context.signal, onProgress }))
+          const { scenario } = found
+          if (scenario === undefined || out === undefined) return finish(found, { json })
+          const file = join(out, `fuzz-${from}.yaml`)
+          await writeFile(file, scenario)
+          return finish({ ...found, lines: [...found.lines, `or run the smallest one: skein-sim run ${file}`] }, { json })
+        })
       }
     }),
     ...(calibrate && {
       calibrate: async ({ name, threads, out, json }) => {
         // What cannot be written is told before a minute of measuring.
-        if (out !== undefined) await mkdir(dirname(out), { recursive: true })
+        if (out !== undefined) {
+          makeFolder(dirname(out))
+          if (statOf(out)?.isDirectory() === true) {
+            throw new UsageError(`--out: ${out} is a folder; expected a file, such as ${join(out, 'this-machine.yaml')}`)
+          }
+        }
         // It ends within a turn when it is interrupted, and takes its files away.
         const found = await calibrate({ name, threads, signal: context.signal, onProgress })
         if (out === undefined) return finish(found, { json })

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidArgumentError } from '@skein/protocol'
 import type { RunRecord } from '../record/run-record.ts'
@@ -7,7 +7,9 @@ import { figures, type MissedExpectation, missedExpectations } from '../report/f
 import { type Override, parseOverride } from '../scenario/read-scenario.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { formatDuration } from '../scenario/units.ts'
+import type { Study } from './engine.ts'
 import { modelFolder } from './model-folder.ts'
+import { withOutFolder } from './out-folder.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
 import { summaryLines } from './summary.ts'
@@ -37,6 +39,7 @@ export function runJson(record: RunRecord, missed: readonly MissedExpectation[])
     virtualMs: record.virtualMs,
     wallMs: record.wallMs,
     events: record.events,
+    peakMemoryBytes: 1024 * process.resourceUsage().maxRSS,
     nodes: record.nodes.length,
     generations: found.generations,
     completed: found.completed,
@@ -52,12 +55,27 @@ export function runJson(record: RunRecord, missed: readonly MissedExpectation[])
 
 /** `skein-sim run`. @returns the exit code */
 export async function runScenario(nameOrPath: string, flags: RunFlags, context: SimContext): Promise<number> {
-  const study = context.components.engine.studies[nameOrPath]
-  if (study !== undefined) {
-    const outcome = await context.interruptible(study.run({ signal: context.signal, onProgress: (text) => context.progress.show(text) }))
-    context.print(flags.json, outcome.json, outcome.lines)
-    return outcome.failed ? 1 : 0
+  const { studies } = context.components.engine
+  const study = Object.hasOwn(studies, nameOrPath) ? studies[nameOrPath] : undefined
+  return withOutFolder(flags.out, () =>
+    study === undefined ? runOne(nameOrPath, flags, context) : runStudy(nameOrPath, study, flags, context)
+  )
+}
+
+async function runStudy(name: string, study: Study, flags: RunFlags, context: SimContext): Promise<number> {
+  if (flags.set !== undefined || flags.ci || flags.runtime === 'ort' || flags.model !== undefined) {
+    throw new InvalidArgumentError(
+      `${name} is a study of its own runs: there is nothing in it to replace by --set, --ci, --runtime or --model`
+    )
   }
+  const outcome = await context.interruptible(study.run({ signal: context.signal, onProgress: (text) => context.progress.show(text) }))
+  const file = flags.out === undefined ? undefined : join(flags.out, `${name}.json`)
+  if (file !== undefined) await writeFile(file, `${JSON.stringify(outcome.json)}\n`)
+  context.print(flags.json, outcome.json, [...outcome.lines, ...(file === undefined ? [] : [`wrote ${file}`])])
+  return outcome.failed ? 1 : 0
+}
+
+async function runOne(nameOrPath: string, flags: RunFlags, context: SimContext): Promise<number> {
   const scenario = loadScenario(nameOrPath, { overrides: overridesOf(flags), ci: flags.ci })
   if (flags.model !== undefined && flags.runtime !== 'ort')
     throw new InvalidArgumentError('--model is for --runtime ort: checksums need none')
@@ -68,7 +86,11 @@ export async function runScenario(nameOrPath: string, flags: RunFlags, context: 
   const record = { ...found, violations: found.violations.map((violation) => ({ ...violation, replay: command })) }
   const missed = missedExpectations(figures(record), scenario.expect)
   if (flags.out !== undefined) await writeReport(flags.out, record, scenario, command)
-  context.print(flags.json, runJson(record, missed), summaryLines(record, scenario, missed, context.style, flags.out))
+  const isTraced = record.generations.length > flags.trace || flags.trace === 0
+  const note = isTraced
+    ? []
+    : [`nothing was traced: there is no generation ${flags.trace}, they are numbered from 0 to ${record.generations.length - 1}`]
+  context.print(flags.json, runJson(record, missed), [...summaryLines(record, scenario, missed, context.style, flags.out), ...note])
   return record.violations.length > 0 || missed.length > 0 ? 1 : 0
 }
 
@@ -112,9 +134,8 @@ function commandOf(nameOrPath: string, seed: number, { set = [], ci, trace, runt
   return parts.join(' ')
 }
 
-/** Writes `report.html`, `record.json` and `trace.json` into a folder, which is made. */
+/** Writes `report.html`, `record.json` and `trace.json` into a folder. */
 export async function writeReport(folder: string, record: RunRecord, scenario: Scenario, command: string): Promise<void> {
-  await mkdir(folder, { recursive: true })
   // The plotting library takes half a second to load.
   const { reportPage } = await import('../report/page.ts')
   const page = await reportPage(record, { question: scenario.question, expect: scenario.expect, command })

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describeError, InvalidArgumentError } from '@skein/protocol'
@@ -10,6 +10,7 @@ import { didYouMean } from '../scenario/problems.ts'
 import { type Override, readScenario } from '../scenario/read-scenario.ts'
 import { regionPresets } from '../scenario/region-presets.ts'
 import type { Scenario } from '../scenario/scenario.ts'
+import { statOf } from './stat-of.ts'
 
 /** The scenarios that come with the package. */
 const shippedFolder = fileURLToPath(new URL('../../scenarios/', import.meta.url))
@@ -34,7 +35,7 @@ export function shippedScenarios(): string[] {
  * @throws InvalidArgumentError if there is neither
  */
 export function scenarioFile(nameOrPath: string): string {
-  if (statSync(nameOrPath, { throwIfNoEntry: false })?.isFile() === true) return nameOrPath
+  if (statOf(nameOrPath)?.isFile() === true) return nameOrPath
   const names = shippedScenarios()
   if (names.includes(nameOrPath)) return resolve(shippedFolder, `${nameOrPath}.yaml`)
   const hint = didYouMean(nameOrPath, names)
@@ -63,7 +64,7 @@ export function loadScenario(nameOrPath: string, options: LoadOptions = {}): Sce
 /** A file that a scenario names is beside it; one that `--set` names for a shipped scenario, in the working directory. */
 function besideScenario(scenario: string, path: string): string {
   const beside = resolve(dirname(scenario), path)
-  return scenario.startsWith(shippedFolder) && statSync(beside, { throwIfNoEntry: false }) === undefined ? resolve(path) : beside
+  return scenario.startsWith(shippedFolder) && statOf(beside) === undefined ? resolve(path) : beside
 }
 
 /** The largest file that is read: a trace of a hundred thousand lines is far below. */
@@ -71,8 +72,9 @@ const maxFileBytes = 50_000_000
 
 function readText(path: string): string {
   try {
-    const stats = statSync(path, { throwIfNoEntry: false })
+    const stats = statOf(path)
     if (stats === undefined) throw new InvalidArgumentError('there is no such file')
+    if (!stats.isFile()) throw new InvalidArgumentError('it is no file')
     const { size } = stats
     if (size > maxFileBytes) throw new InvalidArgumentError(`it has ${size} bytes, and at most ${maxFileBytes} are read`)
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path))

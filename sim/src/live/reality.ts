@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { InvalidArgumentError } from '@skein/protocol'
 import { systemClock } from '@skein/protocol/node'
 import type { GenerationRecord, RunRecord } from '../record/run-record.ts'
 import { simulate } from '../world/simulate.ts'
@@ -70,11 +71,16 @@ interface LiveFound {
  * was measured right before and after it.
  */
 export async function compareReality(init: RealityInit): Promise<RealityResult> {
+  const wanted = settings.filter(({ name }) => name.includes(init.only ?? ''))
+  if (wanted.length === 0) {
+    throw new InvalidArgumentError(
+      `no setting's name holds '${init.only ?? ''}': there are ${settings.map(({ name }) => `'${name}'`).join(', ')}`
+    )
+  }
   const cacheDir = await mkdtemp(join(tmpdir(), 'skein-reality-'))
   try {
     init.onProgress('measuring the ends')
     const endsMs = await measureEndsMs(init.model, cacheDir, systemClock())
-    const wanted = settings.filter(({ name }) => name.includes(init.only ?? ''))
     const several = await liveOf(severalStages, init, cacheDir)
     const between = [await liveOf(oneStage, init, cacheDir)]
     const live: LiveFound[] = []

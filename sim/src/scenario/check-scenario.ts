@@ -1,4 +1,5 @@
 import { didYouMean, type FieldPath, type Problem } from './problems.ts'
+import { meanOf } from '../workload/draw.ts'
 import type { Distribution, FaultTarget, NodeGroup, Scenario, ScenarioFault } from './scenario.ts'
 import { scenarioLimits } from './schema.ts'
 
@@ -15,6 +16,7 @@ export function checkScenario(scenario: Scenario, options: CheckOptions): Proble
   return [
     ...checkSize(scenario),
     ...checkHosting(scenario),
+    ...checkEvents(scenario),
     ...checkSessions(scenario),
     ...checkNetwork(scenario, options),
     ...scenario.faults.flatMap((fault, index) => checkFault(scenario, fault, ['faults', index])),
@@ -77,6 +79,42 @@ function checkSpan({ span, blocksPerNode }: NodeGroup, blocks: number, path: Fie
   return [{ path: [...path, 'span'], message: `expected START below END, and END at most the model's ${blocks} blocks` }]
 }
 
+/** So many of one kind are a slip of the pen: a unit that is wrong, or a mean of nothing. */
+const maxEvents = 1_000_000
+
+/** What would go on for ever, or as good as: departures and requests without end. */
+function checkEvents({ durationMs, nodes, clients }: Scenario): Problem[] {
+  const problems: Problem[] = []
+  nodes.forEach(({ churn, count }, index) => {
+    const path = ['nodes', index, 'churn']
+    if (churn?.kind === 'renewal') {
+      const departures = (count * durationMs) / (meanOf(churn.upMs) + meanOf(churn.downMs))
+      if (departures >= maxEvents) {
+        problems.push({
+          path,
+          message: `its nodes would leave ${many(departures)} times; fewer than ${maxEvents} departures are simulated: expected longer stays`
+        })
+      }
+    }
+    if (churn?.kind === 'diurnal' && churn.upMs < churn.dayMs / 1440) {
+      problems.push({ path: [...path, 'up'], message: 'expected a mean stay of at least 1/1440 of the day, which is a minute of it' })
+    }
+  })
+  clients.forEach(({ workload, count }, index) => {
+    if (workload.kind !== 'open') return
+    const requests = count * Math.min(workload.maxRequests, durationMs / meanOf(workload.interArrivalMs))
+    if (requests >= maxEvents) {
+      const message = `its clients would make ${many(requests)} requests; fewer than ${maxEvents} are simulated: expected longer gaps, or maxRequests`
+      problems.push({ path: ['clients', index, 'workload', 'interArrival'], message })
+    }
+  })
+  return problems
+}
+
+function many(count: number): string {
+  return Number.isFinite(count) ? String(Math.round(count)) : 'endlessly many'
+}
+
 /** The least value that can be drawn. */
 function least(distribution: Distribution): number {
   switch (distribution.kind) {
@@ -106,9 +144,14 @@ function checkSessions({ model, nodes, clients }: Scenario): Problem[] {
   })
 }
 
+/** The longest life of a TCP segment is taken to be two minutes (RFC 9293); both ways of a round trip. */
+const maxOneWayMs = 60_000
+
 function checkNetwork({ network: { latency, lossShare }, regions }: Scenario, { dataSets }: CheckOptions): Problem[] {
   const path = ['network', 'latency']
   const problems: Problem[] = []
+  const farthest = latency.kind === 'constant' ? latency.oneWayMs : latency.kind === 'matrix' ? Math.max(0, ...latency.oneWayMs.flat()) : 0
+  if (farthest > maxOneWayMs) problems.push({ path, message: 'expected at most 1m: no packet lives longer' })
   if (lossShare >= 1) problems.push({ path: ['network', 'loss'], message: 'expected less than 1: nothing would ever arrive' })
   if (latency.kind === 'matrix') {
     const rows = latency.oneWayMs

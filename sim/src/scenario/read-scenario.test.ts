@@ -268,10 +268,10 @@ describe('readScenario', () => {
     const wrong = (content: string): string => problemsOf(withFile(''), options(content)).join('\n')
     assert.match(
       wrong(text.replace(/flopsPerSecond: .*/, 'flopsPerSecond: -3')),
-      /^x\.yaml:10:\d+: nodes\[0\]\.device\.file: mine\.yaml:4:17: flopsPerSecond: expected more than 0$/
+      /^x\.yaml:10:\d+: nodes\[0\]\.device\.file: mine\.yaml:4:17: flopsPerSecond: expected at least 1000$/
     )
     assert.match(wrong(text.replace('efficiency', 'eficiency')), /mine\.yaml:\d+:1: eficiency: unknown field; did you mean efficiency\?/)
-    assert.match(wrong('name: mine'), /memoryBandwidthBytesPerSecond: missing; expected a number above 0/)
+    assert.match(wrong('name: mine'), /memoryBandwidthBytesPerSecond: missing; expected a number from 1e3 to 1e18/)
     assert.match(wrong('- 1'), /mine\.yaml:1:1: expected a device: name, memoryBandwidthBytesPerSecond/)
     assert.match(wrong('a: ['), /mine\.yaml:1:\d+: not YAML/)
     assert.match(problemsOf(withFile(', preset: rtx-3090'), options(text)).join(), /expected one of preset and file/)

@@ -41,12 +41,17 @@ const model = z
   ])
   .describe('The model that the swarm serves: what it costs to compute, to hold and to send.')
 
+/** From what a microcontroller does to more than any machine. */
+const rateError = { error: 'expected a number from 1e3 to 1e18' }
+const perSecond = z.number(rateError).min(1e3, rateError).max(1e18, rateError)
+const microseconds = z.number().min(0).max(1e9)
+
 const deviceFields = {
   name: name.describe('how reports call it'),
-  memoryBandwidthBytesPerSecond: positive.describe('reads weights and keys and values'),
-  flopsPerSecond: positive.describe('multiplies'),
-  overheadUsPerBlock: z.number().min(0).describe('fixed cost of a turn in each block, in microseconds'),
-  overheadUsPerTurn: z.number().min(0).describe('fixed cost of a turn, in microseconds'),
+  memoryBandwidthBytesPerSecond: perSecond.describe('reads weights and keys and values'),
+  flopsPerSecond: perSecond.describe('multiplies'),
+  overheadUsPerBlock: microseconds.describe('fixed cost of a turn in each block, in microseconds'),
+  overheadUsPerTurn: microseconds.describe('fixed cost of a turn, in microseconds'),
   overheadNsPerPastRow: z
     .number()
     .min(0)
