@@ -81,6 +81,28 @@ describe('processes that die', function () {
     await swarm.idle()
   })
 
+  it('gives the same tokens when a stage stands still, and is not disturbed when it wakes', async () => {
+    const spare = await swarm.node({ blocks: '3:6' })
+    await swarm.known(client, [spare])
+    let frozen: NodeProcess | undefined
+    try {
+      const result = await generateWithLoss('3:6', (node) => {
+        frozen = node
+        node.kill('SIGSTOP')
+        return Promise.resolve()
+      })
+      assert.deepEqual(result.tokens, undisturbed.tokens)
+      assert.ok(result.recoveries >= 1)
+      assert.ok(!result.chain.some(({ peerId }) => peerId === frozen?.peerId))
+    } finally {
+      frozen?.kill('SIGCONT')
+    }
+    // It finishes what it had begun and finds that nobody wants it: its session ends, and it serves on.
+    await swarm.idle()
+    assert.equal((await frozen?.status())?.state, 'serving')
+    assert.deepEqual((await client.generate(prompt, options).result).tokens, undisturbed.tokens)
+  })
+
   it('names the blocks that nobody serves any more, and goes on when the killed node is started again', async () => {
     const impatient = await swarm.client({ coverageTimeoutMs: 1_000 })
     const last = swarm.nodes.find((node) => node.ready.start === 6 && !node.program.ended)
