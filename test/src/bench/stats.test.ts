@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { isMet } from './bench.ts'
+import { pipelineFloor } from './chain-limits.ts'
 import { median, medianRatio, quantile, summarize, timeRounds } from './stats.ts'
 import { formatFigure, formatTable } from './table.ts'
 
@@ -39,6 +40,18 @@ describe('bench statistics', () => {
     })
     assert.equal(calls, 5)
     assert.equal(times.length, 3)
+  })
+
+  it('knows what a pipeline can do', () => {
+    for (const [stages, chunks, cores, times] of [
+      [4, 8, 1, 32],
+      [4, 8, 2, 17],
+      [4, 8, 4, 11],
+      [4, 8, 64, 11],
+      [4, 1, 2, 4],
+      [1, 8, 2, 8]
+    ] as const)
+      assert.equal(pipelineFloor(stages, chunks, cores), times / (stages * chunks))
   })
 
   it('knows when a target is met', () => {
