@@ -65,6 +65,17 @@ describe('shipped scenarios', function () {
   }
 
   describe('find that', () => {
+    it('the time of an answer that lost a region has causes, nearly all of it', async () => {
+      const { generations } = await runSmall('region-loss')
+      const hit = generations.filter(({ recoveries }) => recoveries > 0)
+      assert.ok(hit.length > 0)
+      for (const { startMs, lastTokenMs = startMs, time } of hit) {
+        const charged = Object.values<number>({ ...time }).reduce((sum, ms) => sum + ms, 0)
+        assert.ok(Math.abs(charged / (lastTokenMs - startMs) - 1) < 0.05, `${charged} of ${lastTokenMs - startMs} ms`)
+        assert.ok(time.silenceMs > 1_000 && time.recoveryMs > 1_000)
+      }
+    })
+
     it('volunteers who switch off at night cover the model around the clock in three time zones, and not in one', async () => {
       const [three, one] = [await runSmall('day-and-night'), await runSmall('day-and-night', 'regions=[frankfurt]')].map(figures)
       assert.deepEqual([three?.coveredShare, one?.leastCoverage], [1, 0])

@@ -122,9 +122,9 @@ export class LiveClient {
       this.#components.happened({ kind: 'fault', generation: record.id, text: `generation ${record.id} failed: ${describeError(error)}` })
     }
     // What links, queues and the ends took cannot be told apart from outside; most of it is distance.
-    const { firstTokenMs, endMs = nowMs(), time } = record
-    if (firstTokenMs !== undefined) time.delayMs += Math.max(0, endMs - firstTokenMs - time.computeMs - time.recoveryMs)
-    time.queueMs += (firstTokenMs ?? endMs) - record.startMs
+    const { firstTokenMs, lastTokenMs = nowMs(), time } = record
+    if (firstTokenMs !== undefined)
+      time.delayMs += Math.max(0, lastTokenMs - record.startMs - time.chainMs - time.computeMs - time.silenceMs - time.recoveryMs)
   }
 
   #onEvent(record: OpenGeneration, event: GenerationEvent): void {

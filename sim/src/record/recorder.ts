@@ -5,6 +5,14 @@ import type { GenerationRecord, RunEvent, Sample, StageRecord, TimeByCause, Trac
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] }
 
+/** Rows that one frame has brought. */
+interface WaitingRows {
+  readonly arrivedMs: number
+  rows: number
+  /** Some of them have had their turn. */
+  hasBegun: boolean
+}
+
 /** A generation while it runs. */
 export interface OpenGeneration {
   readonly id: number
@@ -23,10 +31,16 @@ export interface OpenGeneration {
   readonly nodesEver: Set<number>
   readonly time: Mutable<TimeByCause>
   recoveringSinceMs?: number
+  /** Whether it has had a chain. */
+  isOpened: boolean
+  /** Rows that have arrived at a node and not begun their turn, in their order, by the node's track. */
+  readonly waiting: Map<string, WaitingRows[]>
   prompt?: string
   text?: string
-  /** The last sign of life. */
+  /** The last sign of life that its user has had. */
   lastSignMs: number
+  /** The last arrival of activations or end of a turn, anywhere in the chain. */
+  lastActivityMs: number
 }
 
 /** Trace spans of one generation beyond this are not kept: a viewer cannot show them either. */
@@ -43,11 +57,16 @@ export class Recorder {
   /** Channels that carry activations, by number: whose session they are of. */
   readonly #channels = new Map<number, string>()
   readonly #tracedId: number
+  readonly #rowBytes: number
   #tokens = 0
 
-  /** @param tracedId the generation whose way is kept piece by piece */
-  constructor(tracedId: number) {
+  /**
+   * @param tracedId the generation whose way is kept piece by piece
+   * @param rowBytes what a row of activations counts for in a frame
+   */
+  constructor(tracedId: number, rowBytes = 1) {
     this.#tracedId = tracedId
+    this.#rowBytes = rowBytes
   }
 
   /** Generations that have not ended. */
@@ -66,8 +85,11 @@ export class Recorder {
       recoveries: 0,
       chain: [],
       nodesEver: new Set(),
-      time: { computeMs: 0, transferMs: 0, delayMs: 0, queueMs: 0, recoveryMs: 0 },
-      lastSignMs: nowMs
+      isOpened: false,
+      waiting: new Map(),
+      time: { chainMs: 0, computeMs: 0, transferMs: 0, delayMs: 0, queueMs: 0, silenceMs: 0, recoveryMs: 0 },
+      lastSignMs: nowMs,
+      lastActivityMs: nowMs
     }
     this.generations.push(generation)
     this.#open.add(generation)
@@ -78,16 +100,23 @@ export class Recorder {
   opened(generation: OpenGeneration, key: string, chain: readonly StageRecord[], nowMs: number): void {
     this.#bySession.set(key, generation)
     this.#chain(generation, chain)
+    this.#endWaitForChain(generation, nowMs)
     generation.lastSignMs = nowMs
   }
 
   recovering(generation: OpenGeneration, nowMs: number): void {
-    generation.recoveringSinceMs ??= nowMs
+    if (generation.recoveringSinceMs === undefined) {
+      generation.recoveringSinceMs = nowMs
+      generation.time.silenceMs += nowMs - generation.lastActivityMs
+      this.#span(generation, `client ${generation.client}`, 'silence', generation.lastActivityMs, nowMs)
+    }
+    generation.waiting.clear()
     generation.lastSignMs = nowMs
   }
 
   recovered(generation: OpenGeneration, chain: readonly StageRecord[], nowMs: number): void {
     generation.recoveries++
+    generation.waiting.clear()
     this.#chain(generation, chain)
     this.#endRecovery(generation, nowMs)
     generation.lastSignMs = nowMs
@@ -97,6 +126,7 @@ export class Recorder {
     generation.outputTokens += count
     generation.firstTokenMs ??= nowMs
     generation.lastTokenMs = nowMs
+    generation.lastActivityMs = nowMs
     generation.lastSignMs = nowMs
     this.#tokens += count
   }
@@ -105,24 +135,47 @@ export class Recorder {
     generation.outcome = outcome
     generation.endMs = nowMs
     if (errorCode !== undefined) generation.errorCode = errorCode
+    this.#endWaitForChain(generation, nowMs)
     this.#endRecovery(generation, nowMs)
+    generation.waiting.clear()
     this.#open.delete(generation)
     this.#span(generation, `client ${generation.client}`, 'generation', generation.startMs, nowMs)
   }
 
   /** A turn of a node. */
   turn(node: number, { startMs, endMs, entries }: TurnReport): void {
-    for (const { cache } of entries) {
+    const track = `node ${node}`
+    for (const { cache, rows } of entries) {
       const generation = this.#bySession.get(cache)
       if (generation === undefined || !this.#open.has(generation)) continue
+      this.#waited(generation, track, rows, startMs)
       generation.time.computeMs += endMs - startMs
-      this.#span(generation, `node ${node}`, 'compute', startMs, endMs)
+      generation.lastActivityMs = endMs
+      this.#span(generation, track, 'compute', startMs, endMs)
+    }
+  }
+
+  /** So many rows have begun their turn: each frame that brought some of them has waited since it arrived. */
+  #waited(generation: OpenGeneration, track: string, rows: number, startMs: number): void {
+    const waiting = generation.waiting.get(track)
+    for (let left = rows; left > 0 && waiting !== undefined && waiting.length > 0;) {
+      const first = waiting[0]!
+      if (!first.hasBegun) {
+        first.hasBegun = true
+        generation.time.queueMs += startMs - first.arrivedMs
+        this.#span(generation, track, 'queue', first.arrivedMs, startMs)
+      }
+      const taken = Math.min(left, first.rows)
+      first.rows -= taken
+      left -= taken
+      if (first.rows === 0) waiting.shift()
     }
   }
 
   /** A client's end of the model computed for a generation. */
   ends(generation: OpenGeneration, ms: number, nowMs: number): void {
     generation.time.computeMs += ms
+    generation.lastActivityMs = nowMs
     this.#span(generation, `client ${generation.client}`, 'compute', nowMs - ms, nowMs)
   }
 
@@ -133,12 +186,18 @@ export class Recorder {
     const generation = key === undefined ? undefined : this.#bySession.get(key)
     if (generation === undefined || report.frame.body === undefined || !this.#open.has(generation)) return
     const { time } = generation
+    generation.lastActivityMs = report.arrivedMs
     time.queueMs += report.startMs - report.sentMs
     time.transferMs += report.finishMs - report.startMs
     time.delayMs += report.arrivedMs - report.finishMs
     this.#span(generation, track, 'queue', report.sentMs, report.startMs)
     this.#span(generation, track, 'transfer', report.startMs, report.finishMs)
     this.#span(generation, track, 'delay', report.finishMs, report.arrivedMs)
+    if (report.protocol !== protocols.link) return
+    const arrived = { arrivedMs: report.arrivedMs, rows: Math.round(report.frame.body.byteLength / this.#rowBytes), hasBegun: false }
+    const waiting = generation.waiting.get(track)
+    if (waiting === undefined) generation.waiting.set(track, [arrived])
+    else waiting.push(arrived)
   }
 
   /** Takes a sample of the run; tokens are counted since the last one. */
@@ -190,11 +249,21 @@ export class Recorder {
     for (const { node } of chain) generation.nodesEver.add(node)
   }
 
+  /** Until now it has waited for its first chain. */
+  #endWaitForChain(generation: OpenGeneration, nowMs: number): void {
+    if (generation.isOpened) return
+    generation.isOpened = true
+    generation.time.chainMs = nowMs - generation.startMs
+    generation.lastActivityMs = nowMs
+    this.#span(generation, `client ${generation.client}`, 'chain', generation.startMs, nowMs)
+  }
+
   #endRecovery(generation: OpenGeneration, nowMs: number): void {
     const sinceMs = generation.recoveringSinceMs
     if (sinceMs === undefined) return
     delete generation.recoveringSinceMs
     generation.time.recoveryMs += nowMs - sinceMs
+    generation.lastActivityMs = nowMs
     this.#span(generation, `client ${generation.client}`, 'recovery', sinceMs, nowMs)
   }
 

@@ -13,13 +13,17 @@ export interface StageRecord {
 
 /** Where the time of a generation went, summed over its life. */
 export interface TimeByCause {
+  /** From the request until a chain was open: joining the swarm, waiting for blocks that nobody serves, opening the stages. */
+  readonly chainMs: number
   readonly computeMs: number
   /** Bytes on their way through up- and downlinks. */
   readonly transferMs: number
   /** Propagation, jitter and retransmission. */
   readonly delayMs: number
-  /** Waiting for a turn, or for coverage. */
+  /** Waiting in a sender for earlier frames, and in a node for a turn. */
   readonly queueMs: number
+  /** From the last sign of a chain until its coordinator noticed that something of it was lost. */
+  readonly silenceMs: number
   readonly recoveryMs: number
 }
 
@@ -82,7 +86,7 @@ export interface TraceSpan {
   readonly generation: number
   /** `client 3`, `node 17`. */
   readonly track: string
-  readonly name: 'compute' | 'transfer' | 'delay' | 'queue' | 'recovery' | 'generation'
+  readonly name: 'chain' | 'compute' | 'transfer' | 'delay' | 'queue' | 'silence' | 'recovery' | 'generation'
   readonly startMs: number
   readonly endMs: number
   readonly seq?: number

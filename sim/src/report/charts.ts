@@ -10,17 +10,19 @@ import type { ChartSpec } from './plot.ts'
 import { overlapMs, thinned, timeUnitFor, windows } from './series.ts'
 
 export const causeNames: Readonly<Record<keyof TimeByCause, string>> = {
+  chainMs: 'chain',
   computeMs: 'compute',
   transferMs: 'transfer',
   delayMs: 'delay',
   queueMs: 'queue',
+  silenceMs: 'silence',
   recoveryMs: 'recovery'
 }
 
 /** The same colour for the same cause in every chart. */
 export const causeScale = {
-  domain: ['compute', 'transfer', 'delay', 'queue', 'recovery'],
-  range: [colours.blue, colours.sky, colours.green, colours.orange, colours.red]
+  domain: ['chain', 'compute', 'transfer', 'delay', 'queue', 'silence', 'recovery'],
+  range: [colours.purple, colours.blue, colours.sky, colours.green, colours.orange, colours.yellow, colours.red]
 }
 
 /** More rows than this are shown by a summary. */

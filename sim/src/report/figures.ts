@@ -46,10 +46,16 @@ export const figureMeanings = {
   latencyMsP50: { unit: 'ms', text: 'from a request to the end of its answer: the median', better: less },
   latencyMsP90: { unit: 'ms', text: 'from a request to the end of its answer: one in ten takes longer', better: less },
   latencyMsP99: { unit: 'ms', text: 'from a request to the end of its answer: one in a hundred takes longer', better: less },
+  chainShare: { unit: 'share', text: 'of the time of all generations: until a chain was open, waits for blocks included', better: less },
   computeShare: { unit: 'share', text: 'of the time of all generations: computing' },
   transferShare: { unit: 'share', text: 'of the time of all generations: bytes passing through up- and downlinks' },
   delayShare: { unit: 'share', text: 'of the time of all generations: distance, jitter and retransmissions' },
-  queueShare: { unit: 'share', text: 'of the time of all generations: waiting for a turn or for coverage', better: less },
+  queueShare: {
+    unit: 'share',
+    text: 'of the time of all generations: waiting for a turn in a node, or for earlier bytes in a sender',
+    better: less
+  },
+  silenceShare: { unit: 'share', text: 'of the time of all generations: until it was noticed that a stage was lost', better: less },
   recoveryShare: { unit: 'share', text: 'of the time of all generations: recovering lost stages', better: less },
   recoveries: { unit: 'count', text: 'lost stages that were replaced in the middle of an answer' },
   recoveryMsMean: { unit: 'ms', text: 'time that one recovery took, on average', better: less },
@@ -100,22 +106,39 @@ export function firstTokenMs({ startMs, firstTokenMs: at }: GenerationRecord): n
   return at === undefined ? undefined : at - startMs
 }
 
-/** Tokens a second after the first one; undefined if there was no second. */
-export function tokensPerSecond({ firstTokenMs: first, endMs, outputTokens, outcome }: GenerationRecord): number | undefined {
-  if (outcome !== 'completed' || first === undefined || endMs === undefined || outputTokens < 2 || endMs <= first) return undefined
-  return (1000 * (outputTokens - 1)) / (endMs - first)
+/** When its answer had come: the end of a generation is when its stages were closed as well. Undefined while it runs. */
+function answeredMs({ lastTokenMs, endMs }: GenerationRecord): number | undefined {
+  return endMs === undefined ? undefined : (lastTokenMs ?? endMs)
 }
 
-export const causes = ['computeMs', 'transferMs', 'delayMs', 'queueMs', 'recoveryMs'] as const satisfies ReadonlyArray<keyof TimeByCause>
+/** Tokens a second after the first one; undefined if there was no second. */
+export function tokensPerSecond(generation: GenerationRecord): number | undefined {
+  const { firstTokenMs: first, outputTokens, outcome } = generation
+  const last = answeredMs(generation)
+  if (outcome !== 'completed' || first === undefined || last === undefined || outputTokens < 2 || last <= first) return undefined
+  return (1000 * (outputTokens - 1)) / (last - first)
+}
 
-/** The sum over generations of the time that went to each cause. */
+export const causes = [
+  'chainMs',
+  'computeMs',
+  'transferMs',
+  'delayMs',
+  'queueMs',
+  'silenceMs',
+  'recoveryMs'
+] as const satisfies ReadonlyArray<keyof TimeByCause>
+
+/** The sum over generations of the time that went to each cause; of a record that does not know a cause, 0. */
 export function timeByCause(generations: readonly GenerationRecord[]): TimeByCause {
-  const total = (cause: keyof TimeByCause): number => sum(generations.map(({ time }) => time[cause]))
+  const total = (cause: keyof TimeByCause): number => sum(generations.map(({ time }) => (time as Partial<TimeByCause>)[cause] ?? 0))
   return {
+    chainMs: total('chainMs'),
     computeMs: total('computeMs'),
     transferMs: total('transferMs'),
     delayMs: total('delayMs'),
     queueMs: total('queueMs'),
+    silenceMs: total('silenceMs'),
     recoveryMs: total('recoveryMs')
   }
 }
@@ -151,7 +174,7 @@ export function figures(record: RunRecord): Figures {
 /** From the first request to the end of the last answer: a run goes on after it, until all that was reserved is free again. */
 function busyPeriodMs({ generations, virtualMs }: RunRecord): number {
   const first = generations.reduce((least, { startMs }) => Math.min(least, startMs), Infinity)
-  const last = generations.reduce((most, { endMs = virtualMs }) => Math.max(most, endMs), -Infinity)
+  const last = generations.reduce((most, generation) => Math.max(most, answeredMs(generation) ?? virtualMs), -Infinity)
   return Math.max(0, last - first)
 }
 
@@ -163,12 +186,18 @@ function countFigures(generations: readonly GenerationRecord[]) {
   return { generations: generations.length, completed, failed, unfinished, completedShare: ratio(completed, generations.length) }
 }
 
+/** From the request to the end of the answer. */
+function wholeMs(generation: GenerationRecord): number | undefined {
+  const last = answeredMs(generation)
+  return last === undefined ? undefined : last - generation.startMs
+}
+
 function latencyFigures(generations: readonly GenerationRecord[]) {
   const first = generations.map(firstTokenMs).filter(isNumber)
   const speeds = generations.map(tokensPerSecond).filter(isNumber)
   const whole = generations
     .filter(({ outcome }) => outcome === 'completed')
-    .map(({ startMs, endMs }) => (endMs === undefined ? undefined : endMs - startMs))
+    .map((generation) => wholeMs(generation))
     .filter(isNumber)
   return {
     sessionTokensPerSecondP10: quantileOf(speeds, 0.1),
@@ -190,10 +219,12 @@ function timeFigures(generations: readonly GenerationRecord[]) {
   const hit = generations.filter((generation) => generation.recoveries > 0)
   const chains = generations.map(({ chain }) => chain.length).filter((length) => length > 0)
   return {
+    chainShare: ratio(time.chainMs, all),
     computeShare: ratio(time.computeMs, all),
     transferShare: ratio(time.transferMs, all),
     delayShare: ratio(time.delayMs, all),
     queueShare: ratio(time.queueMs, all),
+    silenceShare: ratio(time.silenceMs, all),
     recoveryShare: ratio(time.recoveryMs, all),
     recoveries,
     recoveryMsMean: ratio(time.recoveryMs, recoveries),

@@ -155,7 +155,7 @@ async function coverageSection(record: RunRecord): Promise<Html> {
 
 async function timeSection(record: RunRecord): Promise<Html> {
   return html`<h2>Where the time went</h2>
-    ${await figure('Time by cause', 'Compute on stages; transfer of bytes through up- and downlinks; delay of distance, jitter and retransmission; queues; recoveries.', causeChart(record))}
+    ${await figure('Time by cause', 'Waiting for a chain: joining, blocks that nobody serves, opening stages; compute on stages; transfer of bytes through up- and downlinks; delay of distance, jitter and retransmission; queues: for the line and for a turn of a node; silence until a loss was noticed; recoveries.', causeChart(record))}
     ${await figure('Time by cause over the run', 'The mean generation, by the time at which it began.', causeOverTimeChart(record))}`
 }
 

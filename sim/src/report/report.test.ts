@@ -36,14 +36,14 @@ function generation(id: number, fields: Partial<GenerationRecord>): GenerationRe
     outcome: 'completed',
     recoveries: 0,
     chain: [],
-    time: { computeMs: 0, transferMs: 0, delayMs: 0, queueMs: 0, recoveryMs: 0 },
+    time: { chainMs: 0, computeMs: 0, transferMs: 0, delayMs: 0, queueMs: 0, silenceMs: 0, recoveryMs: 0 },
     ...fields
   }
 }
 
 describe('figures', () => {
   it('are what they say, on numbers that can be checked by hand', () => {
-    const time = { computeMs: 600, transferMs: 100, delayMs: 200, queueMs: 50, recoveryMs: 50 }
+    const time = { chainMs: 0, computeMs: 600, transferMs: 100, delayMs: 200, queueMs: 50, silenceMs: 0, recoveryMs: 50 }
     const node = { peer: '', group: '', region: '', start: 0, end: 4, rows: 0, receivedBytes: 0 }
     const found = figures({
       ...empty,
@@ -58,7 +58,7 @@ describe('figures', () => {
           time,
           chain: [{ node: 0, start: 0, end: 4 }]
         }),
-        generation(1, { startMs: 2000, firstTokenMs: 3500, endMs: 4500, outputTokens: 11, time }),
+        generation(1, { startMs: 2000, firstTokenMs: 3500, lastTokenMs: 4500, endMs: 4800, outputTokens: 11, time }),
         generation(2, { startMs: 2000, outcome: 'failed', endMs: 9000, recoveries: 1 }),
         generation(3, { startMs: 9000, outcome: 'unfinished', firstTokenMs: 9500, outputTokens: 2 })
       ],

@@ -70,7 +70,7 @@ export function closeUp(record: RunRecord, generation: GenerationRecord): { from
     const length = recovery.endMs - recovery.startMs
     return { fromMs: recovery.startMs - 0.5 * length, toMs: recovery.endMs + 0.5 * length }
   }
-  const { firstTokenMs, endMs, outputTokens } = generation
+  const { firstTokenMs, lastTokenMs: endMs, outputTokens } = generation
   if (firstTokenMs === undefined || endMs === undefined || outputTokens < 4 || endMs <= firstTokenMs) return undefined
   const stepMs = (endMs - firstTokenMs) / (outputTokens - 1)
   const fromMs = firstTokenMs + stepMs * Math.floor(outputTokens / 2)

@@ -59,7 +59,7 @@ export function syntheticRecord(options: SyntheticOptions = {}): RunRecord {
     let now = startMs + 200
     trace.push({ generation: id, track: `client ${id % 4}`, name: 'queue', startMs, endMs: now })
     let firstTokenMs = now
-    const total = { computeMs: 0, transferMs: 0, delayMs: 0, queueMs: 200, recoveryMs: 0 }
+    const total = { chainMs: 0, computeMs: 0, transferMs: 0, delayMs: 0, queueMs: 200, silenceMs: 0, recoveryMs: 0 }
     const add = (track: string, kind: 'compute' | 'transfer' | 'delay' | 'recovery', ms: number, seq: number): void => {
       trace.push({ generation: id, track, name: kind, startMs: now, endMs: now + ms, seq })
       total[`${kind}Ms`] += ms

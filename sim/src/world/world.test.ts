@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { devicePresets } from '../compute/device-presets.ts'
 import type { Distribution, ScenarioFault } from '../scenario/scenario.ts'
 import { autoSpans } from './auto-spans.ts'
 import { defineScenario, type PartialScenario } from './define-scenario.ts'
@@ -62,14 +63,47 @@ describe('a simulated world', () => {
     const record = await simulate({ scenario: busy('calm', { durationMs: 20_000 }) }).run()
     assert.deepEqual(record.violations, [])
     const [first] = record.generations
-    const { computeMs, transferMs, delayMs, queueMs, recoveryMs } = first?.time ?? assert.fail()
+    const { chainMs, computeMs, transferMs, delayMs, queueMs, recoveryMs } = first?.time ?? assert.fail()
     const wholeMs = (first?.endMs ?? 0) - (first?.startMs ?? 0)
     assert.ok(computeMs > 0 && transferMs > 0 && delayMs > 0 && recoveryMs === 0)
-    assert.ok(computeMs + transferMs + delayMs + queueMs <= wholeMs * 1.001)
+    assert.ok(chainMs > 0)
+    assert.ok(chainMs + computeMs + transferMs + delayMs + queueMs <= wholeMs * 1.001)
     assert.ok(record.trace.some(({ name, track }) => name === 'compute' && track.startsWith('node')))
     assert.ok(record.trace.every(({ startMs, endMs }) => startMs < endMs))
     assert.ok(record.nodes.every(({ busyMs, sentBytes }) => busyMs > 0 && sentBytes > 0))
     assert.ok(record.samples.at(-1)?.leastCoverage === 3)
+  })
+
+  it('charges the wait for a turn to the queue, and the wait for blocks that nobody serves to the chain', async () => {
+    const constant = (value: number) => ({ kind: 'constant', value }) as const
+    const trace = { kind: 'trace', sessions: [[[15_000, 1e9]]], graceful: false } as const
+    const workload = { kind: 'closed', startMs: constant(5_000), thinkMs: constant(1e6), maxRequests: 1 } as const
+    const device = { ...devicePresets['laptop-cpu']!, noise: constant(1), overheadUsPerTurn: 50_000, overheadUsPerBlock: 0 }
+    const run = async (count: number) => {
+      const scenario = defineScenario({
+        durationMs: 40_000,
+        network: { latency: { kind: 'constant', oneWayMs: 0 } },
+        nodes: [
+          { count: 1, device, span: { start: 0, end: 4 } },
+          { count: 1, device, span: { start: 4, end: 8 }, churn: trace }
+        ],
+        clients: [{ count, workload: { ...workload, promptTokens: constant(8), outputTokens: constant(20) } }]
+      })
+      const { generations, violations } = await simulate({ scenario }).run()
+      assert.deepEqual(violations, [])
+      assert.equal(generations.length, count)
+      return generations
+    }
+    const [alone] = await run(1)
+    assert.ok(alone!.time.chainMs > 9_000 && alone!.time.chainMs < 15_000, `${alone!.time.chainMs} ms`)
+    assert.ok(alone!.time.queueMs < 1, `${alone!.time.queueMs} ms`)
+    for (const { startMs, lastTokenMs, time } of await run(4)) {
+      // Twenty tokens through two stages, at which turns of others of 50 ms each are under way half of the time.
+      assert.ok(time.queueMs > 1_000, `${time.queueMs} ms`)
+      const { chainMs, computeMs, transferMs, delayMs, queueMs } = time
+      const rest = lastTokenMs! - startMs - (chainMs + computeMs + transferMs + delayMs + queueMs)
+      assert.ok(Math.abs(rest) < 5, `${rest} ms of ${lastTokenMs! - startMs} are not accounted for`)
+    }
   })
 
   it('does the same again from the same seed, and something else from another', async () => {

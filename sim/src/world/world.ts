@@ -80,7 +80,7 @@ export class World {
     this.seed = init.seed ?? scenario.seed
     this.#random = seededRandom(this.seed).fork(scenario.name)
     this.clock = new VirtualClock()
-    this.#recorder = new Recorder(init.tracedGeneration ?? 0)
+    this.#recorder = new Recorder(init.tracedGeneration ?? 0, scenario.model.rowBytes)
     const tracks = new Map<PeerId, string>()
     const internet = virtualInternet({
       clock: this.clock,
