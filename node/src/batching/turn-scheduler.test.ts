@@ -58,6 +58,7 @@ describe('TurnScheduler', () => {
     assert.deepEqual(runtime.turns[1]?.caches, ['b', 'c'])
     runtime.turns[1]?.finish()
     await settle()
+    assert.deepEqual(scheduler.done, { turns: 2, rows: 5, busyMs: 0.2 })
     assert.deepEqual(done, [
       ['a', 100],
       ['b', 25],

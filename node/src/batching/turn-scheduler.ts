@@ -19,6 +19,14 @@ interface Waiting {
   readonly done: EntryCallback
 }
 
+/** What a runtime has done. */
+export interface WorkDone {
+  readonly turns: number
+  readonly rows: number
+  /** Time in which it computed. */
+  readonly busyMs: number
+}
+
 /**
  * Feeds the runtime with turns: while one turn runs, the entries that arrive wait and are gathered into the next. There is
  * never more than one turn under way, so that an arriving decode step waits for one turn at the most.
@@ -29,6 +37,7 @@ export class TurnScheduler {
   #waiting: Waiting[] = []
   #turnStartedAtMs: number | undefined
   #failure: string | undefined
+  readonly #done = { turns: 0, rows: 0, computeUs: 0 }
 
   constructor(components: TurnSchedulerComponents, options: Partial<PlanTurnOptions> = {}) {
     this.#components = components
@@ -38,6 +47,12 @@ export class TurnScheduler {
   /** Rows that wait, those of the running turn not counted. */
   get queuedRows(): number {
     return this.#waiting.reduce((sum, entry) => sum + entry.rows, 0)
+  }
+
+  /** What was done so far; turns that failed as a whole are not counted. */
+  get done(): WorkDone {
+    const { turns, rows, computeUs } = this.#done
+    return { turns, rows, busyMs: computeUs / 1000 }
   }
 
   /** How long the present turn has been running; 0 when none is. */
@@ -77,18 +92,21 @@ export class TurnScheduler {
   async #runTurn(entries: readonly Waiting[]): Promise<void> {
     let outputs: readonly TurnOutput[]
     let computeUs = 0
+    const rows = entries.reduce((sum, entry) => sum + entry.rows, 0)
     try {
       if (this.#failure !== undefined) throw new Error(this.#failure)
       const result = await this.#components.runtime.run(entries.map(({ entry }) => entry))
       outputs = result.outputs
       computeUs = result.computeUs
+      this.#done.turns++
+      this.#done.rows += rows
+      this.#done.computeUs += computeUs
     } catch (error) {
       // The runtime as a whole has failed: nobody's rows can be computed any more.
       if (this.#failure === undefined) this.#components.onFailed?.(error)
       this.#failure ??= describeError(error)
       outputs = entries.map(() => ({ ok: false, code: WireErrorCode.Internal, message: `the runtime has failed: ${this.#failure}` }))
     }
-    const rows = entries.reduce((sum, entry) => sum + entry.rows, 0)
     for (const [index, entry] of entries.entries()) {
       const output = outputs[index] ?? { ok: false as const, code: WireErrorCode.Internal, message: 'the runtime returned too few outputs' }
       entry.done(output, Math.round((computeUs * entry.rows) / rows))

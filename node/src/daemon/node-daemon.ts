@@ -18,6 +18,7 @@ import {
   type Verifier
 } from '@skein/protocol'
 import pDefer from 'p-defer'
+import type { WorkDone } from '../batching/turn-scheduler.ts'
 import type { SpanRuntime } from '../runtime/span-runtime.ts'
 import { SessionHost } from '../session/session-host.ts'
 import { Announcer, type AnnouncerInit } from './announcer.ts'
@@ -67,6 +68,8 @@ export interface NodeStatusReport {
   readonly stepMs: number
   readonly rowsPerSecond: number
   readonly load: NodeLoad
+  /** Since it was started. */
+  readonly done: WorkDone
 }
 
 const defaultMaxTurnMs = 300_000
@@ -184,7 +187,8 @@ export class NodeDaemon {
       numerics,
       kvTokens,
       ...this.#speed,
-      load: this.#host.load()
+      load: this.#host.load(),
+      done: this.#host.done
     }
   }
 

@@ -4,6 +4,7 @@ import {
   announcementReader,
   AnnouncementStore,
   type BlockRange,
+  countTraffic,
   describeError,
   DirectoryService,
   formatBlockRange,
@@ -12,7 +13,8 @@ import {
   type LinkProfile,
   type Logger,
   type Network,
-  shapeNetwork
+  shapeNetwork,
+  type Traffic
 } from '@skein/protocol'
 import {
   areAllPrivate,
@@ -78,8 +80,9 @@ export async function runNode(options: NodeOptions, host: NodeProcess): Promise<
     })
   )
   try {
-    const daemon = await startDaemon(options, logger, undo, stopping.signal)
-    const status = options.statusPort === undefined ? undefined : await serveStatus(options.statusPort, () => daemon.status())
+    const { daemon, traffic } = await startDaemon(options, logger, undo, stopping.signal)
+    const report = () => ({ ...daemon.status(), traffic: traffic() })
+    const status = options.statusPort === undefined ? undefined : await serveStatus(options.statusPort, report)
     if (status !== undefined) undo.push(() => status.close())
     await serve(daemon, options, host, logger, status, stopping.signal, (stop) => (stopDaemon = stop))
   } catch (error) {
@@ -91,7 +94,12 @@ export async function runNode(options: NodeOptions, host: NodeProcess): Promise<
   }
 }
 
-async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, signal: AbortSignal): Promise<NodeDaemon> {
+interface StartedNode {
+  readonly daemon: NodeDaemon
+  readonly traffic: () => Traffic | undefined
+}
+
+async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, signal: AbortSignal): Promise<StartedNode> {
   const clock = systemClock()
   const random = cryptoRandom()
   const dataDir = options.dataDir ?? defaultDataFolder()
@@ -104,8 +112,10 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   const threads = options.threads > 0 ? options.threads : Math.max(1, availableParallelism() >> 1)
   const runtime = await startSpanRuntime({ prepared, kvTokens: options.maxKvTokens, threads })
   undo.push(() => runtime.stop())
-  const network = await openNetwork(options, identity, logger, link)
-  undo.push(() => network.stop())
+  const opened = await openNetwork(options, identity, logger, link)
+  undo.push(() => opened.stop())
+  // Counted where somebody can read it.
+  const { network, traffic } = options.statusPort === undefined ? { network: opened, traffic: () => undefined } : countTraffic(opened)
   const verifier = ed25519Verifier()
   const store = new AnnouncementStore({ self: network.self })
   const model = checkpoint.modelId
@@ -119,7 +129,7 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   )
   undo.push(() => daemon.stop(0))
   await daemon.start()
-  return daemon
+  return { daemon, traffic }
 }
 
 async function openModel(options: NodeOptions, logger: Logger, undo: Undo, signal: AbortSignal): Promise<Model> {

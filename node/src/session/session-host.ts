@@ -29,7 +29,7 @@ import {
   WireErrorCode,
   wireErrorOf
 } from '@skein/protocol'
-import { TurnScheduler } from '../batching/turn-scheduler.ts'
+import { TurnScheduler, type WorkDone } from '../batching/turn-scheduler.ts'
 import type { SpanRuntime } from '../runtime/span-runtime.ts'
 import { admit } from './admission.ts'
 import { ByteBudget } from './byte-budget.ts'
@@ -100,6 +100,11 @@ export class SessionHost {
   /** How long the runtime's present turn has been running; 0 when it rests. */
   get turnMs(): number {
     return this.#scheduler.turnMs
+  }
+
+  /** What the node has computed since it was started. */
+  get done(): WorkDone {
+    return this.#scheduler.done
   }
 
   load(): NodeLoad {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { get } from 'node:http'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BlockRange, describeError, formatBlockRange, type PeerId, SkeinError } from '@skein/protocol'
@@ -27,7 +28,19 @@ export interface ReadyLine {
   /** As it measured itself when it started. */
   readonly stepMs: number
   readonly rowsPerSecond: number
+  readonly statusUrl: string
 }
+
+/** What a node has done. */
+export interface LiveWork {
+  readonly busyMs: number
+  readonly rows: number
+  readonly sentBytes: number
+  readonly receivedBytes: number
+}
+
+const nothingDone: LiveWork = { busyMs: 0, rows: 0, sentBytes: 0, receivedBytes: 0 }
+const statusTimeoutMs = 2_000
 
 export interface LiveNodeInit {
   /** Where its key and its records are; made when missing. */
@@ -48,6 +61,10 @@ export class LiveNode {
   #log = ''
   #frozen = false
   #onExit: (() => void) | undefined
+  #statusUrl: string | undefined
+  /** Of earlier processes, and of this one when it was last asked. */
+  #doneBefore = nothingDone
+  #doneNow = nothingDone
 
   private constructor(init: LiveNodeInit, peer: PeerId) {
     this.#init = init
@@ -83,7 +100,7 @@ export class LiveNode {
     const args = [
       ...['--model', model, '--blocks', formatBlockRange(span), '--listen', '/ip4/127.0.0.1/tcp/0', '--lan', '--json', '--threads', '1'],
       ...['--identity', join(folder, 'node.key'), '--data-dir', folder, '--cache-dir', cacheDir, '--link', profile],
-      ...['--max-kv-tokens', String(kvTokens), '--max-sessions', String(maxSessions)],
+      ...['--status-port', '0', '--max-kv-tokens', String(kvTokens), '--max-sessions', String(maxSessions)],
       ...['--max-history-mb', String(Math.max(1, Math.ceil(historyBytes / 2 ** 20)))],
       ...bootstrap.flatMap((address) => ['--bootstrap', address])
     ]
@@ -91,10 +108,32 @@ export class LiveNode {
     const child = spawn(process.execPath, ['--import', tether, script, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] })
     this.#child = child
     this.#log = ''
+    this.#doneBefore = this.done
+    this.#doneNow = nothingDone
     this.#onExit = onExit
     // That it cannot be written to is told by its end.
     child.stdin.on('error', () => {})
     return this.#ready(child, signal)
+  }
+
+  /** What it has done in all its lives, as far as it said: what a process did after it was last asked goes with it. */
+  get done(): LiveWork {
+    return sum(this.#doneBefore, this.#doneNow)
+  }
+
+  /** Asks the process what it has done. One that does not answer keeps what it said before. */
+  async ask(): Promise<void> {
+    const url = this.#statusUrl
+    if (url === undefined || !this.isServing) return
+    const done = await new Promise<LiveWork | undefined>((resolve) => {
+      const request = get(url, { timeout: statusTimeoutMs, agent: false }, (response) => {
+        let text = ''
+        response.setEncoding('utf8').on('data', (piece: string) => (text += piece))
+        response.on('end', () => resolve(workOf(text))).on('error', () => resolve(undefined))
+      })
+      request.on('timeout', () => request.destroy()).on('error', () => resolve(undefined))
+    })
+    if (done !== undefined && url === this.#statusUrl) this.#doneNow = done
   }
 
   /** SIGKILL. */
@@ -134,6 +173,7 @@ export class LiveNode {
         const ready = lines.map(readyOf).find((line) => line !== undefined)
         if (ready === undefined) return
         signal.removeEventListener('abort', onAbort)
+        this.#statusUrl = ready.statusUrl
         resolve(ready)
       })
       child.stderr!.setEncoding('utf8').on('data', (text: string) => this.#keep(text))
@@ -142,6 +182,7 @@ export class LiveNode {
         fail(`ended (${by ?? `exit code ${String(code)}`})`)
         if (this.#child !== child) return
         this.#child = undefined
+        this.#statusUrl = undefined
         this.#frozen = false
         this.#onExit?.()
       })
@@ -160,6 +201,28 @@ export async function identityOf(file: string): Promise<PeerId> {
   const { identity, release } = await loadIdentity(file, cryptoRandom())
   await release()
   return identity.peerId
+}
+
+function sum(a: LiveWork, b: LiveWork): LiveWork {
+  return {
+    busyMs: a.busyMs + b.busyMs,
+    rows: a.rows + b.rows,
+    sentBytes: a.sentBytes + b.sentBytes,
+    receivedBytes: a.receivedBytes + b.receivedBytes
+  }
+}
+
+/** Of what a node says of itself at its status port. */
+function workOf(text: string): LiveWork | undefined {
+  try {
+    const { done, traffic } = JSON.parse(text) as {
+      done: { busyMs: number; rows: number }
+      traffic: { sentBytes: number; receivedBytes: number }
+    }
+    return { busyMs: done.busyMs, rows: done.rows, sentBytes: traffic.sentBytes, receivedBytes: traffic.receivedBytes }
+  } catch {
+    return undefined
+  }
 }
 
 function readyOf(line: string): ReadyLine | undefined {

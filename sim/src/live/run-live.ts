@@ -45,12 +45,15 @@ interface Placed<Plan> {
 }
 
 const sampleMs = 1_000
+/** How long before it is killed a node is asked what it has done. */
+const askBeforeMs = 100
 
 /**
  * Runs a scenario with real `skein-node` processes on real sockets of loopback, whose links are shaped as the scenario's
  * network says, and with the SDK in this process. Time zero is when every client knows every node.
  *
- * What a live run cannot see is zero in its record: turns, rows and bytes of nodes, and the pieces of a session's way.
+ * What a live run cannot see is not in its record: the pieces of a session's way, and what a node did in its last moment before it
+ * was killed.
  *
  * @throws InvalidArgumentError for a scenario that cannot run live, or a model of another size; LiveProcessError, AbortError
  */
@@ -111,6 +114,7 @@ class LiveRun {
     this.#sample()
     onProgress?.(`${scenario.name}: running`)
     await this.#workload(signal)
+    await Promise.all(this.#processes.map((node) => node.ask()))
     return { record: this.#record(seed), ready }
   }
 
@@ -229,6 +233,10 @@ class LiveRun {
 
   #plan(fault: ScenarioFault): void {
     this.#timers.add(this.#clock.setTimer(fault.atMs, () => this.#inject(fault)))
+    if (fault.kind !== 'crash' || !('node' in fault.target)) return
+    // A process that is killed tells nothing afterwards.
+    const node = this.#processes[fault.target.node]
+    this.#timers.add(this.#clock.setTimer(Math.max(0, fault.atMs - askBeforeMs), () => void node?.ask()))
   }
 
   #inject(fault: ScenarioFault): void {
@@ -293,6 +301,6 @@ class LiveRun {
   #nodeRecord({ plan, peer }: Placed<LiveNodePlan>, nowMs: number): NodeRecord {
     const { number, group, region, span } = plan
     const up = this.#up[number]!.map(([from, to]) => [from, Math.min(to, nowMs)] as const)
-    return { node: number, peer, group: group.name, region, ...span, up, busyMs: 0, rows: 0, sentBytes: 0, receivedBytes: 0 }
+    return { node: number, peer, group: group.name, region, ...span, up, ...this.#processes[number]!.done }
   }
 }

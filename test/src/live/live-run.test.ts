@@ -38,6 +38,13 @@ describe('live runs of scenarios', function () {
       ['fault', 'node-down']
     )
     assert.ok(record.nodes[0]!.up[0]![1] < record.virtualMs)
+    // The first was asked before it was killed, the others at the end: what one sent on, the other one received.
+    for (const { busyMs, rows, sentBytes, receivedBytes } of record.nodes) {
+      assert.ok(
+        busyMs > 0 && rows > 12 && sentBytes > 1_000 && receivedBytes > 1_000,
+        JSON.stringify({ busyMs, rows, sentBytes, receivedBytes })
+      )
+    }
   })
 
   it('refuses a model of another size', async () => {
