@@ -216,7 +216,10 @@ describe('skein-sim', () => {
       [['run', file, '--out', join(file, 'below')], /--out: .*small\.yaml is a file; expected a folder/],
       [['calibrate', '--out', folder], /--out: .* is a folder; expected a file/],
       [['run', file, '--set', 'nodes.homes.churn={up: 0, down: 0}'], /would leave endlessly many times/],
-      [['run', file, '--set', 'clients.users.workload={kind: open, interArrival: 1us}'], /would make 1000000 requests; fewer than 1000000 are simulated/],
+      [
+        ['run', file, '--set', 'clients.users.workload={kind: open, interArrival: 1us}'],
+        /would make 1000000 requests; fewer than 1000000 are simulated/
+      ],
       [['run', file, '--set', 'network.latency=2m'], /latency: expected at most 1m/],
       [['run', file, '--set', 'nodes.homes.device={preset: rtx-3060, flopsPerSecond: .nan}'], /flopsPerSecond: expected a number from 1e3/],
       [['sweep', file], /--vary/],
