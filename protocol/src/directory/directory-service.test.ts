@@ -8,8 +8,8 @@ import type { DirectoryRecord, DirectoryRequest } from '../messages/directory.ts
 import { testIdentity } from '../testing/test-identity.node.ts'
 import { protocols } from '../versions.ts'
 import type { DirectoryEvent } from './announcement-store.ts'
-import { model, rawChannel, Swarm } from './directory-swarm.node.ts'
-import type { Peer } from './directory-swarm.node.ts'
+import { model, rawChannel, Swarm } from '../testing/directory-swarm.node.ts'
+import type { Peer } from '../testing/directory-swarm.node.ts'
 
 describe('DirectoryService', () => {
   let swarm: Swarm
@@ -69,6 +69,16 @@ describe('DirectoryService', () => {
     const stranger = swarm.add('stranger', { mesh: false })
     await swarm.settle(stranger.service.refresh())
     assert.ok(nodes.every((node) => swarm.known(stranger).has(node.id)))
+  })
+
+  it('finds others by the rendezvous when all its contacts are gone', async () => {
+    const [first, second] = await threeNodes()
+    const coordinator = swarm.add('coordinator', { mesh: false, coordinatorExchangeMs: 1e9 }, [first])
+    await swarm.settle(first.service.stop())
+    await first.network.stop()
+    await swarm.settle(coordinator.service.refresh())
+    await swarm.settle(coordinator.service.refresh())
+    assert.ok(swarm.known(coordinator).has(second.id))
   })
 
   it('tries the rendezvous again soon when it cannot be reached, and seldom when it could', async () => {

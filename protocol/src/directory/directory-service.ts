@@ -57,6 +57,7 @@ export class DirectoryService {
   readonly #timers = new Map<string, CancelTimer>()
   #stopHandling: (() => void) | undefined
   #started = false
+  #soughtMs = -Infinity
   /** Whether the first contacts have been asked. */
   #oriented = false
 
@@ -137,7 +138,7 @@ export class DirectoryService {
   }
 
   async #refresh(blocks: BlockRange | undefined, signal: AbortSignal): Promise<RefreshResult> {
-    if (this.#keepers.list(true).length === 0) await this.#findContacts(signal)
+    await this.#seekContacts(signal)
     const failures: Array<{ peer: PeerId; reason: string }> = []
     const result = { answered: 0, news: 0, failures }
     const asked = new Set<PeerId>()
@@ -213,7 +214,7 @@ export class DirectoryService {
 
   /** Returns when the next one is due, where that is not as usual. */
   async #round(signal: AbortSignal): Promise<number | void> {
-    if (this.#keepers.list(true).length === 0) await this.#findContacts(signal)
+    await this.#seekContacts(signal)
     if (!this.#oriented) await this.#orient(signal)
     if (!this.#keepers.areUs()) return await this.#askKeeper(signal)
     await Promise.all(this.#choose(this.#init.mesh ? this.#init.exchangePeers : 1).map((peer) => this.#tryExchange(peer, signal)))
@@ -283,6 +284,15 @@ export class DirectoryService {
     const chosen: PeerId[] = []
     while (chosen.length < count && pool.length > 0) chosen.push(...pool.splice(random.below(pool.length), 1))
     return chosen
+  }
+
+  /** Looks for contacts when nobody is known, and now and then when all that are known have failed: they may be gone for good. */
+  async #seekContacts(signal: AbortSignal): Promise<void> {
+    if (this.#keepers.list().length > 0) return
+    const nowMs = this.#components.clock.monotonicMs()
+    if (this.#keepers.list(true).length > 0 && nowMs - this.#soughtMs < this.#init.avoidMs) return
+    this.#soughtMs = nowMs
+    await this.#findContacts(signal)
   }
 
   async #findContacts(signal: AbortSignal): Promise<void> {

@@ -13,12 +13,12 @@ import type { Channel, Network } from '../ports/network.ts'
 import { seededRandom } from '../ports/seeded-random.ts'
 import { ed25519Verifier } from '../ports/system/ed25519.node.ts'
 import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
-import { ManualClock } from '../testing/manual-clock.ts'
-import { testIdentity } from '../testing/test-identity.node.ts'
+import { ManualClock } from './manual-clock.ts'
+import { testIdentity } from './test-identity.node.ts'
 import { protocols } from '../versions.ts'
-import { AnnouncementStore } from './announcement-store.ts'
-import type { DirectoryInit } from './directory-init.ts'
-import { DirectoryService } from './directory-service.ts'
+import { AnnouncementStore } from '../directory/announcement-store.ts'
+import type { DirectoryInit } from '../directory/directory-init.ts'
+import { DirectoryService } from '../directory/directory-service.ts'
 
 export const model = parseModelId(`tiny@${'0'.repeat(32)}`)
 
