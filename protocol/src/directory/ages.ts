@@ -15,7 +15,7 @@ const partsOfLife = 255
 
 /** How long ago the peer of a record was last heard of, as a byte. */
 export function partsOfAge(store: AnnouncementStore, record: StoredAnnouncement, nowMs: number): number {
-  return Math.min(partsOfLife, Math.ceil((store.ageMs(record, nowMs) * partsOfLife) / record.announcement.lifeMs))
+  return Math.min(partsOfLife, Math.ceil((store.ageMs(record, nowMs) * partsOfLife) / record.lifeMs))
 }
 
 /**
@@ -45,6 +45,6 @@ export function hearDelta(
     if (differs[buckets[index] as number] !== 0) continue
     const parts = delta.ages[next++] as number
     const record = held[index] as StoredAnnouncement
-    if (parts < partsOfLife) store.hearOf(record, (parts * record.announcement.lifeMs) / partsOfLife, nowMs)
+    if (parts < partsOfLife) store.hearOf(record, (parts * record.lifeMs) / partsOfLife, nowMs)
   }
 }

@@ -14,6 +14,9 @@ export interface StoredAnnouncement extends SignedAnnouncement, DigestKey {
   /** When the announced peer was last heard of, as far as those who handed that on have said. */
   readonly heardMs: number
   readonly expiresMs: number
+  /** `lifeMs` of the announcement, and whether it is this peer's own: beside the rest, since a thousand are passed through at once. */
+  readonly lifeMs: number
+  readonly isOwn: boolean
 }
 
 interface HeldAnnouncement extends StoredAnnouncement {
@@ -137,7 +140,7 @@ export class AnnouncementStore {
     const held = record as HeldAnnouncement
     if (!held.held || held.expiresMs <= nowMs) return false
     const heardMs = Math.floor(nowMs - ageMs)
-    if (heardMs <= held.heardMs + (ageMs === 0 ? 0 : doubt * held.announcement.lifeMs)) return true
+    if (heardMs <= held.heardMs + (ageMs === 0 ? 0 : doubt * held.lifeMs)) return true
     held.heardMs = heardMs
     held.expiresMs = this.#endOf(held)
     return true
@@ -171,6 +174,8 @@ export class AnnouncementStore {
       ...digestKey(peer, sequence),
       heardMs: Math.floor(nowMs - ageMs),
       expiresMs: 0,
+      lifeMs,
+      isOwn: peer === this.#init.self,
       atLatestMs: Math.floor(nowMs + this.#init.unsignedMs),
       held: true
     }
@@ -193,8 +198,8 @@ export class AnnouncementStore {
   }
 
   /** How long ago a record's peer was last heard of. */
-  ageMs({ announcement, heardMs }: StoredAnnouncement, nowMs: number): number {
-    return announcement.peer === this.#init.self ? 0 : Math.max(0, nowMs - heardMs)
+  ageMs({ isOwn, heardMs }: StoredAnnouncement, nowMs: number): number {
+    return isOwn ? 0 : Math.max(0, nowMs - heardMs)
   }
 
   get(model: ModelId, peer: PeerId, nowMs: number): StoredAnnouncement | undefined {
@@ -266,8 +271,8 @@ export class AnnouncementStore {
     return () => void this.#listeners.delete(listener)
   }
 
-  #endOf({ heardMs, announcement: { peer, lifeMs }, atLatestMs }: HeldAnnouncement): number {
-    return peer === this.#init.self ? Infinity : Math.min(heardMs + lifeMs, atLatestMs)
+  #endOf({ heardMs, lifeMs, isOwn, atLatestMs }: HeldAnnouncement): number {
+    return isOwn ? Infinity : Math.min(heardMs + lifeMs, atLatestMs)
   }
 
   #attribute(record: HeldAnnouncement, source: PeerId): void {

@@ -111,6 +111,10 @@ export class StepLog<Data> {
   indexFrom(seq: number): number {
     let low = 0
     let high = this.#segments.length
+    // Nearly always it is one of the last.
+    for (const nearEnd = Math.max(0, high - 4); high > nearEnd; high--) {
+      if ((this.#segments[high - 1] as Segment<Data>).seq < seq) return high
+    }
     while (low < high) {
       const middle = (low + high) >> 1
       if ((this.#segments[middle] as Segment<Data>).seq < seq) low = middle + 1

@@ -48,9 +48,10 @@ const closeMs = 120_000
 const excuseMs = 120_000
 /** A node that has just come counts as coverage when newcomers' news have had the time to spread: two exchanges. */
 const knownAfterMs = 30_000
-/** Peers that are looked at in one sample: all of a small world, and of a large one some in turn. */
+/** Nodes that are looked at in one sample: all of a small world, and of a large one some in turn. */
 const nodesAtOnce = 100
-const clientsAtOnce = 4
+/** The same for the entries of clients' maps; at least one map is looked at every ten samples. */
+const entriesAtOnce = 400
 
 /** A simulated world: peers that run production code on a virtual internet in virtual time. Made by `simulate`. */
 export class World {
@@ -274,10 +275,11 @@ export class World {
         const wrong = facts === undefined ? undefined : checkBounds(facts)
         if (wrong !== undefined) this.#violated('bounds', `node ${node.number}: ${wrong}`, [node.peer])
       }
+      const fault = this.#fault()
       for (const generation of this.#recorder.open) {
         const silent = checkSilence(nowMs - generation.lastSignMs)
         if (silent !== undefined) this.#violated('silence', `generation ${generation.id}: ${silent}`, this.#peersOf(generation))
-        const looping = checkRecoveries(generation.recoveries, this.#fault())
+        const looping = checkRecoveries(generation.recoveries, fault)
         if (looping !== undefined) this.#violated('recoveries', `generation ${generation.id}: ${looping}`, this.#peersOf(generation))
       }
       const serving = this.nodes.filter((node) => node.isServing)
@@ -294,7 +296,10 @@ export class World {
 
   /** A client's map is read at once: nothing of it waits. */
   #checkMaps(): void {
-    for (const client of this.#inTurn(this.clients, clientsAtOnce)) {
+    const clientsAtOnce = Math.floor(entriesAtOnce / this.nodes.length)
+    const everySamples = clientsAtOnce === 0 ? 10 : 1
+    if (this.nowMs % (everySamples * sampleMs) !== 0) return
+    for (const client of this.#inTurn(this.clients, Math.max(1, clientsAtOnce), everySamples)) {
       void client.map().then((peers) => {
         const shown = peers.flatMap((peer) => {
           const node = this.#numbers.get(peer)
@@ -307,8 +312,8 @@ export class World {
   }
 
   /** Some of a list, so that every one has its turn: what a sample costs does not grow with the world. */
-  *#inTurn<T>(all: readonly T[], atOnce: number): Generator<T> {
-    const turn = Math.round(this.nowMs / sampleMs)
+  *#inTurn<T>(all: readonly T[], atOnce: number, everySamples = 1): Generator<T> {
+    const turn = Math.floor(this.nowMs / (sampleMs * everySamples))
     const count = Math.min(atOnce, all.length)
     for (let index = 0; index < count; index++) yield all[(turn * count + index) % all.length] as T
   }
