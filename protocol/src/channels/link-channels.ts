@@ -1,9 +1,8 @@
-import { throwIfAborted } from '../abort.ts'
 import { describeError, isSkeinError, isWireErrorCode, MalformedError, WireErrorCode } from '../errors.ts'
 import { limits } from '../limits.ts'
 import { checkStepBody, decodeLink, encodeLink } from '../messages/codec.ts'
 import type { AckMessage, HeldMessage, LinkMessage, LinkRefusedMessage, StepMessage } from '../messages/link.ts'
-import type { Clock } from '../ports/clock.ts'
+import type { CancelTimer, Clock } from '../ports/clock.ts'
 import { attachment, type Channel, type Frame } from '../ports/network.ts'
 import { ChannelWriter } from './channel-writer.ts'
 
@@ -27,9 +26,12 @@ export interface LinkChannelsInit {
 
 interface Link {
   readonly kind: LinkKind
+  /** Gives up the dial. */
   readonly abort: AbortController
   channel?: Channel
   writer?: ChannelWriter
+  /** Since this side has hung up: the other one may never end its half. */
+  cancelLinger?: CancelTimer
 }
 
 /**
@@ -72,8 +74,11 @@ export class LinkChannels {
     if (entry === undefined) return
     this.#links.delete(link)
     entry.writer?.end()
-    // The reader drains the channel: it may be in the middle of a `receive`, and there is one at a time.
     entry.abort.abort()
+    // The reader drains the channel: it may be in the middle of a `receive`, and there is one at a time. That has no signal,
+    // since a listener for each frame costs more than all else that is done with it here.
+    const { channel } = entry
+    if (channel !== undefined) entry.cancelLinger = this.#init.clock.setTimer(lingerMs, () => channel.reset())
   }
 
   /** Hangs up on all. */
@@ -104,17 +109,19 @@ export class LinkChannels {
 
   async #read(link: number, entry: Link, channel: Channel): Promise<void> {
     try {
-      for (;;) {
-        const frame = await channel.receive({ signal: entry.abort.signal })
+      for (let lingering = 0; ; ) {
+        const frame = await channel.receive()
         if (frame === undefined) break
-        throwIfAborted(entry.abort.signal)
-        this.#take(link, entry, frame)
+        if (this.#links.get(link) === entry) this.#take(link, entry, frame)
+        else if (++lingering > lingerFrames) channel.reset()
       }
+      entry.cancelLinger?.()
       this.#lose(link, entry, undefined, `${channel.peer} ended the link`)
     } catch (error) {
+      entry.cancelLinger?.()
       if (this.#links.get(link) !== entry) {
-        // Hung up on. The other side may never end its half; this side has no use for what it still sends.
-        void drain(channel, this.#init.clock)
+        // Hung up on, in the middle of a message perhaps; if the channel still is there, nobody reads it any more.
+        channel.reset()
         return
       }
       const code = isSkeinError(error) && isWireErrorCode(error.code) ? error.code : undefined

@@ -46,11 +46,12 @@ export class Keepers {
       peer !== network.self && !this.#conduct.isBanned(peer, nowMs) && (evenAvoided || !this.#conduct.isAvoided(peer, nowMs))
     const known = store.first(model, nowMs, keepers, ({ announcement }) => announcement.state !== 'offline' && isGood(announcement.peer))
     const peers = new Set(known.map(({ announcement }) => announcement.peer))
+    const inOrder = peers.size
     for (const peer of this.#others()) {
       // What a peer says of itself goes before what others said of it.
       if (isGood(peer) && store.get(model, peer, nowMs)?.announcement.state !== 'offline') peers.add(peer)
     }
-    return [...peers].sort().slice(0, keepers)
+    return peers.size === inOrder ? [...peers] : [...peers].sort().slice(0, keepers)
   }
 
   /** Finds out anew, when the next question comes, who the keepers are. */
