@@ -1,4 +1,4 @@
-import { createEnds } from '@skein/coordinator'
+import { connectDefaults, createEnds } from '@skein/coordinator'
 import type { Clock } from '@skein/protocol'
 import { modelPresets } from '../compute/model-presets.ts'
 import type { Scenario, ScenarioDevice } from '../scenario/scenario.ts'
@@ -21,17 +21,28 @@ export interface Measured {
   readonly stages: number
   readonly tokenMs: number
   readonly computeMsPerToken: number
+  /** From the request to the first token, for a prompt of so many tokens. */
+  readonly firstTokenMs: number
+  readonly promptTokens: number
 }
 
 /**
  * The cost of a token through one stage and through several gives what a turn and what a block take; the hop's cost is
- * what is left of the token's time through one stage.
+ * what is left of the token's time through one stage. The rate of chunks is what is left of the time to the first token
+ * through one stage, whose chunks follow each other. (What nodes measure when they start is of a machine that is starting
+ * nodes, and of a small chunk.)
  */
-export function calibrate(one: Measured, several: Measured, rowsPerSecond: number, endsMs: number, blocks: number): Calibration {
+export function calibrate(one: Measured, several: Measured, endsMs: number, blocks: number): Calibration {
   const turnMs = Math.max(0, (several.computeMsPerToken - one.computeMsPerToken) / (several.stages - one.stages))
-  const blockMs = Math.max(0, (one.computeMsPerToken - one.stages * turnMs) / blocks)
+  const blocksMs = Math.max(0, one.computeMsPerToken - one.stages * turnMs)
   const hopMs = Math.max(0, (one.tokenMs - one.computeMsPerToken - endsMs) / (one.stages + 1))
-  return { turnMs, blockMs, rowsPerSecond, endsMs, hopMs }
+  const chunks = Math.ceil(one.promptTokens / connectDefaults.prefillChunkTokens)
+  const chunksMs = one.firstTokenMs - endsMs - (one.stages + 1) * hopMs - chunks * (turnMs + blocksMs)
+  // A single row is computed at the same rate, and only the rest of its time is that of the blocks. What they do not take of
+  // each chunk then, its rows do.
+  const rowMs = Math.max(0, chunksMs) / Math.max(1, one.promptTokens - chunks)
+  const blockMs = Math.max(0, blocksMs - rowMs) / blocks
+  return { turnMs, blockMs, rowsPerSecond: rowMs === 0 ? 1e9 : 1000 / rowMs, endsMs, hopMs }
 }
 
 /** Times the model's ends in this process, one token at a time. */

@@ -86,14 +86,16 @@ describe('live runs', () => {
 
 describe('the calibration', () => {
   it('parts a turn, a block and a hop', () => {
-    // 1 ms a turn, 0.5 ms a block, 2 ms a hop, 0.3 ms for the ends, 8 blocks.
-    const one = { stages: 1, computeMsPerToken: 5, tokenMs: 5 + 0.3 + 2 * 2 }
-    const four = { stages: 4, computeMsPerToken: 8, tokenMs: 99 }
-    const found = calibrate(one, four, 1000, 0.3, 8)
-    assert.deepEqual(
-      { ...found, hopMs: Math.round(found.hopMs * 1e6) / 1e6 },
-      { turnMs: 1, blockMs: 0.5, rowsPerSecond: 1000, endsMs: 0.3, hopMs: 2 }
-    )
+    // 1 ms a turn, 0.5 ms a block, 0.25 ms a row, 2 ms a hop, 0.3 ms for the ends, 8 blocks, two chunks of 128 rows.
+    const oneTokenMs = 1 + 8 * 0.5 + 0.25
+    const promptMs = 2 * (1 + 8 * 0.5) + 256 * 0.25
+    const one = {
+      ...{ stages: 1, computeMsPerToken: oneTokenMs, tokenMs: oneTokenMs + 0.3 + 2 * 2 },
+      ...{ promptTokens: 256, firstTokenMs: promptMs + 0.3 + 2 * 2 }
+    }
+    const four = { ...one, stages: 4, computeMsPerToken: oneTokenMs + 3, tokenMs: 99 }
+    const found = Object.entries(calibrate(one, four, 0.3, 8)).map(([name, value]) => [name, Math.round(value * 1e6) / 1e6])
+    assert.deepEqual(Object.fromEntries(found), { turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2 })
     assert.deepEqual([median([]), median([3, 1, 2]), median([4, 1])], [undefined, 2, 2.5])
   })
 

@@ -60,7 +60,6 @@ const severalStages: Setting = { name: 'calibration, 4 stages', stages: 4, hopMs
 
 interface LiveFound {
   readonly record: RunRecord
-  readonly rowsPerSecond: number
   readonly killed: number
   readonly load: number
 }
@@ -88,11 +87,9 @@ export async function compareReality(init: RealityInit): Promise<RealityResult> 
       live.push(await liveOf(setting, init, cacheDir))
       between.push(await liveOf(oneStage, init, cacheDir))
     }
-    // Each node measures it once, when it starts: one figure alone is that of a moment.
-    const rowsPerSecond = median(between.map((found) => found.rowsPerSecond))!
     const one = between.map(({ record }) => measuredOf(oneStage, record))
     const calibrations = wanted.map((_, index) =>
-      calibrate(meanOf(one[index]!, one[index + 1]!), measuredOf(severalStages, several.record), rowsPerSecond, endsMs, liveModel.blocks)
+      calibrate(meanOf(one[index]!, one[index + 1]!), measuredOf(severalStages, several.record), endsMs, liveModel.blocks)
     )
     const rows: RealityRow[] = []
     for (const [index, setting] of wanted.entries()) {
@@ -109,17 +106,19 @@ function meanOf(a: Measured, b: Measured): Measured {
   return {
     stages: a.stages,
     tokenMs: (a.tokenMs + b.tokenMs) / 2,
-    computeMsPerToken: (a.computeMsPerToken + b.computeMsPerToken) / 2
+    computeMsPerToken: (a.computeMsPerToken + b.computeMsPerToken) / 2,
+    firstTokenMs: (a.firstTokenMs + b.firstTokenMs) / 2,
+    promptTokens: a.promptTokens
   }
 }
 
 async function liveOf(setting: Setting, { model, signal, onProgress }: RealityInit, cacheDir: string): Promise<LiveFound> {
   // Which of the two nodes serves is the router's choice: the other one is killed if the first was not the one.
   for (let killed = 0; ; killed++) {
-    const { record, ready } = await runLive({ scenario: settingScenario(setting, 0, killed), model, cacheDir, signal, onProgress })
+    const { record } = await runLive({ scenario: settingScenario(setting, 0, killed), model, cacheDir, signal, onProgress })
     const [load = 0] = loadavg()
     if (setting.kill !== true || killed === 1 || recoveryMs(record) !== undefined) {
-      return { record, rowsPerSecond: ready[0]!.rowsPerSecond, killed, load }
+      return { record, killed, load }
     }
   }
 }
@@ -155,7 +154,7 @@ async function rowsOf(setting: Setting, live: LiveFound, calibration: Calibratio
       dominatedBy,
       goal,
       met: relativeError !== undefined && Math.abs(relativeError) <= goal,
-      calibrated: metric === 'tokensPerSecond' && setting.stages === oneStage.stages && setting.hopMs === 0 && setting.mbps === undefined,
+      calibrated: setting.stages === oneStage.stages && setting.hopMs === 0 && setting.mbps === undefined,
       load: live.load
     }
   })
@@ -196,6 +195,8 @@ function measuredOf(setting: Setting, record: RunRecord): Measured {
   return {
     stages: setting.stages,
     tokenMs: tokenMsOf(record) ?? 0,
-    computeMsPerToken: median(found.map(({ time, outputTokens }) => time.computeMs / Math.max(1, outputTokens - 1))) ?? 0
+    computeMsPerToken: median(found.map(({ time, outputTokens }) => time.computeMs / Math.max(1, outputTokens - 1))) ?? 0,
+    firstTokenMs: whole.firstTokenMs(record) ?? 0,
+    promptTokens: found[0]?.promptTokens ?? 0
   }
 }
