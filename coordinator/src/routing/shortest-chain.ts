@@ -97,12 +97,7 @@ function byEntryPoint(nodes: readonly CostedNode[], { start, end }: BlockRange):
   return startingAt
 }
 
-function shortestPath(
-  startingAt: readonly CostedNode[][],
-  wanted: BlockRange,
-  ends: ChainEnds,
-  limits: StartLimits
-): Label | undefined {
+function shortestPath(startingAt: readonly CostedNode[][], wanted: BlockRange, ends: ChainEnds, limits: StartLimits): Label | undefined {
   const ways: Array<Ways | undefined> = []
   for (let block = wanted.start; block < wanted.end; block++) {
     const reached = ways[block]

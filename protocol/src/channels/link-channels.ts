@@ -109,7 +109,7 @@ export class LinkChannels {
 
   async #read(link: number, entry: Link, channel: Channel): Promise<void> {
     try {
-      for (let lingering = 0; ; ) {
+      for (let lingering = 0; ;) {
         const frame = await channel.receive()
         if (frame === undefined) break
         if (this.#links.get(link) === entry) this.#take(link, entry, frame)
