@@ -45,6 +45,16 @@ export function calibrate(one: Measured, several: Measured, endsMs: number, bloc
   return { turnMs, blockMs, rowsPerSecond: rowMs === 0 ? 1e9 : 1000 / rowMs, endsMs, hopMs }
 }
 
+/**
+ * The same with another rate of chunks: what the simulator was too slow or too fast by to the first token of the calibration's
+ * own setting, the rows take less or more. That takes in what opening a session costs, which {@link calibrate} counts as chunks.
+ */
+export function refined(found: Calibration, one: Measured, simulatedFirstTokenMs: number, blocks: number): Calibration {
+  const rowMs = Math.max(1e-3, 1000 / found.rowsPerSecond + (one.firstTokenMs - simulatedFirstTokenMs) / one.promptTokens)
+  const blockMs = Math.max(0, found.blockMs + (1000 / found.rowsPerSecond - rowMs) / blocks)
+  return { ...found, blockMs, rowsPerSecond: 1000 / rowMs }
+}
+
 /** Times the model's ends in this process, one token at a time. */
 export async function measureEndsMs(modelFolder: string, cacheDir: string, clock: Clock): Promise<number> {
   const ends = await createEnds({ modelFolder, threads: 1, cacheDir })

@@ -3,7 +3,7 @@ import { parseLinkProfile, seededRandom } from '@skein/protocol'
 import { testIdentity } from '@skein/protocol/testing'
 import { defineScenario } from '../world/define-scenario.ts'
 import { simulate } from '../world/simulate.ts'
-import { calibrate, median, onThisMachine } from './calibration.ts'
+import { calibrate, median, onThisMachine, refined } from './calibration.ts'
 import { linkProfile, planLive } from './live-plan.ts'
 import { settings, settingScenario } from './settings.ts'
 
@@ -97,6 +97,12 @@ describe('the calibration', () => {
     const found = Object.entries(calibrate(one, four, 0.3, 8)).map(([name, value]) => [name, Math.round(value * 1e6) / 1e6])
     assert.deepEqual(Object.fromEntries(found), { turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2 })
     assert.deepEqual([median([]), median([3, 1, 2]), median([4, 1])], [undefined, 2, 2.5])
+  })
+
+  it('gives to the rows what the simulator was too slow by', () => {
+    const one = { stages: 1, computeMsPerToken: 5, tokenMs: 9, promptTokens: 250, firstTokenMs: 80 }
+    const found = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2 }
+    assert.deepEqual(refined(found, one, 90, 8), { ...found, rowsPerSecond: 1000 / (0.25 - 0.04), blockMs: 0.5 + 0.04 / 8 })
   })
 
   it('makes the simulator take the time that was measured', async () => {

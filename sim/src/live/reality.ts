@@ -5,7 +5,7 @@ import { InvalidArgumentError } from '@skein/protocol'
 import { systemClock } from '@skein/protocol/node'
 import type { GenerationRecord, RunRecord } from '../record/run-record.ts'
 import { simulate } from '../world/simulate.ts'
-import { type Calibration, calibrate, liveModel, measureEndsMs, median, type Measured, onThisMachine } from './calibration.ts'
+import { type Calibration, calibrate, liveModel, measureEndsMs, median, type Measured, onThisMachine, refined } from './calibration.ts'
 import { runLive } from './run-live.ts'
 import { type Setting, settings, settingScenario } from './settings.ts'
 
@@ -88,9 +88,13 @@ export async function compareReality(init: RealityInit): Promise<RealityResult> 
       between.push(await liveOf(oneStage, init, cacheDir))
     }
     const one = between.map(({ record }) => measuredOf(oneStage, record))
-    const calibrations = wanted.map((_, index) =>
-      calibrate(meanOf(one[index]!, one[index + 1]!), measuredOf(severalStages, several.record), endsMs, liveModel.blocks)
-    )
+    const calibrations: Calibration[] = []
+    for (const index of wanted.keys()) {
+      const measured = meanOf(one[index]!, one[index + 1]!)
+      const found = calibrate(measured, measuredOf(severalStages, several.record), endsMs, liveModel.blocks)
+      const simulated = whole.firstTokenMs(await simulatedOf(oneStage, found))
+      calibrations.push(simulated === undefined ? found : refined(found, measured, simulated, liveModel.blocks))
+    }
     const rows: RealityRow[] = []
     for (const [index, setting] of wanted.entries()) {
       init.onProgress(`${setting.name}: simulating`)
