@@ -141,6 +141,23 @@ describe('AnnouncementStore', () => {
     assert.equal(store.ageMs(store.get(model, c, 1e9)!, 1e9), 0)
   })
 
+  it('takes up again one that has ended, swept or not, when its peer has been heard of since', () => {
+    for (const sweep of [true, false]) {
+      const store = new AnnouncementStore({ rememberMs: 60_000, unsignedMs: 5000 })
+      store.put(signed(a, 1), b, 0, 0)
+      if (sweep) store.expire(2000)
+      assert.equal(store.wants(model, a, 1, 2000, { firstHand: false, ageMs: 2000 }), false)
+      assert.equal(store.wants(model, a, 1, 2000, { firstHand: true, ageMs: 0 }), true)
+      assert.match(store.put(signed(a, 1), c, 100, 2000), /added|changed/)
+      assert.ok(store.get(model, a, 2899) !== undefined)
+      for (let nowMs = 2500; nowMs < 5000; nowMs += 500) store.hear(model, a, 1, 0, nowMs)
+      if (sweep) store.expire(5000)
+      assert.equal(store.get(model, a, 5000), undefined)
+      assert.equal(store.put(signed(a, 1), c, 0, 5000), 'held', 'nobody puts off the new signature')
+      assert.match(store.put(signed(a, 2), c, 0, 5000), /added|changed/)
+    }
+  })
+
   it('lists by blocks and in pages, in the order of peer ids whatever the order of arrival', () => {
     fc.assert(
       fc.property(fc.shuffledSubarray([0, 1, 2, 3, 4, 5, 6], { minLength: 7 }), (order) => {

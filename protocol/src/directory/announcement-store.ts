@@ -69,6 +69,14 @@ export const announcementStoreDefaults: AnnouncementStoreInit = {
 /** Who hands on a sign of life counts the time on the way as none: so much of a life is not worth moving a record's end. */
 const doubt = 1 / 128
 
+/** What is kept of an announcement that has ended, so that it comes back only if its peer has been heard of since. */
+interface Ended {
+  readonly sequence: number
+  readonly heardMs: number
+  /** When it must be signed anew, whoever says what. */
+  readonly atLatestMs: number
+}
+
 /** How an announcement, or a sign of life, has come: `firstHand` from the announced peer itself, or heard of by others so long ago. */
 export interface Hearsay {
   readonly firstHand: boolean
@@ -96,7 +104,7 @@ export class AnnouncementStore {
   readonly #models = new Map<ModelId, ModelRecords>()
   readonly #modelsOfPeer = new Map<PeerId, number>()
   readonly #recordsBySource = new Map<PeerId, number>()
-  readonly #remembered = new Map<string, { readonly sequence: number; readonly heardMs: number; readonly untilMs: number }>()
+  readonly #remembered = new Map<string, Ended & { readonly untilMs: number }>()
   readonly #listeners = new Set<(event: DirectoryEvent) => void>()
   #size = 0
   /** No record expires before. */
@@ -114,13 +122,15 @@ export class AnnouncementStore {
   /** Whether an announcement with this sequence would be news. The cheap question before a signature is verified. */
   wants(model: ModelId, peer: PeerId, sequence: number, nowMs: number, { firstHand, ageMs }: Hearsay): boolean {
     const held = this.#models.get(model)?.get(peer)
-    if (held !== undefined) return sequence > held.announcement.sequence
-    const remembered = this.#remembered.get(keyOf(model, peer))
-    if (remembered !== undefined && remembered.untilMs > nowMs) {
-      if (sequence < remembered.sequence) return false
+    if (held !== undefined && held.expiresMs > nowMs) return sequence > held.announcement.sequence
+    const ended = this.#ended(model, peer, nowMs)
+    if (ended !== undefined) {
+      if (sequence < ended.sequence) return false
       // A relay may have overstated the age, but the peer itself would not speak if it were gone.
-      if (sequence === remembered.sequence && !firstHand && nowMs - ageMs <= remembered.heardMs) return false
+      const isHeardOf = firstHand || (nowMs - ageMs > ended.heardMs && nowMs < ended.atLatestMs)
+      if (sequence === ended.sequence && !isHeardOf) return false
     }
+    if (held !== undefined) return true
     return (this.#modelsOfPeer.get(peer) ?? 0) < this.#init.maxModelsPerPeer
   }
 
@@ -167,6 +177,9 @@ export class AnnouncementStore {
     if (!this.wants(model, peer, sequence, nowMs, { firstHand, ageMs })) {
       return previous === undefined && !this.#isRemembered(model, peer, sequence) ? 'full' : 'held'
     }
+    // Who says that the peer of an ended announcement lives puts off its end, and not the time for a new signature.
+    const ended = firstHand ? undefined : this.#ended(model, peer, nowMs)
+    const atLatestMs = ended?.sequence === sequence ? ended.atLatestMs : nowMs + this.#init.unsignedMs
     const record: HeldAnnouncement = {
       announcement: signed.announcement,
       encoded: signed.encoded,
@@ -176,7 +189,7 @@ export class AnnouncementStore {
       expiresMs: 0,
       lifeMs,
       isOwn: peer === this.#init.self,
-      atLatestMs: Math.floor(nowMs + this.#init.unsignedMs),
+      atLatestMs: Math.floor(atLatestMs),
       held: true
     }
     record.expiresMs = this.#endOf(record)
@@ -329,16 +342,24 @@ export class AnnouncementStore {
     return worst as StoredAnnouncement
   }
 
+  /** What an announcement left that has ended, be it swept already or not. */
+  #ended(model: ModelId, peer: PeerId, nowMs: number): Ended | undefined {
+    const held = this.#models.get(model)?.get(peer)
+    if (held !== undefined) return held.expiresMs > nowMs ? undefined : endedOf(held)
+    const remembered = this.#remembered.get(keyOf(model, peer))
+    return remembered !== undefined && remembered.untilMs > nowMs ? remembered : undefined
+  }
+
   #isRemembered(model: ModelId, peer: PeerId, sequence: number): boolean {
     const remembered = this.#remembered.get(keyOf(model, peer))
     return remembered !== undefined && sequence <= remembered.sequence
   }
 
   #remember(record: StoredAnnouncement, nowMs: number): void {
-    const { model, peer, sequence, lifeMs } = record.announcement
+    const { model, peer } = record.announcement
     const key = keyOf(model, peer)
     this.#remembered.delete(key)
-    this.#remembered.set(key, { sequence, heardMs: record.heardMs + doubt * lifeMs, untilMs: nowMs + this.#init.rememberMs })
+    this.#remembered.set(key, { ...endedOf(record as HeldAnnouncement), untilMs: nowMs + this.#init.rememberMs })
     if (this.#remembered.size > this.#init.maxRemembered) this.#remembered.delete(this.#remembered.keys().next().value as string)
   }
 
@@ -392,6 +413,10 @@ class ModelRecords {
     }
     return low
   }
+}
+
+function endedOf({ announcement, heardMs, lifeMs, atLatestMs }: HeldAnnouncement): Ended {
+  return { sequence: announcement.sequence, heardMs: heardMs + doubt * lifeMs, atLatestMs }
 }
 
 /** Which of two records with equally greedy sources is evicted first. */
