@@ -1,37 +1,12 @@
 import assert from 'node:assert/strict'
-import { attachment, type Network } from '../ports/network.ts'
-import { systemClock } from '../ports/system/system-clock.node.ts'
+import { attachment } from '../ports/network.ts'
+import { memoryCompliance, peerA, peerB } from '../testing/memory-compliance.node.ts'
 import { openPair } from '../testing/network-compliance-setup.ts'
 import { networkCompliance } from '../testing/network-compliance.ts'
-import { testIdentity } from '../testing/test-identity.node.ts'
-import { memoryAddress, memoryInternet } from './memory-network.ts'
+import { memoryInternet } from './memory-network.ts'
 
 describe('the network in memory', () => {
-  const [peerA, peerB, peerC] = ['a', 'b', 'c'].map((name) => testIdentity(name).peerId) as [never, never, never]
-  let networks: Network[] = []
-
-  const setup = async () => {
-    const internet = memoryInternet({ roundTripMs: () => 3 })
-    const [a, b] = [internet.join(peerA), internet.join(peerB)]
-    networks = [a, b]
-    internet.cut(peerA, peerC, 'hang')
-    return {
-      internet,
-      a,
-      b,
-      clock: systemClock(),
-      disconnect: () => {
-        internet.cut(peerA, peerB)
-        internet.heal(peerA, peerB)
-      },
-      silent: { peer: peerC, addresses: [memoryAddress(peerC)], source: 'trusted' as const },
-      transportBytes: 0,
-      rendezvous: true
-    }
-  }
-  const teardown = async (): Promise<void> => {
-    await Promise.all(networks.map((network) => network.stop()))
-  }
+  const { setup, teardown } = memoryCompliance(() => memoryInternet({ roundTripMs: () => 3 }))
 
   networkCompliance({ setup, teardown })
 

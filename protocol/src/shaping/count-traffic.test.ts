@@ -1,38 +1,21 @@
 import assert from 'node:assert/strict'
-import { memoryAddress, memoryInternet } from '../memory/memory-network.ts'
-import type { Network } from '../ports/network.ts'
-import { systemClock } from '../ports/system/system-clock.node.ts'
+import { memoryInternet } from '../memory/memory-network.ts'
+import { memoryCompliance } from '../testing/memory-compliance.node.ts'
 import { numbered, openPair } from '../testing/network-compliance-setup.ts'
 import { networkCompliance } from '../testing/network-compliance.ts'
-import { testIdentity } from '../testing/test-identity.node.ts'
 import { countTraffic } from './count-traffic.ts'
 
 describe('a network whose traffic is counted', () => {
-  const [peerA, peerB, peerC] = ['a', 'b', 'c'].map((name) => testIdentity(name).peerId) as [never, never, never]
-  let networks: Network[] = []
-
+  let counted: Array<ReturnType<typeof countTraffic>> = []
+  const inMemory = memoryCompliance(memoryInternet, (network) => {
+    const one = countTraffic(network)
+    counted.push(one)
+    return one.network
+  })
+  const { teardown } = inMemory
   const setup = async () => {
-    const internet = memoryInternet()
-    const [countedA, countedB] = [countTraffic(internet.join(peerA)), countTraffic(internet.join(peerB))]
-    const [a, b] = [countedA.network, countedB.network]
-    networks = [a, b]
-    internet.cut(peerA, peerC, 'hang')
-    return {
-      a,
-      b,
-      traffic: () => [countedA.traffic(), countedB.traffic()],
-      clock: systemClock(),
-      disconnect: () => {
-        internet.cut(peerA, peerB)
-        internet.heal(peerA, peerB)
-      },
-      silent: { peer: peerC, addresses: [memoryAddress(peerC)], source: 'trusted' as const },
-      transportBytes: 0,
-      rendezvous: true
-    }
-  }
-  const teardown = async (): Promise<void> => {
-    await Promise.all(networks.map((network) => network.stop()))
+    counted = []
+    return { ...(await inMemory.setup()), traffic: () => counted.map(({ traffic }) => traffic()) }
   }
 
   networkCompliance({ setup, teardown })

@@ -1,47 +1,26 @@
 import assert from 'node:assert/strict'
-import { memoryAddress, memoryInternet } from '../memory/memory-network.ts'
+import { memoryInternet } from '../memory/memory-network.ts'
 import type { Channel, ChannelLimits, Network } from '../ports/network.ts'
 import { seededRandom } from '../ports/seeded-random.ts'
 import { systemClock } from '../ports/system/system-clock.node.ts'
 import { ManualClock } from '../testing/manual-clock.ts'
+import { memoryCompliance, peerA, peerB } from '../testing/memory-compliance.node.ts'
 import { numbered, numberOf, protocol } from '../testing/network-compliance-setup.ts'
 import { networkCompliance } from '../testing/network-compliance.ts'
-import { testIdentity } from '../testing/test-identity.node.ts'
 import { parseLinkProfile } from './link-profile.ts'
 import { maxInnerBufferBytes } from './shaped-channel.ts'
 import { shapeNetwork } from './shape-network.ts'
 
-const [peerA, peerB, peerC] = ['a', 'b', 'c'].map((name) => testIdentity(name).peerId) as [never, never, never]
 const limits: ChannelLimits = { maxHeadBytes: 1024, maxBodyBytes: 2 ** 20, sendBufferBytes: 100_000 }
 
 for (const profile of ['{}', '{"oneWayMs": 2, "jitterMs": 2, "upMbps": 4000, "downMbps": 3000}']) {
   describe(`the network in memory, shaped by ${profile}`, () => {
-    let networks: Network[] = []
-    const setup = async () => {
-      const internet = memoryInternet()
-      const clock = systemClock()
-      const shaped = (peer: never): Network =>
-        shapeNetwork(internet.join(peer), parseLinkProfile(profile), { clock, random: seededRandom(1) })
-      const [a, b] = [shaped(peerA), shaped(peerB)]
-      networks = [a, b]
-      internet.cut(peerA, peerC, 'hang')
-      return {
-        a,
-        b,
-        clock,
-        disconnect: () => {
-          internet.cut(peerA, peerB)
-          internet.heal(peerA, peerB)
-        },
-        silent: { peer: peerC, addresses: [memoryAddress(peerC)], source: 'trusted' as const },
-        // The channel below holds a frame beyond its bound, at the most.
-        transportBytes: maxInnerBufferBytes + 2 ** 20,
-        rendezvous: true
-      }
-    }
-    const teardown = async (): Promise<void> => {
-      await Promise.all(networks.map((network) => network.stop()))
-    }
+    const inMemory = memoryCompliance(memoryInternet, (network) =>
+      shapeNetwork(network, parseLinkProfile(profile), { clock: systemClock(), random: seededRandom(1) })
+    )
+    // The channel below holds a frame beyond its bound, at the most.
+    const setup = async () => ({ ...(await inMemory.setup()), transportBytes: maxInnerBufferBytes + 2 ** 20 })
+    const { teardown } = inMemory
     networkCompliance({ setup, teardown })
   })
 }
