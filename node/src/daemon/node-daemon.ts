@@ -15,7 +15,7 @@ import {
   type SignedAnnouncement,
   SkeinError,
   type Storage,
-  type Verifier
+  type AnnouncementReader
 } from '@skein/protocol'
 import pDefer from 'p-defer'
 import type { WorkDone } from '../batching/turn-scheduler.ts'
@@ -35,7 +35,7 @@ export interface NodeDaemonComponents {
   readonly random: Random
   readonly storage: Storage
   readonly identity: Identity
-  readonly verifier: Verifier
+  readonly reader: AnnouncementReader
   readonly runtime: SpanRuntime
   readonly directory: NodeDirectory
 }
@@ -112,9 +112,9 @@ export class NodeDaemon {
   constructor(components: NodeDaemonComponents, init: NodeDaemonInit) {
     this.#components = components
     this.#init = init
-    const { clock, logger, network, random, runtime, verifier, storage, identity, directory } = components
+    const { clock, logger, network, random, runtime, reader, storage, identity, directory } = components
     this.#host = new SessionHost(
-      { clock, logger, network, runtime, verifier, state: () => this.state, onRuntimeFailed: (error) => this.giveUp(error) },
+      { clock, logger, network, runtime, reader, state: () => this.state, onRuntimeFailed: (error) => this.giveUp(error) },
       {
         model: init.model,
         maxSessions: init.maxSessions,

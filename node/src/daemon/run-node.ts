@@ -116,15 +116,12 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   undo.push(() => opened.stop())
   // Counted where somebody can read it.
   const { network, traffic } = options.statusPort === undefined ? { network: opened, traffic: () => undefined } : countTraffic(opened)
-  const verifier = ed25519Verifier()
+  const reader = announcementReader(ed25519Verifier())
   const store = new AnnouncementStore({ self: network.self })
   const model = checkpoint.modelId
-  const directory = new DirectoryService(
-    { network, clock, random, reader: announcementReader(verifier), logger, store },
-    { model, mesh: true, contacts }
-  )
+  const directory = new DirectoryService({ network, clock, random, reader, logger, store }, { model, mesh: true, contacts })
   const daemon = new NodeDaemon(
-    { clock, logger, network, random, storage: fileStorage(dataDir), identity, verifier, runtime, directory },
+    { clock, logger, network, random, storage: fileStorage(dataDir), identity, reader, runtime, directory },
     { model, blocks: checkpoint.config.blocks, maxSessions: options.maxSessions, historyBytes: options.maxHistoryMb * 2 ** 20 }
   )
   undo.push(() => daemon.stop(0))

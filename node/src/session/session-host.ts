@@ -23,8 +23,7 @@ import {
   type PeerId,
   protocols,
   toRefusal,
-  type Verifier,
-  verifyAnnouncement,
+  type AnnouncementReader,
   WireError,
   WireErrorCode,
   wireErrorOf
@@ -41,7 +40,7 @@ export interface SessionHostComponents {
   readonly logger: Logger
   readonly network: Network
   readonly runtime: SpanRuntime
-  readonly verifier: Verifier
+  readonly reader: AnnouncementReader
   readonly state: () => NodeState
   /** The runtime can compute nothing any more. */
   readonly onRuntimeFailed?: (error: unknown) => void
@@ -254,9 +253,9 @@ export class SessionHost {
 
   async #dial(coordinator: PeerId, to: PeerId, record: Uint8Array | undefined, signal: AbortSignal): Promise<Channel> {
     this.#dials.spend(coordinator)
-    const { clock, network, verifier } = this.#components
+    const { clock, network, reader } = this.#components
     if (record !== undefined) {
-      const { announcement } = verifyAnnouncement(verifier, record)
+      const { announcement } = reader.verify(reader.parse(record))
       if (announcement.peer !== to || announcement.model !== this.#init.model) {
         throw new MalformedError(`the announcement that came with ${to} is of another peer or model`)
       }

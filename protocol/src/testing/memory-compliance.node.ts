@@ -6,7 +6,9 @@ import type { NetworkComplianceSetup } from './network-compliance-setup.ts'
 import { testIdentity } from './test-identity.node.ts'
 
 /** Peers of the compliance suite on a network in memory; the third is silent. */
-export const [peerA, peerB, peerC] = ['a', 'b', 'c'].map((name) => testIdentity(name).peerId) as [never, never, never]
+const [peerA, peerB, peerC] = ['a', 'b', 'c'].map((name) => testIdentity(name).peerId) as [never, never, never]
+
+export { peerA, peerB }
 
 export interface MemoryCompliance {
   setup(): Promise<NetworkComplianceSetup & { readonly internet: MemoryInternet }>

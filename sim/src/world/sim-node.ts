@@ -126,7 +126,7 @@ export class SimNode {
   /** Starts the process, unless it runs. */
   start(): void {
     if (this.#incarnation !== undefined) return
-    const { clock, internet, verifier, reader, model, scenario, recorder } = this.#context
+    const { clock, internet, reader, model, scenario, recorder } = this.#context
     const random = this.#random.fork(`incarnation ${this.#incarnations++}`)
     const incarnation = clock.forPeer(`node ${this.number}`)
     const { group, span, region, peer } = this
@@ -150,9 +150,9 @@ export class SimNode {
       },
       onLie: () => (this.hasLied = true)
     })
-    const components = { clock: incarnation, logger: this.log.logger, network, verifier }
+    const components = { clock: incarnation, logger: this.log.logger, network, reader }
     const directory = new DirectoryService(
-      { ...components, random: random.fork('directory'), reader, store: new AnnouncementStore({ self: peer }) },
+      { ...components, random: random.fork('directory'), store: new AnnouncementStore({ self: peer }) },
       { model: model.id, mesh: true, contacts }
     )
     const daemon = new NodeDaemon(

@@ -1,4 +1,4 @@
-import type { AnnouncementReader, PeerId, Random, Verifier } from '@skein/protocol'
+import type { AnnouncementReader, PeerId, Random } from '@skein/protocol'
 import type { WorldModel } from '../compute/world-model.ts'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
 import type { VirtualInternet } from '../net/virtual-network.ts'
@@ -12,7 +12,6 @@ export interface WorldContext {
   readonly model: WorldModel
   readonly clock: VirtualClock
   readonly internet: VirtualInternet
-  readonly verifier: Verifier
   /** Remembers: a thousand peers read the same announcements. */
   readonly reader: AnnouncementReader
   readonly recorder: Recorder

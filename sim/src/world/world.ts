@@ -95,7 +95,6 @@ export class World {
       model: init.realModel ?? checksumModel(scenario.model),
       clock: this.clock,
       internet,
-      verifier: ed25519Verifier(),
       reader: rememberingReader(announcementReader(ed25519Verifier())),
       recorder: this.#recorder,
       contacts: (self, random) => this.#contacts(self, random),

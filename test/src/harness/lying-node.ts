@@ -43,7 +43,7 @@ export class LyingNode {
   }
 
   static async join(node: NodeProcess, answer: (hello: HelloMessage) => Iterable<Frame>): Promise<LyingNode> {
-    const [clock, random, verifier, logger] = [systemClock(), cryptoRandom(), ed25519Verifier(), silentLogger]
+    const [clock, random, logger] = [systemClock(), cryptoRandom(), silentLogger]
     const identity = ed25519Identity(random.bytes(32))
     const network = await createLibp2pNetwork({
       ...{ identity, clock, random, logger, bootstrap: node.addresses, listen: ['/ip4/127.0.0.1/tcp/0'] },
@@ -52,7 +52,7 @@ export class LyingNode {
     })
     const { model: id, numerics } = node.ready
     const model = parseModelId(id)
-    const components = { network, clock, random, verifier, reader: announcementReader(verifier), logger, store: new AnnouncementStore() }
+    const components = { network, clock, random, reader: announcementReader(ed25519Verifier()), logger, store: new AnnouncementStore() }
     const directory = new DirectoryService(components, { model, mesh: true, contacts: [node.peerId] })
     const liar = new LyingNode(network, directory)
     network.handle(protocols.control, channelLimits.control, (channel) => void liar.#grant(channel).catch(() => channel.reset()))

@@ -71,11 +71,11 @@ export class MemorySwarm {
             }
           }
     )
-    const components = { clock: this.clock, logger: silentLogger, network, verifier: ed25519Verifier() }
+    const components = { clock: this.clock, logger: silentLogger, network, reader: announcementReader(ed25519Verifier()) }
     const contacts = this.nodes.slice(0, 1).map((node) => node.peer)
     const random = this.#random.fork(identity.peerId)
     const directory = new DirectoryService(
-      { ...components, random, reader: announcementReader(components.verifier), store: new AnnouncementStore({ self: identity.peerId }) },
+      { ...components, random, store: new AnnouncementStore({ self: identity.peerId }) },
       { model, mesh: true, contacts }
     )
     const daemon = new NodeDaemon(

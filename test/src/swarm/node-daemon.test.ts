@@ -36,8 +36,8 @@ function makeNode(): Parts {
     kvTokens: 1024
   })
   const store = new AnnouncementStore({ self: identity.peerId })
-  const common = { clock, network, random: seededRandom(1), verifier: ed25519Verifier(), logger: silentLogger }
-  const directory = new DirectoryService({ ...common, reader: announcementReader(common.verifier), store }, { model, mesh: true })
+  const common = { clock, network, random: seededRandom(1), reader: announcementReader(ed25519Verifier()), logger: silentLogger }
+  const directory = new DirectoryService({ ...common, store }, { model, mesh: true })
   const daemon = new NodeDaemon(
     { ...common, storage: memoryStorage(), identity, runtime, directory },
     { model, blocks: 2, maxSessions: 4, historyBytes: 1 << 20, acceptsRaw: true }
