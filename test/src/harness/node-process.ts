@@ -27,6 +27,8 @@ export interface NodeStatus {
   readonly state: string
   readonly load: NodeLoad
   readonly kvTokens: number
+  /** Since the start. */
+  readonly done: { readonly turns: number; readonly rows: number }
 }
 
 /** A line of the log with `"event":"ready"`. */
