@@ -24,10 +24,12 @@ export function checkScenario(scenario: Scenario, options: CheckOptions): Proble
   ]
 }
 
-function checkSize({ durationMs, nodes, clients, regions }: Scenario): Problem[] {
+function checkSize({ durationMs, settleMs, nodes, clients, regions }: Scenario): Problem[] {
   const problems: Problem[] = []
   if (durationMs <= 0) problems.push({ path: ['duration'], message: 'expected more than 0' })
   if (durationMs > scenarioLimits.durationMs) problems.push({ path: ['duration'], message: 'expected at most 30d' })
+  // In no time, nothing that is under way can end: every such run would be said to have broken the promise.
+  if (settleMs <= 0) problems.push({ path: ['settle'], message: 'expected more than 0: what is under way needs time to end' })
   for (const [field, groups, limit] of [
     ['nodes', nodes, scenarioLimits.nodes],
     ['clients', clients, scenarioLimits.clients]

@@ -90,6 +90,8 @@ describe('readScenario', () => {
       ['duration: 10m', 'duration: 10', /^x\.yaml:4:11: duration: expected a duration with its unit/],
       ['duration: 10m', 'duration: 0s', /^x\.yaml:4:11: duration: expected more than 0/],
       ['duration: 10m', 'duration: 400d', /duration: expected at most 30d/],
+      ['duration: 10m', 'duration: 10m\nsettle: 0', /^x\.yaml:5:9: settle: expected more than 0: what is under way needs time to end/],
+      ['duration: 10m', 'duration: 10m\nsettle: 0ms', /^x\.yaml:5:9: settle: expected more than 0/],
       ['duration: 10m', 'durration: 10m', /^x\.yaml:4:1: durration: unknown field; did you mean duration\?/],
       ['duration: 10m\n', '', /^x\.yaml:2:1: duration: missing; expected a duration/],
       ['count: 8', 'count: -1', /^x\.yaml:9:12: nodes\[0\]\.count: expected at least 0|expected a whole number from 0/],
