@@ -3,9 +3,10 @@
  *
  * @packageDocumentation
  */
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import type { ModelId } from '@skein/protocol'
+import { makeFolder } from '@skein/protocol/make-folder'
 import { z } from 'zod'
 import { familyOf } from '../graph/families/registry.ts'
 import type { TensorSpec } from '../graph/weights.ts'
@@ -171,7 +172,7 @@ async function loadManifest(opened: CheckpointTensors, options: OpenCheckpointOp
   if (known !== undefined) return { manifest: known, kept: true }
   const manifest = await makeManifest(opened.files, opened.rawConfig, opened.tensors, options)
   try {
-    await mkdir(folder, { recursive: true })
+    await makeFolder(folder)
     await writeFileAtomic(file, JSON.stringify(manifest))
     return { manifest, kept: true }
   } catch (error) {

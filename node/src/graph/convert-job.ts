@@ -4,8 +4,9 @@
  *
  * @packageDocumentation
  */
-import { copyFile, link, mkdir, open, rm, statfs, type FileHandle } from 'node:fs/promises'
+import { copyFile, link, open, rm, statfs, type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
+import { makeFolder } from '@skein/protocol/make-folder'
 import type { ModelConfig } from '../checkpoint/model.ts'
 import { openTensors } from '../checkpoint/open-checkpoint.ts'
 import { describeFolder, isFolderWhole, layoutHash, publishFolder, removeStaleTemporaries, temporaryName } from './cache-layout.ts'
@@ -84,7 +85,7 @@ async function makeGroupFolder(
   write: (handle: FileHandle) => Promise<void>
 ): Promise<void> {
   const names = job.rope === undefined ? [weightsFileName] : [weightsFileName, ropeFileName]
-  await makeFolder({ ...job, names, neededBytes: job.weightsBytes, openFile }, async (temporary) => {
+  await fillFolder({ ...job, names, neededBytes: job.weightsBytes, openFile }, async (temporary) => {
     await writeFile(path.join(temporary, weightsFileName), openFile, async (handle) => {
       await handle.truncate(job.weightsBytes)
       await write(handle)
@@ -105,7 +106,7 @@ async function makeRopeFolder(
   if (await isFolderWhole(folder, layout)) return
   const neededBytes = table.sin.offset + table.sin.byteLength
   const spec = { folder, layout, what: 'the rotary embedding', names: [ropeFileName], neededBytes, openFile }
-  await makeFolder(spec, (temporary) =>
+  await fillFolder(spec, (temporary) =>
     writeFile(path.join(temporary, ropeFileName), openFile, async (handle) => {
       await handle.truncate(neededBytes)
       await writeRopeTable(handle, config, table, { signal: options.signal })
@@ -123,11 +124,11 @@ interface FolderSpec {
 }
 
 /** Fills a temporary folder and puts it in its place. Whatever fails, the temporary folder goes. */
-async function makeFolder(spec: FolderSpec, fill: (temporary: string) => Promise<void>): Promise<void> {
+async function fillFolder(spec: FolderSpec, fill: (temporary: string) => Promise<void>): Promise<void> {
   const parent = path.dirname(spec.folder)
   const temporary = path.join(parent, temporaryName())
   try {
-    await mkdir(temporary, { recursive: true })
+    await makeFolder(temporary)
     await removeStaleTemporaries(parent, temporary)
     await refuseFullDisk(parent, spec.neededBytes)
     await fill(temporary)

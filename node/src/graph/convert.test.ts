@@ -219,7 +219,11 @@ describe('prepareSpan', () => {
   it('says that a cache folder cannot be used', async () => {
     const file = path.join(cacheDir, 'file')
     await writeFile(file, '')
-    await assert.rejects(prepare({ cacheDir: file }), { code: 'ERR_SKEIN_CACHE_FOLDER' })
+    const useless = [file, path.join(file, 'below'), ...(process.platform === 'linux' ? ['/proc/skein', '/proc/skein/below'] : [])]
+    for (const cacheDir of useless) {
+      await assert.rejects(prepare({ cacheDir }), { code: 'ERR_SKEIN_CACHE_FOLDER' })
+      await assert.rejects(prepare({ cacheDir, checkpoint: model }), { code: 'ERR_SKEIN_CACHE_FOLDER' })
+    }
   })
 
   it('stops when it is aborted, and leaves nothing', async () => {

@@ -4,9 +4,10 @@
  *
  * @packageDocumentation
  */
-import { mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { AbortError, formatBlockRange, InvalidArgumentError, type BlockRange, type WeightDtype } from '@skein/protocol'
+import { makeFolder } from '@skein/protocol/make-folder'
 import { CheckpointError, type CheckpointErrorCode } from '../checkpoint/errors.ts'
 import type { HashProgress } from '../checkpoint/manifest.ts'
 import type { Checkpoint, ModelConfig } from '../checkpoint/model.ts'
@@ -129,7 +130,7 @@ async function prepareGraphs(
       prepared.push({ folder, modelFile })
     }
     if (missing.length > 0) {
-      await mkdir(path.join(modelFolder, `${dtype}-${cacheFormat}`), { recursive: true })
+      await makeFolder(path.join(modelFolder, `${dtype}-${cacheFormat}`))
       const ropeFolder = path.join(modelFolder, `rope-${cacheFormat}`)
       const job = { checkpointFolder: path.resolve(checkpoint.folder), ropeFolder, folders: missing }
       await (options.inThisThread === true ? runConvertJob(job, options) : convertInWorker(job, options))

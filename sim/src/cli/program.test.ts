@@ -214,6 +214,11 @@ describe('skein-sim', () => {
       [['run', join(file, 'below')], /no file/],
       [['run', file, '--out', file], /--out: .*small\.yaml is a file; expected a folder/],
       [['run', file, '--out', join(file, 'below')], /--out: .*small\.yaml is a file; expected a folder/],
+      ...(process.platform === 'linux'
+        ? ([[['run', file, '--out', '/proc/skein/report'], /--out: the folder \/proc\/skein cannot be made: ENOENT/]] satisfies Array<
+            [string[], RegExp]
+          >)
+        : []),
       [['calibrate', '--out', folder], /--out: .* is a folder; expected a file/],
       [['run', file, '--set', 'nodes.homes.churn={up: 0, down: 0}'], /would leave endlessly many times/],
       [

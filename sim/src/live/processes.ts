@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type BlockRange, describeError, formatBlockRange, type PeerId, SkeinError } from '@skein/protocol'
+import { makeFolder } from '@skein/protocol/make-folder'
 import { cryptoRandom, loadIdentity } from '@skein/protocol/node'
 
 /** A node's process ended or said nothing before it was ready. */
@@ -73,7 +74,7 @@ export class LiveNode {
 
   /** Makes the node's folder and key, which say who it will be; starts nothing. */
   static async prepare(init: LiveNodeInit): Promise<LiveNode> {
-    mkdirSync(init.folder, { recursive: true })
+    await makeFolder(init.folder)
     return new LiveNode(init, await identityOf(join(init.folder, 'node.key')))
   }
 

@@ -98,6 +98,21 @@ describe('bad input to real processes', function () {
     await node.crash()
   })
 
+  // Below /proc nothing can be made; mkdir of Node.js with `recursive` would try for ever.
+  for (const flag of ['--cache-dir', '--data-dir', '--identity']) {
+    it(`ends when the folder of ${flag} cannot be made`, async function () {
+      if (process.platform !== 'linux') return this.skip()
+      for (const path of ['/proc/skein/x', join(tinyModel, 'config.json', 'x')]) {
+        // The last of two flags counts; a key is by default in the data folder.
+        const args = flag === '--data-dir' ? [flag, path, '--identity', join(path, 'node.key')] : [flag, path]
+        const { program } = launchNode({ blocks: '0:1', args })
+        assert.deepEqual(await program.exited, { code: 1, signal: null }, program.logs())
+        assert.match(program.stderr(), /^skein-node: [^\n]+\n$/)
+        assert.ok(program.stderr().includes(path), program.stderr())
+      }
+    })
+  }
+
   it('names the folder that is not there, to the node and to the command', async () => {
     assert.match(await nodeRefuses('/nowhere/model'), /\/nowhere\/model\/config\.json/)
     const { code, stderr } = await skein(['run', 'hi', '--model', '/nowhere/model'], swarm.bootstrap)

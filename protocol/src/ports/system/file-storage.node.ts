@@ -1,7 +1,8 @@
-import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { chmod, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { InvalidArgumentError, StorageError } from '../../errors.ts'
 import type { Storage } from '../storage.ts'
+import { makeFolder } from './make-folder.node.ts'
 
 const namePattern = /^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/
 
@@ -31,7 +32,7 @@ class FileStorage implements Storage {
   async write(name: string, bytes: Uint8Array): Promise<void> {
     const path = this.#path(name)
     try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+      await makeFolder(dirname(path), 0o700)
       await writeAtomically(path, bytes, `${process.pid}-${this.#writes++}`)
     } catch (error) {
       throw new StorageError(`cannot write ${path}: is the disk full, or the folder another user's?`, { cause: error })

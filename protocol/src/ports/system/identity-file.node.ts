@@ -1,10 +1,11 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { mkdir, open } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { describeError, IdentityError } from '../../errors.ts'
 import type { Random } from '../random.ts'
 import { ed25519Identity, exportPrivateKey, type KeyIdentity } from './ed25519.node.ts'
 import { isMissing, writeAtomically } from './file-storage.node.ts'
+import { makeFolder } from './make-folder.node.ts'
 import { takeProcessLock } from './process-lock.node.ts'
 
 /** An identity that only this process uses until `release`. */
@@ -24,7 +25,7 @@ const maxKeyFileBytes = 4096
  * @throws IdentityError when the file is readable by others, is no Ed25519 key, cannot be made, or a living process uses it
  */
 export async function loadIdentity(path: string, random: Random): Promise<LockedIdentity> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((error: unknown) => fail(`cannot make the folder of ${path}`, error))
+  await makeFolder(dirname(path), 0o700).catch((error: unknown) => fail(`cannot make the folder of ${path}`, error))
   const taken = await takeProcessLock(`${path}.lock`).catch((error: unknown) => fail(`cannot lock the key file ${path}`, error))
   if ('heldBy' in taken) {
     throw new IdentityError(

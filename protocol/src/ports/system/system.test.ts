@@ -9,6 +9,7 @@ import { randomCompliance } from '../../testing/random-compliance.ts'
 import { seededRandom } from '../seeded-random.ts'
 import { cryptoRandom } from './crypto-random.node.ts'
 import { fileStorage } from './file-storage.node.ts'
+import { makeFolder } from './make-folder.node.ts'
 import { loadIdentity } from './identity-file.node.ts'
 import { createLogger, type LoggerInit } from './pino-logger.node.ts'
 import { systemClock } from './system-clock.node.ts'
@@ -65,6 +66,35 @@ describe('the ports on this system', () => {
       await storage.write('file', Uint8Array.of(1))
       await assert.rejects(storage.write('file/below', Uint8Array.of(1)), { code: 'ERR_SKEIN_STORAGE', message: /file\/below/ })
       await assert.rejects(storage.read('file/below'), { code: 'ERR_SKEIN_STORAGE' })
+    })
+  })
+
+  describe('makeFolder', () => {
+    it('makes all that is missing, with the mode, also when several do so at once', async () => {
+      const path = join(folder, 'a', 'b', 'c')
+      await Promise.all(Array.from({ length: 8 }, () => makeFolder(path, 0o700)))
+      await makeFolder(path)
+      assert.ok((await stat(path)).isDirectory())
+      if (process.platform !== 'win32') assert.equal((await stat(join(folder, 'a'))).mode & 0o777, 0o700)
+    })
+
+    it('fails below a file, and on one', async () => {
+      const file = join(folder, 'file')
+      await writeFile(file, '')
+      await assert.rejects(makeFolder(file), { code: 'EEXIST' })
+      await assert.rejects(makeFolder(join(file, 'a', 'b')), { code: process.platform === 'win32' ? 'ENOENT' : 'ENOTDIR' })
+      await assert.rejects(fileStorage(join(file, 'a')).write('x', Uint8Array.of(1)), { code: 'ERR_SKEIN_STORAGE' })
+      await assert.rejects(loadIdentity(join(file, 'a', 'key'), seededRandom(1)), { code: 'ERR_SKEIN_IDENTITY' })
+    })
+
+    it('fails where nothing can be made, and does not try for ever', async function () {
+      if (process.platform !== 'linux') return this.skip()
+      await makeFolder('/proc')
+      for (const path of ['/proc/skein', '/proc/skein/a/b']) {
+        await assert.rejects(makeFolder(path), { code: 'ENOENT' })
+        await assert.rejects(fileStorage(path).write('x', Uint8Array.of(1)), { code: 'ERR_SKEIN_STORAGE', message: /\/proc\/skein/ })
+        await assert.rejects(loadIdentity(join(path, 'key'), seededRandom(1)), { code: 'ERR_SKEIN_IDENTITY', message: /\/proc\/skein/ })
+      }
     })
   })
 
