@@ -29,6 +29,9 @@ export class Line {
   }
 }
 
+/** What is later than that is late because the process was busy, and not by its timer. */
+const maxTimerLateMs = 1
+
 /** The path from here to one peer. */
 export class ShapedPath {
   readonly profile: PathProfile
@@ -37,6 +40,7 @@ export class ShapedPath {
   readonly #startMs: number
   readonly #random: Random
   #lastMs = 0
+  #lateMs = 0
 
   /** @param startMs when the shaping began, which is what cuts count from */
   constructor(profile: PathProfile, lines: { readonly up: Line; readonly down: Line }, startMs: number, random: Random) {
@@ -57,6 +61,21 @@ export class ShapedPath {
     const jitter = jitterMs === 0 ? 0 : jitterMs * this.#random.float()
     this.#lastMs = Math.max(this.#lastMs, this.afterCuts(sentMs + oneWayMs + jitter))
     return this.#lastMs
+  }
+
+  /**
+   * How much too late what was handed over so far was in sum, which the next frame makes good: timers count whole milliseconds and
+   * are late by some tenths on average, and on a way of many hops that adds up.
+   */
+  get lateMs(): number {
+    return this.#lateMs
+  }
+
+  /** Something was handed over when its timer came. @param lateMs after it was due; before, when negative */
+  handedOver(lateMs: number): void {
+    if (Math.abs(lateMs) <= maxTimerLateMs) {
+      this.#lateMs = Math.max(-maxTimerLateMs, Math.min(maxTimerLateMs, this.#lateMs + lateMs))
+    }
   }
 
   /** This time, or the end of the cut that it is in. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { memoryInternet } from '../memory/memory-network.ts'
+import type { CancelTimer } from '../ports/clock.ts'
 import type { Channel, ChannelLimits, Network } from '../ports/network.ts'
 import { seededRandom } from '../ports/seeded-random.ts'
 import { systemClock } from '../ports/system/system-clock.node.ts'
@@ -27,12 +28,13 @@ for (const profile of ['{}', '{"oneWayMs": 2, "jitterMs": 2, "upMbps": 4000, "do
 
 /** Both ends of a channel through a shaped pair, and when each frame came. */
 class Shaped {
-  readonly clock = new ManualClock()
+  readonly clock: ManualClock
   readonly arrivals: Array<readonly [number: number | 'end' | 'closed', atMs: number]> = []
   readonly a: Network
   readonly b: Network
 
-  constructor(profileA: object, profileB: object = {}) {
+  constructor(profileA: object, profileB: object = {}, clock = new ManualClock()) {
+    this.clock = clock
     const internet = memoryInternet()
     const shaped = (peer: never, profile: object): Network =>
       shapeNetwork(internet.join(peer), parseLinkProfile(JSON.stringify({ connectRoundTrips: 0, ...profile })), {
@@ -66,6 +68,13 @@ class Shaped {
   }
 }
 
+/** Whose timers are those of Node.js: whole milliseconds, and some tenths late. */
+class LateClock extends ManualClock {
+  override setTimer(delayMs: number, callback: () => void): CancelTimer {
+    return super.setTimer(Math.ceil(delayMs) + 0.2, callback)
+  }
+}
+
 /** Arrivals are reckoned to the microsecond and may come half a millisecond early. */
 function assertArrivals(shaped: Shaped, expected: ReadonlyArray<readonly [number | 'end' | 'closed', number]>): void {
   assert.deepEqual(
@@ -92,6 +101,22 @@ describe('a shaped network', () => {
       [1, 35],
       ['end', 35]
     ])
+  })
+
+  it('is right on average with timers that are late', async () => {
+    const shaped = new Shaped({ oneWayMs: 5 }, {}, new LateClock())
+    const channel = await shaped.open()
+    const sentMs: number[] = []
+    for (let index = 0; index < 100; index++) {
+      sentMs.push(shaped.clock.monotonicMs() - shaped.startMs)
+      channel.send(numbered(index))
+      await shaped.clock.advanceAsync(20.3)
+    }
+    const delays = shaped.arrivals.map(([, atMs], index) => atMs - sentMs[index]!)
+    assert.equal(delays.length, 100)
+    const mean = delays.reduce((sum, ms) => sum + ms) / delays.length
+    assert.ok(Math.abs(mean - 5) < 0.02, `the mean delay is ${mean} ms`)
+    assert.ok(delays.every((ms) => Math.abs(ms - 5) <= 1))
   })
 
   it('keeps to its bandwidth, which delays and does not lengthen pauses', async () => {

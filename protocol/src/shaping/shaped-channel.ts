@@ -161,7 +161,10 @@ export class ShapedChannel implements Channel {
     this.#isFlying = true
     try {
       for (let item = this.#flying[0]; item !== undefined; item = this.#flying[0]) {
-        await this.#sleepUntil(item.dueMs)
+        if (item.dueMs - toleranceMs > this.#clock.monotonicMs()) {
+          await this.#sleepUntil(item.dueMs - this.#path.lateMs)
+          this.#path.handedOver(this.#clock.monotonicMs() - item.dueMs)
+        }
         if (this.#innerFull) await this.#inner.writable()
         if (this.#cause !== undefined) return
         this.#flying.shift()
