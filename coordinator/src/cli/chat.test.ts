@@ -97,6 +97,53 @@ describe('skein chat', () => {
     assert.deepEqual(cli.exits, [])
   })
 
+  it('keeps what is typed during an answer, and shows it at its own prompt', async () => {
+    let release: () => void = () => undefined
+    const go = new Promise<void>((resolve) => (release = resolve))
+    const cli = new CliHarness(
+      { pieces: ['half', 'rest'], beforePiece: (index) => (index === 1 ? go : undefined) },
+      { terminal: true, env: plain }
+    )
+    const [exit] = await atPrompt(cli)
+    cli.stdin.write('One\r')
+    await cli.stdout.until('half')
+    cli.stdin.write('Two\rThr')
+    await cli.stderr.until('Thr')
+    const before = cli.stderr.text.length
+    release()
+    await cli.stderr.until('> Two\n')
+    // Behind what was typed already, and not in front of it.
+    await settled()
+    cli.stdin.write('ee\r')
+    while (cli.swarm.calls.prompts.length < 3) await settled()
+    assert.deepEqual(
+      cli.swarm.calls.prompts.map(({ prompt }) => prompt),
+      ['One', 'Two', 'Three']
+    )
+    assert.match(cli.stderr.text.slice(before), /> Two\n[^]*> Thr[^]*ee\r\n/)
+    cli.stdin.write(ctrlD)
+    assert.equal(await exit, 0)
+  })
+
+  it('lets the answer end at a Ctrl-D during it, and leaves without another prompt', async () => {
+    let release: () => void = () => undefined
+    const go = new Promise<void>((resolve) => (release = resolve))
+    const cli = new CliHarness(
+      { pieces: ['half', 'rest'], beforePiece: (index) => (index === 1 ? go : undefined) },
+      { terminal: true, env: plain }
+    )
+    const [exit] = await atPrompt(cli)
+    cli.stdin.write('One\r')
+    await cli.stdout.until('half')
+    const before = cli.stderr.text.length
+    cli.stdin.write(ctrlD)
+    await settled()
+    release()
+    assert.equal(await exit, 0)
+    assert.equal(cli.stdout.text, 'halfrest\n')
+    assert.equal(cli.stderr.text.slice(before), '')
+  })
+
   it('leaves at the second Ctrl-C at the prompt', async () => {
     const cli = new CliHarness({}, { terminal: true, env: plain })
     const [exit] = await atPrompt(cli)

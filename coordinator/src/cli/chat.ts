@@ -7,6 +7,7 @@ import { CommandContext, interruptible } from './command-context.ts'
 import { toGenerateOptions, type GenerationFlags, type OutputFlags, type SwarmFlags } from './flags.ts'
 import { generationReport, logprobLines, statsLines } from './report.ts'
 import { streamAnswer } from './run.ts'
+import { printable } from './terminal.ts'
 
 export interface ChatFlags extends SwarmFlags, GenerationFlags, OutputFlags {}
 
@@ -71,6 +72,11 @@ class Chat {
   /** One Ctrl-C came at the prompt: the next one leaves. */
   #armed = false
   #ended: number | undefined
+  /** No more lines will come; those that are there are still answered. */
+  #closed = false
+  /** Lines that were typed during an answer. */
+  #typedAhead = 0
+  #awaitsLine = false
 
   constructor(client: SwarmClient, session: ChatSession, flags: ChatFlags, context: CommandContext) {
     this.#client = client
@@ -87,6 +93,11 @@ class Chat {
     const interrupt = (): void => this.#onInterrupt(reader)
     // A terminal in raw mode gives Ctrl-C to the reader; otherwise it is a signal.
     reader.on('SIGINT', interrupt)
+    reader.on('close', () => (this.#closed = true))
+    reader.on('line', () => {
+      if (!this.#awaitsLine) this.#typedAhead++
+      this.#awaitsLine = false
+    })
     const stopListening = onInterrupt(interrupt)
     const leave = (): void => this.#leave(reader, exitCodes.done)
     this.#context.out.broken.addEventListener('abort', leave)
@@ -107,11 +118,21 @@ class Chat {
     reader.setPrompt(this.#context.style('bold', '> '))
     // Taken before the first await: lines that come before an iterator exists are lost.
     const lines = reader[Symbol.asyncIterator]()
+    let prompted: boolean
     for (;;) {
-      if (this.#interactive && this.#ended === undefined) reader.prompt()
+      const isThere = this.#typedAhead > 0
+      this.#awaitsLine = !isThere
+      // After Ctrl-D during an answer there is nothing to wait for. The beginning of a line that was typed during it stays.
+      prompted = this.#interactive && !this.#closed && !isThere
+      if (prompted) reader.prompt(true)
       const next = await lines.next()
       if (next.done === true || this.#ended !== undefined) break
       this.#armed = false
+      if (isThere) {
+        this.#typedAhead--
+        // The terminal has shown it in the middle of the answer.
+        if (this.#interactive) this.#context.say(`${reader.getPrompt()}${printable(next.value)}`)
+      }
       try {
         await this.#turn(next.value.trim(), reader)
       } catch (error) {
@@ -120,7 +141,7 @@ class Chat {
       }
     }
     // The prompt that Ctrl-D was typed at has no newline.
-    if (this.#interactive) this.#context.say('')
+    if (prompted) this.#context.say('')
   }
 
   async #turn(line: string, reader: Interface): Promise<void> {
