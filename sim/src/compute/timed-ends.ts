@@ -9,6 +9,8 @@ export interface TimedEndsComponents {
   readonly random: Random
   readonly model: ScenarioModel
   readonly device: ScenarioDevice
+  /** Takes the time of a call. @default it passes, as on a machine of its own */
+  readonly compute?: (us: number) => Promise<void>
   /** Told what each call took. */
   readonly onSpent?: (ms: number) => void
 }
@@ -44,9 +46,11 @@ export class TimedEnds implements ClientEnds {
   }
 
   async #spend(us: number): Promise<void> {
-    const { clock, device, onSpent } = this.#components
-    const ms = Math.max(1, Math.round(us * Math.max(0, draw(device.noise, this.#noise)))) / 1000
-    await clock.sleep(ms)
-    onSpent?.(ms)
+    const { clock, device, compute, onSpent } = this.#components
+    const computeUs = Math.max(1, Math.round(us * Math.max(0, draw(device.noise, this.#noise))))
+    const startMs = clock.monotonicMs()
+    if (compute === undefined) await clock.sleep(computeUs / 1000)
+    else await compute(computeUs)
+    onSpent?.(compute === undefined ? computeUs / 1000 : clock.monotonicMs() - startMs)
   }
 }

@@ -25,6 +25,8 @@ export interface TimedRuntimeComponents {
   readonly model: ScenarioModel
   readonly device: ScenarioDevice
   readonly condition: ComputeCondition
+  /** Takes the time of a turn. @default it passes, as on a machine of its own */
+  readonly compute?: (us: number) => Promise<void>
   /** Told at the end of a turn. */
   readonly onTurn?: (turn: TurnReport) => void
   /** Told when an output was falsified. */
@@ -78,16 +80,19 @@ export class TimedRuntime implements SpanRuntime {
   }
 
   async #turn(entries: readonly TurnEntry[]): Promise<TurnResult> {
-    const { clock, onTurn } = this.#components
+    const { clock, compute, onTurn } = this.#components
     const startMs = clock.monotonicMs()
     // Their shape is read now: the runtime owns the entries from here on.
     const computeUs = this.#costUs(entries)
     const report = entries.map(({ cache, rows, position }) => ({ cache, rows, position }))
     const { outputs } = await this.#inner.run(entries)
     for (const output of outputs) this.#falsify(output)
-    await clock.sleep(computeUs / 1000)
-    onTurn?.({ startMs, endMs: clock.monotonicMs(), entries: report })
-    return { outputs, computeUs }
+    if (compute === undefined) await clock.sleep(computeUs / 1000)
+    else await compute(computeUs)
+    const endMs = clock.monotonicMs()
+    onTurn?.({ startMs, endMs, entries: report })
+    // A node measures what its turns took, whoever else computed at the time.
+    return { outputs, computeUs: compute === undefined ? computeUs : Math.round((endMs - startMs) * 1000) }
   }
 
   #costUs(entries: readonly TurnEntry[]): number {

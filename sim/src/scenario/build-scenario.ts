@@ -70,6 +70,7 @@ class Builder {
         connectRoundTrips: input.network.connectRoundTrips
       },
       regions,
+      ...(input.machines.length === 0 ? {} : { machines: input.machines }),
       nodes: input.nodes.map((group, index) => this.#nodes(group, names, ['nodes', index])),
       clients: input.clients.map((group, index) => this.#clients(group, names, ['clients', index])),
       faults: input.faults.map(toFault),
@@ -171,7 +172,8 @@ class Builder {
       device: this.#device(group.device, [...path, 'device']),
       upMbps: this.#distribution(group.up, [...path, 'up']),
       downMbps: this.#distribution(group.down, [...path, 'down']),
-      nat: group.nat
+      nat: group.nat,
+      ...(group.machine === undefined ? {} : { machine: group.machine })
     }
   }
 

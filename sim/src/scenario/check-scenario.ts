@@ -16,6 +16,7 @@ export function checkScenario(scenario: Scenario, options: CheckOptions): Proble
   return [
     ...checkSize(scenario),
     ...checkHosting(scenario),
+    ...checkMachines(scenario),
     ...checkEvents(scenario),
     ...checkSessions(scenario),
     ...checkNetwork(scenario, options),
@@ -79,6 +80,37 @@ function checkSpan({ span, blocksPerNode }: NodeGroup, blocks: number, path: Fie
   }
   if (span.start < span.end && span.end <= blocks) return []
   return [{ path: [...path, 'span'], message: `expected START below END, and END at most the model's ${blocks} blocks` }]
+}
+
+/** Machines have names of their own, and are each in one place. */
+function checkMachines({ machines = [], nodes, clients }: Scenario): Problem[] {
+  const names = machines.map(({ name }) => name)
+  const problems: Problem[] = duplicates(names).map((index) => ({
+    path: ['machines', index, 'name'],
+    message: 'another machine has this name'
+  }))
+  const places = new Map<string, string>()
+  for (const [field, groups] of [
+    ['nodes', nodes],
+    ['clients', clients]
+  ] as const) {
+    groups.forEach(({ machine, regions }, index) => {
+      if (machine === undefined) return
+      const path = [field, index, 'machine']
+      if (!names.includes(machine)) {
+        const known = names.length === 0 ? '; the scenario lists no machines' : `; known: ${names.join(', ')}`
+        problems.push({ path, message: `no machine is called '${machine}'${didYouMean(machine, names) || known}` })
+        return
+      }
+      const place = places.get(machine) ?? regions[0]!
+      places.set(machine, place)
+      const other = regions.find((region) => region !== place)
+      if (other !== undefined) {
+        problems.push({ path, message: `the machine ${machine} is in ${place} and ${other}; expected peers of one region on it` })
+      }
+    })
+  }
+  return problems
 }
 
 /** So many of one kind are a slip of the pen: a unit that is wrong, or a mean of nothing. */

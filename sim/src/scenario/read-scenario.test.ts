@@ -121,6 +121,28 @@ describe('readScenario', () => {
         /no figure is called 'completdShare' \(did you mean completedShare\?\)/
       ],
       ['clients:', 'expect: { completedShare: { atLeast: 2, atMost: 1 } }\nclients:', /expected atLeast to be at most atMost/],
+      [
+        'count: 8',
+        'count: 8\n    regions: [frankfurt]\n    machine: desk',
+        /^x\.yaml:11:14: nodes\[0\]\.machine: no machine is called 'desk'; the scenario lists no machines/
+      ],
+      [
+        'clients:\n  - name: users',
+        'machines: [{ name: desk, cores: 2 }]\nclients:\n  - name: users\n    regions: [frankfurt]\n    machine: dest',
+        /clients\[0\]\.machine: no machine is called 'dest' \(did you mean desk\?\)/
+      ],
+      [
+        'clients:\n  - name: users',
+        'machines: [{ name: desk, cores: 2 }]\nclients:\n  - name: users\n    machine: desk',
+        /clients\[0\]\.machine: the machine desk is in frankfurt and virginia; expected peers of one region on it/
+      ],
+      [
+        'clients:',
+        'machines: [{ name: desk, cores: 2 }, { name: desk, cores: 4 }]\nclients:',
+        /machines\[1\]\.name: another machine has this name/
+      ],
+      ['clients:', 'machines: [{ name: desk, cores: 0.5 }]\nclients:', /machines\[0\]\.cores: expected a whole number from 1 to 1024/],
+      ['clients:', 'machines: [{ name: desk, core: 2 }]\nclients:', /machines\[0\]\.core: unknown field; did you mean cores\?/],
       ['clients:', 'network: { loss: 100 % }\nclients:', /loss: expected less than 1/],
       ['clients:', 'network: { latency: { kind: matrix, oneWay: [[1ms]] } }\nclients:', /expected 2 rows of 2 values/],
       [
@@ -327,6 +349,15 @@ describe('writeScenario', () => {
     drawn.push(
       ...[diurnal, trace].map((churn) => ({ ...world!, startHour: 7.5, nodes: [{ ...world!.nodes[0]!, count: 1, blocksPerNode, churn }] }))
     )
+    const shared = { regions: [world!.regions[0]!.name], machine: 'desk' }
+    drawn.push({
+      ...{ ...world!, machines: [{ name: 'desk', cores: 4 }] },
+      nodes: world!.nodes.map((group) => ({
+        ...{ ...group, ...shared },
+        device: { ...group.device, overheadUsPerMessage: 300, overheadUsAfterPause: 1.5 }
+      })),
+      clients: world!.clients.map((group) => ({ ...group, ...shared }))
+    })
     for (const scenario of [...shipped, ...drawn]) {
       const again = readScenario(writeScenario(scenario), {
         file: scenario.name,

@@ -44,6 +44,10 @@ export interface ScenarioDevice {
    * Cost of a turn for each row of the past, once: software that copies a session's history at every step. @default 0
    */
   readonly overheadNsPerPastRow?: number
+  /** What a message costs the process that it comes to: sockets, encryption, codecs, waking up. One after another. @default 0 */
+  readonly overheadUsPerMessage?: number
+  /** What it costs besides to do anything when the machine has done nothing for 2 ms: cores are asleep, caches cold. @default 0 */
+  readonly overheadUsAfterPause?: number
   /** Share of the peak rates that is reached. */
   readonly efficiency: number
   /** Multiplies each turn's time. */
@@ -79,6 +83,12 @@ export interface ScenarioRegion {
   readonly longitude: number
 }
 
+/** A machine that peers share: what they compute at one time competes for its cores. */
+export interface ScenarioMachine {
+  readonly name: string
+  readonly cores: number
+}
+
 /** Nodes of one kind. `span: 'auto'` spreads the group's spans of `blocksPerNode` evenly over the model. */
 export interface NodeGroup {
   readonly name: string
@@ -94,6 +104,8 @@ export interface NodeGroup {
   readonly kvTokens: number
   readonly historyBytes: number
   readonly maxSessions: number
+  /** The name of the machine that all of them share. @default each has one of its own, with cores enough */
+  readonly machine?: string
   /** When nodes come and go; undefined when they never leave. */
   readonly churn?: Churn
 }
@@ -136,6 +148,8 @@ export interface ClientGroup {
   readonly upMbps: Distribution
   readonly downMbps: Distribution
   readonly nat: NatClass
+  /** The name of the machine that all of them share. @default each has one of its own, with cores enough */
+  readonly machine?: string
   readonly transport: 'ring' | 'star'
   readonly workload: Workload
 }
@@ -197,6 +211,8 @@ export interface Scenario {
   readonly model: ScenarioModel
   readonly network: ScenarioNetwork
   readonly regions: readonly ScenarioRegion[]
+  /** Those that are shared. @default none */
+  readonly machines?: readonly ScenarioMachine[]
   readonly nodes: readonly NodeGroup[]
   readonly clients: readonly ClientGroup[]
   readonly faults: readonly ScenarioFault[]

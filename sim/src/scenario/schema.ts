@@ -57,6 +57,12 @@ const deviceFields = {
     .min(0)
     .optional()
     .describe('cost of a turn for each token before it, in nanoseconds: software that copies histories; none when not given'),
+  overheadUsPerMessage: microseconds
+    .optional()
+    .describe('what a message costs the process that it comes to, one after another, in microseconds; nothing when not given'),
+  overheadUsAfterPause: microseconds
+    .optional()
+    .describe('what it costs besides to do anything when the machine has done nothing for 2 ms, in microseconds; nothing when not given'),
   efficiency: z.number().positive().max(1).describe('share of the peak rates that is reached'),
   noise: factors.describe("multiplies each turn's time")
 }
@@ -120,6 +126,13 @@ const region = z
   .union([z.string(), z.strictObject({ name, latitude: z.number().min(-90).max(90), longitude: z.number().min(-180).max(180) })])
   .describe('A place: a preset by name, or one of your own with its coordinates in degrees.')
 
+const machine = z
+  .strictObject({
+    name: name.describe('How groups call it.'),
+    cores: wholeNumber(1, 1024).describe('So much can be computed on it at a time: what is more shares the cores evenly.')
+  })
+  .describe('A machine that peers share.')
+
 const nat = z
   .enum(['open', 'cone', 'symmetric'])
   .describe('Who can dial it: anyone (open), anyone after hole punching (cone), or only through a relay (symmetric).')
@@ -130,7 +143,8 @@ const peerFields = {
   regions: z.array(z.string()).min(1).optional().describe('Regions that they are spread over in turn; all of them when not given.'),
   up: rates.prefault('20 Mbit/s').describe('Bandwidth of its uplink, which all that it sends shares.'),
   down: rates.prefault('100 Mbit/s').describe('Bandwidth of its downlink.'),
-  nat: nat.prefault('open')
+  nat: nat.prefault('open'),
+  machine: z.string().optional().describe('The machine of the list `machines` that all of them share; without it each has one of its own.')
 }
 
 const spanExpected = 'expected auto, or a span as START:END, such as 0:12'
@@ -321,6 +335,7 @@ export const scenarioSchema = z
     model,
     network: network.prefault({}),
     regions: z.array(region).min(1).max(1000).prefault(['frankfurt']).describe('The places where peers are.'),
+    machines: z.array(machine).max(1000).prefault([]).describe('Machines that groups of peers share, by name; all others have their own.'),
     nodes,
     clients,
     faults: z.array(fault).max(scenarioLimits.faults).prefault([]).describe('What goes wrong, beside churn.'),

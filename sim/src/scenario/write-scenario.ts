@@ -16,8 +16,23 @@ import type {
  * what it is when they change. For worlds that were drawn and not written.
  */
 export function writeScenario(scenario: Scenario): string {
-  const { name, question, seed, durationMs, startHour, settleMs, model, network, regions, nodes, clients, faults, allowLies, expect } =
-    scenario
+  const {
+    name,
+    question,
+    seed,
+    durationMs,
+    startHour,
+    settleMs,
+    model,
+    network,
+    regions,
+    machines,
+    nodes,
+    clients,
+    faults,
+    allowLies,
+    expect
+  } = scenario
   return stringify(
     {
       ...{ name, question, seed, duration: ms(durationMs), startHour, settle: ms(settleMs), model: modelFields(model) },
@@ -28,6 +43,7 @@ export function writeScenario(scenario: Scenario): string {
         connectRoundTrips: network.connectRoundTrips
       },
       regions,
+      ...(machines && { machines }),
       nodes: nodes.map(nodeFields),
       clients: clients.map(clientFields),
       faults: faults.map(faultFields),
@@ -100,8 +116,11 @@ function latencyFields(latency: LatencyModel): unknown {
   }
 }
 
-function peerFields({ name, count, regions, device, upMbps, downMbps, nat }: NodeGroup | ClientGroup): Record<string, unknown> {
-  return { name, count, regions, device: deviceFields(device), up: distribution(upMbps, mbps), down: distribution(downMbps, mbps), nat }
+function peerFields({ name, count, regions, device, upMbps, downMbps, nat, machine }: NodeGroup | ClientGroup): Record<string, unknown> {
+  return {
+    ...{ name, count, regions, device: deviceFields(device), up: distribution(upMbps, mbps), down: distribution(downMbps, mbps), nat },
+    ...(machine !== undefined && { machine })
+  }
 }
 
 function nodeFields(group: NodeGroup): unknown {

@@ -44,6 +44,7 @@ export function defineScenario(partial: PartialScenario = {}): Scenario {
     model,
     network: { ...network, ...partial.network },
     regions,
+    ...(partial.machines === undefined ? {} : { machines: partial.machines }),
     nodes: nodes.map((group, index) => nodeGroup(group, index, names, model)),
     clients: clients.map((group, index) => clientGroup(group, index, names)),
     faults: partial.faults ?? [],

@@ -60,8 +60,7 @@ export function drawWorld(seed: number): Scenario {
     model,
     network: drawNetwork(random.fork('network')),
     regions: places,
-    nodes: drawNodes(random.fork('nodes'), model, names),
-    clients: drawClients(random.fork('clients'), names),
+    ...onMachines(random.fork('machines'), drawNodes(random.fork('nodes'), model, names), drawClients(random.fork('clients'), names)),
     faults: drawFaults(random.fork('faults'), durationMs),
     allowLies: false,
     expect: []
@@ -75,6 +74,27 @@ function drawNetwork(random: Random): ScenarioNetwork {
     jitterMs: random.below(2) === 0 ? constant(0) : exponential(magnitude(random, 1, 50)),
     lossShare: random.below(3) === 0 ? random.float() * 0.03 : 0,
     connectRoundTrips: between(random, 1, 5)
+  }
+}
+
+/** Of some worlds the first nodes share a machine, of some the clients do as well; and messages cost their processes time. */
+function onMachines(
+  random: Random,
+  nodes: readonly NodeGroup[],
+  clients: readonly ClientGroup[]
+): Pick<Scenario, 'machines' | 'nodes' | 'clients'> {
+  if (random.below(4) > 0) return { nodes, clients }
+  const machine = 'shared'
+  const costs = { overheadUsPerMessage: magnitude(random, 10, 2_000), overheadUsAfterPause: magnitude(random, 10, 2_000) }
+  const on = <Group extends NodeGroup | ClientGroup>(group: Group): Group => ({
+    ...{ ...group, machine },
+    regions: group.regions.slice(0, 1),
+    device: { ...group.device, ...costs }
+  })
+  return {
+    machines: [{ name: machine, cores: magnitude(random, 1, 16) }],
+    nodes: nodes.map((group, index) => (index === 0 ? on(group) : group)),
+    clients: random.below(2) === 0 ? clients : clients.map(on)
   }
 }
 

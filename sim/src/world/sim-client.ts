@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import { connectDefaults, type Generation, joinSwarm, type SwarmClient } from '@skein/coordinator'
 import { describeError, isSkeinError, type PeerId, type Random } from '@skein/protocol'
 import { simulatedIdentity } from './simulated-identity.ts'
+import { HostProcess } from '../compute/host-process.ts'
 import { TimedEnds } from '../compute/timed-ends.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import { virtualAddress } from '../net/virtual-host.ts'
@@ -10,10 +11,11 @@ import type { OpenGeneration } from '../record/recorder.ts'
 import type { StageRecord } from '../record/run-record.ts'
 import type { ClientGroup } from '../scenario/scenario.ts'
 import { draw, drawCount, drawMs } from '../workload/draw.ts'
+import { BusyNetwork } from './busy-network.ts'
 import { ChargedNetwork } from './charged-network.ts'
 import { PeerLog } from './peer-log.ts'
 import { bytesPerSecond } from './sim-node.ts'
-import type { WorldContext } from './world-context.ts'
+import { machineOf, type WorldContext } from './world-context.ts'
 
 /** What a simulated user asks for. */
 export interface SimRequest {
@@ -198,7 +200,8 @@ export class SimClient {
     const { internet, scenario, model, reader } = this.#context
     const { group, region, peer } = this
     const clock = this.#clock
-    const network = new ChargedNetwork(
+    const process = new HostProcess({ clock, device: group.device, machine: machineOf(this.#context, group) })
+    const charged = new ChargedNetwork(
       internet.join({
         peer,
         region,
@@ -210,12 +213,14 @@ export class SimClient {
       }),
       scenario.model.rowBytes / model.rowBytes
     )
+    const network = process.countsMessages ? new BusyNetwork(charged, process) : charged
     const random = this.#init.random.fork('client')
     const ends = new TimedEnds(model.ends, {
       clock,
       random,
       model: scenario.model,
       device: group.device,
+      ...(process.isPlain ? {} : { compute: (us) => process.compute(us) }),
       onSpent: (ms) => this.#onEnds(ms)
     })
     const { blocks, hiddenSize, contextTokens } = scenario.model

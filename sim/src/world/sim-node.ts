@@ -9,6 +9,7 @@ import {
   type Random
 } from '@skein/protocol'
 import { simulatedIdentity } from './simulated-identity.ts'
+import { HostProcess } from '../compute/host-process.ts'
 import { type ComputeCondition, TimedRuntime } from '../compute/timed-runtime.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import { virtualAddress } from '../net/virtual-host.ts'
@@ -16,11 +17,12 @@ import type { NodeFacts } from '../oracles/checks.ts'
 import type { NodeRecord } from '../record/run-record.ts'
 import type { NodeGroup } from '../scenario/scenario.ts'
 import { draw } from '../workload/draw.ts'
+import { BusyNetwork } from './busy-network.ts'
 import { ChargedNetwork } from './charged-network.ts'
 import { type ChurnSchedule, churnSchedule } from './churn.ts'
 import { Disk } from './disk.ts'
 import { PeerLog } from './peer-log.ts'
-import type { WorldContext } from './world-context.ts'
+import { machineOf, type WorldContext } from './world-context.ts'
 
 /** How a node of a group that leaves gracefully is stopped: as by SIGTERM with the default of `skein-node`. */
 const drainMs = 30_000
@@ -30,6 +32,7 @@ interface Incarnation {
   readonly clock: PeerClock
   readonly daemon: NodeDaemon
   readonly runtime: SpanRuntime
+  readonly process: HostProcess
 }
 
 export interface SimNodeInit {
@@ -130,10 +133,12 @@ export class SimNode {
     const random = this.#random.fork(`incarnation ${this.#incarnations++}`)
     const incarnation = clock.forPeer(`node ${this.number}`)
     const { group, span, region, peer } = this
-    const network = new ChargedNetwork(
+    const process = new HostProcess({ clock: incarnation, device: group.device, machine: machineOf(this.#context, group) })
+    const charged = new ChargedNetwork(
       internet.join({ peer, region, ...this.#link, nat: group.nat, incarnation }),
       scenario.model.rowBytes / model.rowBytes
     )
+    const network = process.countsMessages ? new BusyNetwork(charged, process) : charged
     const contacts = this.#context.contacts(peer, random.fork('contacts'))
     for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
     const runtime = model.openRuntime(span, group.kvTokens)
@@ -143,6 +148,7 @@ export class SimNode {
       model: scenario.model,
       device: group.device,
       condition: this.condition,
+      ...(process.isPlain ? {} : { compute: (us) => process.compute(us) }),
       onTurn: (turn) => {
         this.#busyMs += turn.endMs - turn.startMs
         for (const { rows } of turn.entries) this.#rows += rows
@@ -172,7 +178,7 @@ export class SimNode {
         acceptsRaw: model.encoding === 'raw'
       }
     )
-    this.#incarnation = { clock: incarnation, daemon, runtime }
+    this.#incarnation = { clock: incarnation, daemon, runtime, process }
     this.#up.push([clock.monotonicMs(), Infinity])
     daemon.failed.catch((error: unknown) => {
       this.#context.violated('node-failed', `node ${this.number} gave up: ${describeError(error)}`, [peer])
@@ -205,6 +211,7 @@ export class SimNode {
   freeze(): void {
     if (this.#incarnation === undefined) return
     this.#frozen = true
+    this.#incarnation.process.freeze(true)
     this.#context.internet.freeze(this.peer, true)
   }
 
@@ -212,6 +219,7 @@ export class SimNode {
     if (!this.#frozen) return
     this.#frozen = false
     this.#context.internet.freeze(this.peer, false)
+    this.#incarnation?.process.freeze(false)
   }
 
   /** Its wall clock moves; timers and deadlines do not care. */
@@ -280,6 +288,7 @@ export class SimNode {
   #ended(text: string): void {
     // What a dead process held is freed; nobody of its world is left to notice.
     void this.#incarnation?.runtime.stop()
+    this.#incarnation?.process.end()
     this.#incarnation = undefined
     this.#leaving = undefined
     this.#frozen = false

@@ -1,4 +1,5 @@
 import type { AnnouncementReader, PeerId, Random } from '@skein/protocol'
+import type { Machine } from '../compute/machine.ts'
 import type { WorldModel } from '../compute/world-model.ts'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
 import type { VirtualInternet } from '../net/virtual-network.ts'
@@ -12,6 +13,8 @@ export interface WorldContext {
   readonly model: WorldModel
   readonly clock: VirtualClock
   readonly internet: VirtualInternet
+  /** Those that peers share, by name. */
+  readonly machines: ReadonlyMap<string, Machine>
   /** Remembers: a thousand peers read the same announcements. */
   readonly reader: AnnouncementReader
   readonly recorder: Recorder
@@ -22,4 +25,9 @@ export interface WorldContext {
   happened(event: Omit<RunEvent, 'atMs'>): void
   /** Something that must hold does not. */
   violated(oracle: string, text: string, peers: readonly PeerId[]): void
+}
+
+/** The machine that a group's peers share, if they do. */
+export function machineOf({ machines }: WorldContext, { machine }: { readonly machine?: string }): Machine | undefined {
+  return machine === undefined ? undefined : machines.get(machine)
 }

@@ -41,6 +41,28 @@ describe('a simulated world', () => {
     assert.deepEqual(world.violations, [])
   })
 
+  it('answers in the time that a shared machine has for its nodes', async () => {
+    const device = { ...devicePresets['laptop-cpu']!, noise: constant(1), overheadUsPerTurn: 10_000 }
+    const tokenMs = async (cores: number): Promise<number> => {
+      const scenario = defineScenario({
+        machines: [{ name: 'desk', cores }],
+        network: { latency: { kind: 'constant', oneWayMs: 0 } },
+        nodes: [{ count: 2, device, machine: 'desk' }],
+        clients: [{ count: 2 }]
+      })
+      const world = simulate({ scenario })
+      await world.runFor(5_000)
+      const asked = [0, 1].map((client) => world.client(client).generate({ promptTokens: 4, outputTokens: 40 }))
+      for (const answer of await world.runUntil(Promise.all(asked))) assert.deepEqual(answer.tokens, answer.expected)
+      assert.deepEqual(world.violations, [])
+      const { startMs } = world.record().generations[0]!
+      return (Math.max(...world.record().generations.map(({ lastTokenMs }) => lastTokenMs!)) - startMs) / 40
+    }
+    const [one, two] = [await tokenMs(1), await tokenMs(2)]
+    // Two answers are in the two stages in turns: on one core these wait for each other.
+    assert.ok(two < 30 && one / two > 1.8 && one / two < 2.2, `a token takes ${one} ms on one core, ${two} on two`)
+  })
+
   for (const transport of ['ring', 'star'] as const) {
     it(`goes on when a node is killed in the middle, as a ${transport}`, async () => {
       const scenario = defineScenario({ nodes: [{ count: 6, blocksPerNode: 4 }], clients: [{ transport }] })

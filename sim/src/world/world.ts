@@ -2,6 +2,7 @@ import type { SpanRuntime } from '@skein/node'
 import { announcementReader, InvalidArgumentError, type PeerId, type Random, seededRandom } from '@skein/protocol'
 import { ed25519Verifier, systemClock } from '@skein/protocol/node'
 import { checksumModel } from '../compute/checksum-model.ts'
+import { Machine } from '../compute/machine.ts'
 import { type RealModel, requireSameShape } from '../compute/real-model.ts'
 import { FaultDriver } from '../faults/fault-driver.ts'
 import { StalledError, VirtualClock } from '../kernel/virtual-clock.ts'
@@ -95,6 +96,7 @@ export class World {
       model: init.realModel ?? checksumModel(scenario.model),
       clock: this.clock,
       internet,
+      machines: new Map((scenario.machines ?? []).map(({ name, cores }) => [name, new Machine(this.clock, cores)])),
       reader: rememberingReader(announcementReader(ed25519Verifier())),
       recorder: this.#recorder,
       contacts: (self, random) => this.#contacts(self, random),
