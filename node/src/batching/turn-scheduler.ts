@@ -7,6 +7,8 @@ export interface TurnSchedulerComponents {
   readonly clock: Clock
   /** The runtime as a whole has failed: no turn will ever be computed again. Called once. */
   readonly onFailed?: (error: unknown) => void
+  /** A turn has been computed, and took so long by the clock, the way to the runtime and back included. */
+  readonly onTurn?: (entries: readonly TurnEntry[], tookMs: number) => void
 }
 
 /** Called once with what came of an entry. `computeUs` is this entry's share, by rows, of its turn's compute. */
@@ -92,18 +94,22 @@ export class TurnScheduler {
   async #runTurn(entries: readonly Waiting[]): Promise<void> {
     let outputs: readonly TurnOutput[]
     let computeUs = 0
+    const { runtime, clock, onTurn, onFailed } = this.#components
+    const startMs = clock.monotonicMs()
     const rows = entries.reduce((sum, entry) => sum + entry.rows, 0)
     try {
       if (this.#failure !== undefined) throw new Error(this.#failure)
-      const result = await this.#components.runtime.run(entries.map(({ entry }) => entry))
+      const turn = entries.map(({ entry }) => entry)
+      const result = await runtime.run(turn)
       outputs = result.outputs
       computeUs = result.computeUs
       this.#done.turns++
       this.#done.rows += rows
       this.#done.computeUs += computeUs
+      onTurn?.(turn, clock.monotonicMs() - startMs)
     } catch (error) {
       // The runtime as a whole has failed: nobody's rows can be computed any more.
-      if (this.#failure === undefined) this.#components.onFailed?.(error)
+      if (this.#failure === undefined) onFailed?.(error)
       this.#failure ??= describeError(error)
       outputs = entries.map(() => ({ ok: false, code: WireErrorCode.Internal, message: `the runtime has failed: ${this.#failure}` }))
     }

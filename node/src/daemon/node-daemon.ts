@@ -1,4 +1,5 @@
 import {
+  blockCount,
   type CancelTimer,
   type Clock,
   describeError,
@@ -19,10 +20,11 @@ import {
 } from '@skein/protocol'
 import pDefer from 'p-defer'
 import type { WorkDone } from '../batching/turn-scheduler.ts'
-import type { SpanRuntime } from '../runtime/span-runtime.ts'
+import type { SpanRuntime, TurnEntry } from '../runtime/span-runtime.ts'
 import { SessionHost } from '../session/session-host.ts'
 import { Announcer, type AnnouncerInit } from './announcer.ts'
 import { measureSpeed, type MeasuredSpeed } from './measure-speed.ts'
+import { SpeedWatch } from './speed-watch.ts'
 import { NodeLife } from './state.ts'
 
 /** The part of the directory service that a node uses. */
@@ -102,6 +104,7 @@ export class NodeDaemon {
   #stopping = false
   readonly #failed = pDefer<never>()
   #speed: MeasuredSpeed = { stepMs: 0, rowsPerSecond: 0 }
+  #speedWatch: SpeedWatch | undefined
   #unsubscribe: (() => void) | undefined
   #unwatch: (() => void) | undefined
   #stopped: Promise<void> | undefined
@@ -114,7 +117,11 @@ export class NodeDaemon {
     this.#init = init
     const { clock, logger, network, random, runtime, reader, storage, identity, directory } = components
     this.#host = new SessionHost(
-      { clock, logger, network, runtime, reader, state: () => this.state, onRuntimeFailed: (error) => this.giveUp(error) },
+      {
+        ...{ clock, logger, network, runtime, reader, state: () => this.state },
+        onRuntimeFailed: (error) => this.giveUp(error),
+        onTurn: (entries, tookMs) => this.#onTurn(entries, tookMs)
+      },
       {
         model: init.model,
         maxSessions: init.maxSessions,
@@ -152,6 +159,7 @@ export class NodeDaemon {
     if (this.#stopping) return
     this.#host.start()
     this.#startedAtMs = clock.monotonicMs()
+    this.#speedWatch = new SpeedWatch(this.#startedAtMs, this.#speed.stepMs)
     this.#unwatch = directory.watch(({ record: { announcement } }) => {
       if (announcement.peer === this.#components.identity.peerId && announcement.sequence > this.#ownSequence)
         this.#onDuplicate(announcement.sequence)
@@ -228,6 +236,20 @@ export class NodeDaemon {
       // It hears from this that it is not alone.
       this.#announce(sequence)
     }
+  }
+
+  /** Announces the node's speed anew when its steps have long taken another time than it said. */
+  #onTurn(entries: readonly TurnEntry[], tookMs: number): void {
+    const { clock, logger, runtime } = this.#components
+    const [entry] = entries
+    // Only what compares with the announced time: one row of one session, through the whole span.
+    if (entry === undefined || entries.length > 1 || entry.rows > 1 || entry.exact || this.state !== 'serving') return
+    if (blockCount(entry.span) !== blockCount(runtime.info.span)) return
+    const stepMs = this.#speedWatch?.observe(clock.monotonicMs(), tookMs)
+    if (stepMs === undefined) return
+    logger.info('announces another speed', { wasMs: this.#speed.stepMs, stepMs })
+    this.#speed = { ...this.#speed, stepMs }
+    this.#announce()
   }
 
   #watchRuntime(): void {

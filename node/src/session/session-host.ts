@@ -28,7 +28,7 @@ import {
   WireErrorCode,
   wireErrorOf
 } from '@skein/protocol'
-import { TurnScheduler, type WorkDone } from '../batching/turn-scheduler.ts'
+import { TurnScheduler, type TurnSchedulerComponents, type WorkDone } from '../batching/turn-scheduler.ts'
 import type { SpanRuntime } from '../runtime/span-runtime.ts'
 import { admit } from './admission.ts'
 import { ByteBudget } from './byte-budget.ts'
@@ -44,6 +44,8 @@ export interface SessionHostComponents {
   readonly state: () => NodeState
   /** The runtime can compute nothing any more. */
   readonly onRuntimeFailed?: (error: unknown) => void
+  /** As {@link TurnSchedulerComponents}. */
+  readonly onTurn?: TurnSchedulerComponents['onTurn']
 }
 
 export interface SessionHostInit {
@@ -85,8 +87,12 @@ export class SessionHost {
   constructor(components: SessionHostComponents, init: SessionHostInit) {
     this.#components = components
     this.#init = { ...hostDefaults, ...init }
-    const { runtime, clock, onRuntimeFailed } = components
-    this.#scheduler = new TurnScheduler({ runtime, clock, ...(onRuntimeFailed === undefined ? {} : { onFailed: onRuntimeFailed }) })
+    const { runtime, clock, onRuntimeFailed, onTurn } = components
+    this.#scheduler = new TurnScheduler({
+      ...{ runtime, clock },
+      ...(onRuntimeFailed === undefined ? {} : { onFailed: onRuntimeFailed }),
+      ...(onTurn === undefined ? {} : { onTurn })
+    })
     this.#history = new ByteBudget(init.historyBytes)
     this.#dials = new DialBudget(components.clock)
   }
