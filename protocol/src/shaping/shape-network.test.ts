@@ -240,4 +240,30 @@ describe('a shaped network', () => {
     assert.equal(await ping, 20)
     assert.equal(shaped.a.path(peerB)?.roundTripMs, 20)
   })
+
+  it('hears after one round trip that nobody is there, and connects once for all who ask', async () => {
+    const shaped = new Shaped({ oneWayMs: 10, connectRoundTrips: 3 })
+    shaped.b.handle(protocol, limits, () => {})
+    const startMs = shaped.clock.monotonicMs()
+    const ends: Array<readonly [string, number]> = []
+    const note = (what: string) => (): void => void ends.push([what, shaped.clock.monotonicMs() - startMs])
+    const givenUp = new AbortController()
+    void shaped.a.open(peerB, protocol, { limits, signal: givenUp.signal }).catch(note('given up'))
+    await shaped.clock.advanceAsync(5)
+    givenUp.abort()
+    // The connection is there below after one round trip, and nobody may use it before it would be.
+    await shaped.clock.advanceAsync(20)
+    void shaped.a.open(peerB, protocol, { limits }).then(note('opened'))
+    await shaped.clock.advanceAsync(60)
+    await shaped.b.stop()
+    await shaped.clock.advanceAsync(100)
+    const lateMs = shaped.clock.monotonicMs() - startMs
+    void shaped.a.open(peerB, protocol, { limits }).catch(note('refused'))
+    await shaped.clock.advanceAsync(100)
+    assert.deepEqual(ends, [
+      ['given up', 5],
+      ['opened', 80],
+      ['refused', lateMs + 20]
+    ])
+  })
 })

@@ -1,3 +1,4 @@
+import { raceAbort } from '../abort.ts'
 import type { PeerId, ProtocolId } from '../ids.ts'
 import type { AbortOptions, Clock } from '../ports/clock.ts'
 import type { Channel, ChannelLimits, Network, NetworkEvent, OpenOptions, PathInfo, PeerAddresses } from '../ports/network.ts'
@@ -28,6 +29,9 @@ class ShapedNetwork implements Network {
   readonly #random: Random
   readonly #lines: { readonly up: Line; readonly down: Line }
   readonly #paths = new Map<PeerId, ShapedPath>()
+  /** Those that are being made. */
+  readonly #connections = new Map<PeerId, Promise<void>>()
+  readonly #stopping = new AbortController()
   readonly #startMs: number
 
   constructor(network: Network, profile: LinkProfile, { clock, random }: ShapingComponents) {
@@ -104,6 +108,7 @@ class ShapedNetwork implements Network {
   }
 
   stop(): Promise<void> {
+    this.#stopping.abort()
     return this.#network.stop()
   }
 
@@ -117,10 +122,36 @@ class ShapedNetwork implements Network {
     return path
   }
 
-  /** The round trips of a new connection, before the network makes it. */
+  /** The round trips of a new connection. A peer that is not there refuses it after the first one. */
   async #connecting(peer: PeerId, path: ShapedPath, signal: AbortSignal | undefined): Promise<void> {
-    if (this.#network.path(peer) !== undefined || peer === this.self) return
-    await this.#sleep(path.afterCuts(this.#clock.monotonicMs() + this.#profile.connectRoundTrips * path.roundTripMs), signal)
+    // Of itself, and when it is stopped, the network below says what is wrong.
+    if (peer === this.self || this.#stopping.signal.aborted) return
+    const under = this.#connections.get(peer)
+    if (under === undefined && this.#network.path(peer) !== undefined) return
+    const connection = under ?? this.#connect(peer, path)
+    await raceAbort(connection, signal)
+  }
+
+  /** For all who ask at one time: it goes on when one of them gives up. */
+  #connect(peer: PeerId, path: ShapedPath): Promise<void> {
+    const { connectRoundTrips } = this.#profile
+    const tripMs = path.roundTripMs
+    const first = Math.min(1, connectRoundTrips)
+    const { signal } = this.#stopping
+    const connect = async (): Promise<void> => {
+      try {
+        await this.#sleep(path.afterCuts(this.#clock.monotonicMs() + first * tripMs), signal)
+        await this.#network.ping(peer, { signal })
+        await this.#sleep(path.afterCuts(this.#clock.monotonicMs() + (connectRoundTrips - first) * tripMs), signal)
+      } catch (error) {
+        if (!signal.aborted) throw error
+      }
+    }
+    const connection = connect().finally(() => this.#connections.delete(peer))
+    // Who asked may have given up.
+    connection.catch(() => {})
+    this.#connections.set(peer, connection)
+    return connection
   }
 
   async #sleep(untilMs: number, signal: AbortSignal | undefined): Promise<void> {
