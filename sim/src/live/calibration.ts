@@ -12,11 +12,15 @@ export interface Calibration {
   readonly rowsPerSecond: number
   /** Embedding and head together, for one token, in the client. */
   readonly endsMs: number
-  /** What a hop costs beside the network: sockets, encryption, codecs, two processes that wake up. */
+  /** What a message costs beside the network: sockets, encryption, codecs, two processes that wake up. */
   readonly hopMs: number
+  /** What it costs besides to do anything after a pause of the machine: cores are asleep, caches cold. */
+  readonly pauseMs: number
+  /** Of this machine, which all processes share. */
+  readonly cores: number
 }
 
-/** What was measured of a live run with nothing between its peers. */
+/** What was measured of a live run. */
 export interface Measured {
   readonly stages: number
   readonly tokenMs: number
@@ -26,13 +30,20 @@ export interface Measured {
   readonly promptTokens: number
 }
 
+/** What is measured of the machine by itself. */
+export interface MachineFacts {
+  readonly endsMs: number
+  readonly blocks: number
+  readonly cores: number
+}
+
 /**
- * The cost of a token through one stage and through several gives what a turn and what a block take; the hop's cost is
- * what is left of the token's time through one stage. The rate of chunks is what is left of the time to the first token
- * through one stage, whose chunks follow each other. (What nodes measure when they start is of a machine that is starting
- * nodes, and of a small chunk.)
+ * The cost of a token through one stage and through several gives what a turn and a block take; a message's cost is what is left
+ * of the token's time through one stage. The rate of chunks is what is left of the time to the first token through one stage,
+ * whose chunks follow each other. (What nodes measure when they start is of a machine that is starting nodes, and of a small
+ * chunk.) What a pause costs is not in these: see {@link refined}.
  */
-export function calibrate(one: Measured, several: Measured, endsMs: number, blocks: number): Calibration {
+export function calibrate(one: Measured, several: Measured, { endsMs, blocks, cores }: MachineFacts): Calibration {
   const turnMs = Math.max(0, (several.computeMsPerToken - one.computeMsPerToken) / (several.stages - one.stages))
   const blocksMs = Math.max(0, one.computeMsPerToken - one.stages * turnMs)
   const hopMs = Math.max(0, (one.tokenMs - one.computeMsPerToken - endsMs) / (one.stages + 1))
@@ -42,18 +53,47 @@ export function calibrate(one: Measured, several: Measured, endsMs: number, bloc
   // each chunk then, its rows do.
   const rowMs = Math.max(0, chunksMs) / Math.max(1, one.promptTokens - chunks)
   const blockMs = Math.max(0, blocksMs - rowMs) / blocks
-  return { turnMs, blockMs, rowsPerSecond: rowMs === 0 ? 1e9 : 1000 / rowMs, endsMs, hopMs }
+  return { turnMs, blockMs, rowsPerSecond: rowMs === 0 ? 1e9 : 1000 / rowMs, endsMs, hopMs, pauseMs: 0, cores }
 }
 
+/** What the simulator makes of a calibration's own setting, in milliseconds. */
+export type Predict = (found: Calibration) => Promise<Pick<Measured, 'tokenMs' | 'firstTokenMs'>>
+
 /**
- * The same with another rate of chunks: what the simulator was too slow or too fast by to the first token of the calibration's
- * own setting, the rows take less or more. That takes in what opening a session costs, which {@link calibrate} counts as chunks.
+ * The same, until the simulator meets the calibration's own settings: what it is too fast or too slow by, messages take more or
+ * less (a token's time), the rows of a chunk (the first token's time, which has the opening of the session in it, counted as
+ * chunks by {@link calibrate}), and pauses (a token's time where the network makes each message wait).
+ *
+ * @param one measured through one stage without a network
+ * @param distant through one stage with a network
  */
-export function refined(found: Calibration, one: Measured, simulatedFirstTokenMs: number, blocks: number): Calibration {
-  const rowMs = Math.max(1e-3, 1000 / found.rowsPerSecond + (one.firstTokenMs - simulatedFirstTokenMs) / one.promptTokens)
-  const blockMs = Math.max(0, found.blockMs + (1000 / found.rowsPerSecond - rowMs) / blocks)
-  return { ...found, blockMs, rowsPerSecond: 1000 / rowMs }
+export async function refined(
+  found: Calibration,
+  { one, distant }: { readonly one: Measured; readonly distant: Measured },
+  predict: { readonly one: Predict; readonly distant: Predict },
+  blocks: number
+): Promise<Calibration> {
+  let best = found
+  for (let round = 0; round < refinements; round++) {
+    const [near, far] = [await predict.one(best), await predict.distant(best)]
+    const perMessage = (measured: Measured, simulated: Pick<Measured, 'tokenMs'>): number =>
+      (measured.tokenMs - simulated.tokenMs) / (measured.stages + 1)
+    const changeMs = perMessage(one, near)
+    const rowMs = Math.max(1e-3, 1000 / best.rowsPerSecond + (one.firstTokenMs - near.firstTokenMs) / one.promptTokens)
+    best = {
+      ...best,
+      hopMs: Math.max(0, best.hopMs + changeMs),
+      pauseMs: Math.max(0, best.pauseMs + perMessage(distant, far) - changeMs),
+      // A token has one row: what that takes more, its blocks take less.
+      blockMs: Math.max(0, best.blockMs + (1000 / best.rowsPerSecond - rowMs) / blocks),
+      rowsPerSecond: 1000 / rowMs
+    }
+  }
+  return best
 }
+
+/** Each figure moves the others by little: the second round is right to some microseconds, as far as one can be. */
+const refinements = 3
 
 /** Times the model's ends in this process, one token at a time. */
 export async function measureEndsMs(modelFolder: string, cacheDir: string, clock: Clock): Promise<number> {
@@ -72,11 +112,14 @@ export async function measureEndsMs(modelFolder: string, cacheDir: string, clock
   }
 }
 
-/** A scenario on the machine that was measured. Every hop's own cost is put on its way. */
+/** A scenario on the machine that was measured, which all its peers share. */
 export function onThisMachine(scenario: Scenario, found: Calibration): Scenario {
-  const { model, network } = scenario
+  const { model } = scenario
   const noise = { kind: 'constant', value: 1 } as const
-  const free = { memoryBandwidthBytesPerSecond: 1e15, flopsPerSecond: 1e18, efficiency: 1, noise }
+  const free = {
+    ...{ memoryBandwidthBytesPerSecond: 1e15, flopsPerSecond: 1e18, efficiency: 1, noise },
+    ...{ overheadUsPerMessage: found.hopMs * 1000, overheadUsAfterPause: found.pauseMs * 1000 }
+  }
   const device: ScenarioDevice = {
     ...free,
     name: 'this machine',
@@ -90,12 +133,12 @@ export function onThisMachine(scenario: Scenario, found: Calibration): Scenario 
     overheadUsPerTurn: (found.endsMs * 1000) / 2,
     overheadUsPerBlock: 0
   }
-  if (network.latency.kind !== 'constant') throw new TypeError('settings of reality have a constant latency')
+  const machine = 'this machine'
   return {
     ...scenario,
-    network: { ...network, latency: { kind: 'constant', oneWayMs: network.latency.oneWayMs + found.hopMs } },
-    nodes: scenario.nodes.map((group) => ({ ...group, device })),
-    clients: scenario.clients.map((group) => ({ ...group, device: client }))
+    machines: [{ name: machine, cores: found.cores }],
+    nodes: scenario.nodes.map((group) => ({ ...group, device, machine })),
+    clients: scenario.clients.map((group) => ({ ...group, device: client, machine }))
   }
 }
 

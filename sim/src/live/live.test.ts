@@ -3,7 +3,7 @@ import { parseLinkProfile, seededRandom } from '@skein/protocol'
 import { testIdentity } from '@skein/protocol/testing'
 import { defineScenario } from '../world/define-scenario.ts'
 import { simulate } from '../world/simulate.ts'
-import { calibrate, median, onThisMachine, refined } from './calibration.ts'
+import { type Calibration, calibrate, median, onThisMachine, refined } from './calibration.ts'
 import { linkProfile, planLive } from './live-plan.ts'
 import { settings, settingScenario } from './settings.ts'
 
@@ -94,24 +94,50 @@ describe('the calibration', () => {
       ...{ promptTokens: 256, firstTokenMs: promptMs + 0.3 + 2 * 2 }
     }
     const four = { ...one, stages: 4, computeMsPerToken: oneTokenMs + 3, tokenMs: 99 }
-    const found = Object.entries(calibrate(one, four, 0.3, 8)).map(([name, value]) => [name, Math.round(value * 1e6) / 1e6])
-    assert.deepEqual(Object.fromEntries(found), { turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2 })
+    const facts = { endsMs: 0.3, blocks: 8, cores: 2 }
+    const found = Object.entries(calibrate(one, four, facts)).map(([name, value]) => [name, Math.round(value * 1e6) / 1e6])
+    assert.deepEqual(Object.fromEntries(found), {
+      ...{ turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, pauseMs: 0, cores: 2 }
+    })
     assert.deepEqual([median([]), median([3, 1, 2]), median([4, 1])], [undefined, 2, 2.5])
   })
 
-  it('gives to the rows what the simulator was too slow by', () => {
-    const one = { stages: 1, computeMsPerToken: 5, tokenMs: 9, promptTokens: 250, firstTokenMs: 80 }
-    const found = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2 }
-    assert.deepEqual(refined(found, one, 90, 8), { ...found, rowsPerSecond: 1000 / (0.25 - 0.04), blockMs: 0.5 + 0.04 / 8 })
+  it('gives to messages, rows and pauses what a simulator was too fast or too slow by', async () => {
+    const truth = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, pauseMs: 0.7, cores: 2 }
+    const blocks = 8
+    // Someone's simulator, in which each of two hops costs a message, and with a network a pause as well.
+    const simulated = (networkMs: number) => (found: Calibration) => {
+      const hopMs = found.hopMs + networkMs + (networkMs > 0 ? found.pauseMs : 0)
+      const computeMs = found.turnMs + blocks * found.blockMs + 1000 / found.rowsPerSecond
+      const promptMs = 256_000 / found.rowsPerSecond + 2 * (found.turnMs + blocks * found.blockMs)
+      return Promise.resolve({ tokenMs: computeMs + found.endsMs + 2 * hopMs, firstTokenMs: promptMs + found.endsMs + 6 * hopMs })
+    }
+    const measured = async (networkMs: number) => ({
+      ...{ stages: 1, promptTokens: 256, computeMsPerToken: 5.25 },
+      ...(await simulated(networkMs)(truth))
+    })
+    const guess = calibrate(await measured(0), { ...(await measured(0)), stages: 4, computeMsPerToken: 8.25 }, { ...truth, blocks })
+    const both = { one: await measured(0), distant: await measured(10) }
+    const found = await refined(guess, both, { one: simulated(0), distant: simulated(10) }, blocks)
+    for (const [name, value] of Object.entries(found)) {
+      const right = truth[name as keyof Calibration]
+      assert.ok(Math.abs(value / right - 1) < 0.02, `${name} is ${value} and not ${right}`)
+    }
   })
 
   it('makes the simulator take the time that was measured', async () => {
-    const found = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 100_000, endsMs: 0.3, hopMs: 2 }
+    const found = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 100_000, endsMs: 0.3, hopMs: 2, pauseMs: 1, cores: 2 }
     const setting = settings.find(({ name }) => name === '2 stages, 0 ms')!
     const { generations } = await simulate({ scenario: onThisMachine(settingScenario(setting, 60_000, 0), found) }).run()
     const { firstTokenMs, lastTokenMs, outputTokens } = generations.at(-1)!
     const tokenMs = (lastTokenMs! - firstTokenMs!) / (outputTokens - 1)
-    // Two turns, eight blocks, the ends and three hops; a row's own arithmetic is 10 us.
+    // Two turns, eight blocks, the ends and three messages; a row's own arithmetic is 10 us. The machine never pauses.
     assert.ok(Math.abs(tokenMs - (2 * 1 + 8 * 0.5 + 0.3 + 3 * 2)) < 0.2, `a token takes ${tokenMs} ms`)
+    const far = settings.find(({ name }) => name === '1 stage, 5 ms')!
+    const { generations: others } = await simulate({ scenario: onThisMachine(settingScenario(far, 60_000, 0), found) }).run()
+    const last = others.at(-1)!
+    const farMs = (last.lastTokenMs! - last.firstTokenMs!) / (last.outputTokens - 1)
+    // One turn, eight blocks, the ends, and two hops, each with its way and its pause.
+    assert.ok(Math.abs(farMs - (1 + 8 * 0.5 + 0.3 + 2 * (5 + 2 + 1))) < 0.2, `a token takes ${farMs} ms`)
   })
 })
