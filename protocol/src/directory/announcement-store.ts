@@ -41,7 +41,7 @@ export type DirectoryEvent =
   | { readonly type: 'removed'; readonly record: StoredAnnouncement; readonly reason: 'expired' | 'evicted' }
 
 export interface AnnouncementStoreInit {
-  /** Records of all models. @default 8192: about 4 MB */
+  /** Records of all models. @default 32_768: a swarm of so many nodes, some 40 MB at the keepers of one */
   readonly maxRecords: number
   /** Models under which one peer may announce itself. @default 4 */
   readonly maxModelsPerPeer: number
@@ -52,18 +52,18 @@ export interface AnnouncementStoreInit {
    * hand them on can keep up a peer that is gone. Peers sign anew three times in it. @default 3_600_000
    */
   readonly unsignedMs: number
-  /** Sequences remembered at the most; the oldest go first. @default 8192 */
+  /** Sequences remembered at the most; the oldest go first. @default 32_768 */
   readonly maxRemembered: number
   /** Whose record is never evicted, and does not expire: this peer itself. */
   readonly self?: PeerId
 }
 
 export const announcementStoreDefaults: AnnouncementStoreInit = {
-  maxRecords: 8192,
+  maxRecords: 32_768,
   maxModelsPerPeer: 4,
   rememberMs: 600_000,
   unsignedMs: 3_600_000,
-  maxRemembered: 8192
+  maxRemembered: 32_768
 }
 
 /** Who hands on a sign of life counts the time on the way as none: so much of a life is not worth moving a record's end. */
@@ -223,18 +223,25 @@ export class AnnouncementStore {
   /** Living records, `draining` and `offline` ones included, in the order of their peer ids. */
   list(model: ModelId, nowMs: number, options: ListOptions = {}): StoredAnnouncement[] {
     const { blocks, after, limit = Infinity } = options
+    if (blocks === undefined && after === undefined) return this.#listWhole(model, nowMs, limit)
+    return this.first(model, nowMs, limit, ({ announcement: { peer, span } }) => {
+      return (after === undefined || peer > after) && (blocks === undefined || (span.start < blocks.end && blocks.start < span.end))
+    })
+  }
+
+  /** Most of the time nothing has expired since the last look, and then no record is looked at. */
+  #listWhole(model: ModelId, nowMs: number, limit: number): StoredAnnouncement[] {
+    const sorted = this.#models.get(model)?.sorted() ?? []
+    if (nowMs < this.#nextExpiryMs) return sorted.slice(0, limit)
+    if (limit < sorted.length) return this.first(model, nowMs, limit, () => true)
     const found: StoredAnnouncement[] = []
-    const isWhole = blocks === undefined && after === undefined
-    for (const record of this.#models.get(model)?.sorted() ?? []) {
-      if (found.length >= limit) break
-      if (isWhole) {
-        if (record.expiresMs > nowMs) found.push(record)
-        continue
-      }
-      const { peer, span } = record.announcement
-      const wanted = (after === undefined || peer > after) && (blocks === undefined || (span.start < blocks.end && blocks.start < span.end))
-      if (wanted && record.expiresMs > nowMs) found.push(record)
+    let nextExpiryMs = Infinity
+    for (const record of sorted) {
+      if (record.expiresMs <= nowMs) continue
+      found.push(record)
+      nextExpiryMs = Math.min(nextExpiryMs, record.expiresMs)
     }
+    if (found.length === this.#size) this.#nextExpiryMs = nextExpiryMs
     return found
   }
 

@@ -30,9 +30,10 @@ export class Asker {
    * there.
    *
    * @param limit - compare only so many of each side's records, the first by peer id
+   * @returns how many of the records that were fetched were news
    * @throws what a channel throws, WireError
    */
-  async exchange(channel: DirectoryChannel, peer: PeerId, signal: AbortSignal, limit?: number): Promise<void> {
+  async exchange(channel: DirectoryChannel, peer: PeerId, signal: AbortSignal, limit?: number): Promise<number> {
     const { store, clock, random, network } = this.#components
     const { model, mesh } = this.#init
     const salt = random.uint32()
@@ -54,24 +55,27 @@ export class Asker {
     const wanted = delta.entries
       .filter(([other, sequence, ageMs]) => store.wants(model, other, sequence, nowMs, { firstHand: other === peer, ageMs }))
       .map(([other]) => other)
-    await this.#fetch(channel, peer, wanted, signal)
-    if (!mesh) return
+    const news = await this.#fetch(channel, peer, wanted, signal)
+    if (!mesh) return news
     const missing = delta.whole || limit !== undefined ? missingThere(held, delta, digest) : []
     if (delta.wanted && own !== undefined && !missing.includes(own)) missing.push(own)
     await this.give(channel, missing)
+    return news
   }
 
   /** An answer has as many as fit, from the first on; the rest is asked for again. */
-  async #fetch(channel: DirectoryChannel, source: PeerId, peers: readonly PeerId[], signal: AbortSignal): Promise<void> {
+  async #fetch(channel: DirectoryChannel, source: PeerId, peers: readonly PeerId[], signal: AbortSignal): Promise<number> {
     let left = peers
+    let news = 0
     for (let round = 0; left.length > 0 && round < maxPages; round++) {
       const { model } = this.#init
       const answer = expectType(await channel.request({ type: 'fetch', id: channel.nextId(), model, peers: left }), 'records')
-      if (answer.records.length === 0) return
+      if (answer.records.length === 0) break
       if (answer.records.length > left.length) throw new MalformedError('the answer to a fetch has more records than were asked for')
-      await this.#intake.take(answer.records, source, { solicited: true, signal })
+      news += (await this.#intake.take(answer.records, source, { solicited: true, signal })).length
       left = left.slice(answer.records.length)
     }
+    return news
   }
 
   /** Pushes records, in as many messages as they take. @throws what a channel throws */

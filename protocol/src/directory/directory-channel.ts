@@ -7,6 +7,7 @@ import { errorFromRefusal } from '../messages/refusal.ts'
 import type { Clock } from '../ports/clock.ts'
 import type { Channel, Network } from '../ports/network.ts'
 import { protocols } from '../versions.ts'
+import { ChannelWatch } from './channel-watch.ts'
 
 /** Runs an await on a peer under a deadline, and lets go of the timer. */
 export async function within<T>(
@@ -25,23 +26,21 @@ export async function within<T>(
 }
 
 /** Sends a message and waits until the channel takes another one. */
-export async function sendDirectory(channel: Channel, message: DirectoryRequest | DirectoryResponse, signal: AbortSignal): Promise<void> {
-  if (!channel.send({ head: encodeDirectory(message) })) await channel.writable({ signal })
+export async function sendDirectory(channel: Channel, message: DirectoryRequest | DirectoryResponse): Promise<void> {
+  if (!channel.send({ head: encodeDirectory(message) })) await channel.writable()
 }
 
 /** The asking side of one directory channel. Every wait on the peer has a deadline. */
 export class DirectoryChannel {
   readonly #channel: Channel
-  readonly #clock: Clock
+  readonly #watch: ChannelWatch
   readonly #answerMs: number
-  readonly #signal: AbortSignal
   #lastId = 0
 
-  private constructor(channel: Channel, clock: Clock, answerMs: number, signal: AbortSignal) {
+  private constructor(channel: Channel, watch: ChannelWatch, answerMs: number) {
     this.#channel = channel
-    this.#clock = clock
+    this.#watch = watch
     this.#answerMs = answerMs
-    this.#signal = signal
   }
 
   /** Opens a channel, hands it to `act`, and closes it: in peace when `act` returns, by a reset when it throws. */
@@ -55,12 +54,14 @@ export class DirectoryChannel {
     const channel = await within(clock, answerMs, `a directory channel to ${peer}`, signal, (opening) =>
       network.open(peer, protocols.directory, { limits: channelLimits.directory, signal: opening })
     )
+    const watch = new ChannelWatch(channel, clock, signal)
     try {
-      const open = new DirectoryChannel(channel, clock, answerMs, signal)
+      const open = new DirectoryChannel(channel, watch, answerMs)
       const result = await act(open)
       await open.#finish()
       return result
     } finally {
+      watch.stop()
       channel.reset()
     }
   }
@@ -72,9 +73,9 @@ export class DirectoryChannel {
 
   /** @throws WireError when the peer refuses; MalformedError, TimeoutError, AbortError, ChannelClosedError */
   async request(message: Exclude<DirectoryRequest, { type: 'push' }>): Promise<DirectoryResponse> {
-    return await within(this.#clock, this.#answerMs, `the answer to ${message.type}`, this.#signal, async (signal) => {
-      await sendDirectory(this.#channel, message, signal)
-      const frame = await this.#channel.receive({ signal })
+    return await this.#watch.within(this.#answerMs, `the answer to ${message.type}`, async () => {
+      await sendDirectory(this.#channel, message)
+      const frame = await this.#channel.receive()
       if (frame === undefined) throw new MalformedError(`the peer ended its directory channel without an answer to ${message.type}`)
       const response = decodeDirectoryResponse(frame.head)
       if (response.type === 'refused') throw errorFromRefusal(response)
@@ -85,14 +86,14 @@ export class DirectoryChannel {
 
   /** @throws TimeoutError, AbortError, ChannelClosedError */
   async push(message: Extract<DirectoryRequest, { type: 'push' }>): Promise<void> {
-    await within(this.#clock, this.#answerMs, 'a push', this.#signal, (signal) => sendDirectory(this.#channel, message, signal))
+    await this.#watch.within(this.#answerMs, 'a push', () => sendDirectory(this.#channel, message))
   }
 
   /** Ends this side and waits for the other one to do so: it has then read everything. */
   async #finish(): Promise<void> {
-    await within(this.#clock, this.#answerMs, 'the end of a directory channel', this.#signal, async (signal) => {
-      await this.#channel.end({ signal })
-      const frame = await this.#channel.receive({ signal })
+    await this.#watch.within(this.#answerMs, 'the end of a directory channel', async () => {
+      await this.#channel.end()
+      const frame = await this.#channel.receive()
       if (frame === undefined) return
       const late = decodeDirectoryResponse(frame.head)
       throw late.type === 'refused'

@@ -28,7 +28,7 @@ export interface DirectoryInit {
    * tell them of themselves, and ask them. So what a node hears of does not grow with the swarm. @default 24
    */
   readonly keepers: number
-  /** How often a peer that is no keeper tells one that it lives, and learns who they are, on average. @default 40_000 */
+  /** How often a peer that is no keeper tells one that it lives, and learns who they are, on average. @default 50_000 */
   readonly askKeepersMs: number
   /** Between two exchanges, on average; each wait is drawn from half to one and a half of it. @default 10_000 */
   readonly exchangeMs: number
@@ -48,7 +48,7 @@ export interface DirectoryInit {
   readonly idleMs: number
   /** A peer that failed is not chosen for so long, while there are others. @default 30_000 */
   readonly avoidMs: number
-  /** How often expired announcements are dropped and their removal is told; they are invisible at once. @default 15_000 */
+  /** How often expired announcements are dropped and their removal is told; they are invisible at once. @default 30_000 */
   readonly sweepMs: number
   /** How often a member of the mesh renews its entry in the rendezvous. @default 1_800_000 */
   readonly advertiseMs: number
@@ -72,7 +72,7 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   // Enough that some are honest and up, few enough that all of them can hear of everybody.
   keepers: 24,
   // An announcement holds for three minutes from the last sign of life, which takes some 40 s to reach all keepers.
-  askKeepersMs: 40_000,
+  askKeepersMs: 50_000,
   exchangeMs: 10_000,
   coordinatorExchangeMs: 30_000,
   exchangePeers: 2,
@@ -82,7 +82,7 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   answerMs: 5_000,
   idleMs: 20_000,
   avoidMs: 30_000,
-  sweepMs: 15_000,
+  sweepMs: 30_000,
   advertiseMs: 1_800_000,
   maxChannels: 64,
   maxChannelsPerPeer: 4,

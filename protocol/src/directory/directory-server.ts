@@ -8,7 +8,8 @@ import type { Channel } from '../ports/network.ts'
 import { protocols } from '../versions.ts'
 import type { StoredAnnouncement } from './announcement-store.ts'
 import type { Conduct } from './conduct.ts'
-import { sendDirectory, within } from './directory-channel.ts'
+import { ChannelWatch } from './channel-watch.ts'
+import { sendDirectory } from './directory-channel.ts'
 import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
 import type { Intake } from './intake.ts'
 import { respond, tooMany } from './responder.ts'
@@ -68,25 +69,26 @@ export class DirectoryServer {
   /** Never rejects. */
   async #serve(channel: Channel, signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#components
+    const watch = new ChannelWatch(channel, clock, signal)
     try {
       for (;;) {
-        const frame = await within(clock, this.#init.idleMs, 'the next directory request', signal, (idle) =>
-          channel.receive({ signal: idle })
-        )
+        const frame = await watch.within(this.#init.idleMs, 'the next directory request', () => channel.receive())
         if (frame === undefined) break
         if (!this.#parts.conduct.mayRequest(channel.peer, clock.monotonicMs())) throw tooMany()
-        await this.#answer(channel, decodeDirectoryRequest(frame.head), signal)
+        await this.#answer(channel, decodeDirectoryRequest(frame.head), watch, signal)
       }
-      await within(clock, this.#init.answerMs, 'the end of a directory channel', signal, (ending) => channel.end({ signal: ending }))
+      await watch.within(this.#init.answerMs, 'the end of a directory channel', () => channel.end())
     } catch (error) {
       logger.debug('a directory channel failed', { peer: channel.peer, code: isSkeinError(error) ? error.code : 'unknown' })
       if (!isSkeinError(error)) logger.error('the directory failed to serve a peer', {}, error)
       if (error instanceof MalformedError) this.#parts.conduct.strike(channel.peer, clock.monotonicMs())
-      await this.#refuse(channel, error, signal)
+      await this.#refuse(channel, error, watch)
+    } finally {
+      watch.stop()
     }
   }
 
-  async #answer(channel: Channel, request: DirectoryRequest, signal: AbortSignal): Promise<void> {
+  async #answer(channel: Channel, request: DirectoryRequest, watch: ChannelWatch, signal: AbortSignal): Promise<void> {
     const { clock, store } = this.#components
     const { intake, onNews } = this.#parts
     if (request.type === 'push') {
@@ -99,9 +101,7 @@ export class DirectoryServer {
         ? { peer: channel.peer, wanted: this.#misses(channel.peer, request), whole: this.#parts.isKeeper() }
         : undefined
     const response = respond(store, request, clock.monotonicMs(), asker)
-    await within(clock, this.#init.answerMs, 'a slow reader of directory answers', signal, (sending) =>
-      sendDirectory(channel, response, sending)
-    )
+    await watch.within(this.#init.answerMs, 'a slow reader of directory answers', () => sendDirectory(channel, response))
   }
 
   /** Hears that a peer lives. Returns whether its announcement is missing here, and should not be. */
@@ -113,15 +113,14 @@ export class DirectoryServer {
   }
 
   /** Says why, as far as the channel still takes it, and closes. */
-  async #refuse(channel: Channel, error: unknown, parent: AbortSignal): Promise<void> {
-    const { clock } = this.#components
+  async #refuse(channel: Channel, error: unknown, watch: ChannelWatch): Promise<void> {
     try {
       const { code, message, detail } = toRefusal(error, 0)
-      await within(clock, this.#init.answerMs, 'the end of a directory channel', parent, async (signal) => {
-        await sendDirectory(channel, { type: 'refused', id: 0, code, message, detail }, signal)
-        await channel.end({ signal })
+      await watch.within(this.#init.answerMs, 'the end of a directory channel', async () => {
+        await sendDirectory(channel, { type: 'refused', id: 0, code, message, detail })
+        await channel.end()
         // What is still on its way is read and dropped, so that the refusal arrives before the reset; the deadline bounds it.
-        while ((await channel.receive({ signal })) !== undefined);
+        while ((await channel.receive()) !== undefined);
       })
     } catch {
       // The channel is gone, and so is the reason to say anything.

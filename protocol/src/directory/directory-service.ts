@@ -139,6 +139,7 @@ export class DirectoryService {
 
   async #refresh(blocks: BlockRange | undefined, signal: AbortSignal): Promise<RefreshResult> {
     await this.#seekContacts(signal)
+    const { store, clock } = this.#components
     const failures: Array<{ peer: PeerId; reason: string }> = []
     const result = { answered: 0, news: 0, failures }
     const asked = new Set<PeerId>()
@@ -153,6 +154,13 @@ export class DirectoryService {
       }
     }
     const limit = blocks === undefined ? this.#keepers.spare : undefined
+    // Who knows a large swarm already takes in what has changed since, and not a thousand records once more.
+    if (limit !== undefined && store.first(this.#init.model, clock.monotonicMs(), limit, () => true).length === limit) {
+      const exchange = (peer: PeerId): Promise<void> =>
+        attempt(peer, async (channel) => void (result.news += await this.#asker.exchange(channel, peer, signal)))
+      await Promise.all(this.#choose(refreshPeers, true).map(exchange))
+      return result
+    }
     // A peer that is no keeper names the keepers, and little else: then they are asked as well.
     for (let round = 0; round < maxRefreshRounds; round++) {
       const peers = this.#choose(refreshPeers, true)
@@ -172,7 +180,7 @@ export class DirectoryService {
     let isFull = false
     for (const peer of this.#choose(refreshPeers, true)) {
       await attempt(peer, async (channel) => {
-        if (isFull) return await this.#asker.exchange(channel, peer, signal)
+        if (isFull) return void (result.news += await this.#asker.exchange(channel, peer, signal))
         result.news += (await this.#asker.ask(channel, peer, {}, signal)).news
         isFull = true
       })
@@ -288,9 +296,9 @@ export class DirectoryService {
 
   /** Looks for contacts when nobody is known, and now and then when all that are known have failed: they may be gone for good. */
   async #seekContacts(signal: AbortSignal): Promise<void> {
-    if (this.#keepers.list().length > 0) return
+    if (this.#keepers.any()) return
     const nowMs = this.#components.clock.monotonicMs()
-    if (this.#keepers.list(true).length > 0 && nowMs - this.#soughtMs < this.#init.avoidMs) return
+    if (this.#keepers.any(true) && nowMs - this.#soughtMs < this.#init.avoidMs) return
     this.#soughtMs = nowMs
     await this.#findContacts(signal)
   }

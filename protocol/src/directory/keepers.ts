@@ -7,7 +7,7 @@ import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
 const spareKeepers = 2
 
 /** How long what was found of the keepers is good enough to judge what arrives. */
-const keepersHoldMs = 1_000
+const keepersHoldMs = 5_000
 
 /**
  * Who holds the whole directory. In a small swarm everybody does. In a large one it is the first peers by id: whoever asks any
@@ -39,11 +39,10 @@ export class Keepers {
 
   /** The first by id of the peers that can be talked to, in that order; all of them in a small swarm. This peer is never among them. */
   list(evenAvoided = false): PeerId[] {
-    const { store, clock, network } = this.#components
+    const { store, clock } = this.#components
     const { model, keepers } = this.#init
     const nowMs = clock.monotonicMs()
-    const isGood = (peer: PeerId): boolean =>
-      peer !== network.self && !this.#conduct.isBanned(peer, nowMs) && (evenAvoided || !this.#conduct.isAvoided(peer, nowMs))
+    const isGood = (peer: PeerId): boolean => this.#isGood(peer, nowMs, evenAvoided)
     const known = store.first(model, nowMs, keepers, ({ announcement }) => announcement.state !== 'offline' && isGood(announcement.peer))
     const peers = new Set(known.map(({ announcement }) => announcement.peer))
     const inOrder = peers.size
@@ -52,6 +51,20 @@ export class Keepers {
       if (isGood(peer) && store.get(model, peer, nowMs)?.announcement.state !== 'offline') peers.add(peer)
     }
     return peers.size === inOrder ? [...peers] : [...peers].sort().slice(0, keepers)
+  }
+
+  /** Whether {@link list} would have anybody. */
+  any(evenAvoided = false): boolean {
+    const { store, clock } = this.#components
+    const nowMs = clock.monotonicMs()
+    const isFit = ({ announcement }: StoredAnnouncement): boolean =>
+      announcement.state !== 'offline' && this.#isGood(announcement.peer, nowMs, evenAvoided)
+    return store.first(this.#init.model, nowMs, 1, isFit).length > 0 || this.list(evenAvoided).length > 0
+  }
+
+  #isGood(peer: PeerId, nowMs: number, evenAvoided: boolean): boolean {
+    if (peer === this.#components.network.self || this.#conduct.isBanned(peer, nowMs)) return false
+    return evenAvoided || !this.#conduct.isAvoided(peer, nowMs)
   }
 
   /** Finds out anew, when the next question comes, who the keepers are. */

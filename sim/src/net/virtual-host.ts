@@ -120,6 +120,7 @@ export class VirtualHost implements Network {
     if (!end.isOpen) throw new DialError(`the connection to ${peer} broke as soon as it was there`)
     const weight = options.priority === 'bulk' ? bulkWeight : 1
     const near = new VirtualChannel(end, this.#hub.nextChannel(), protocol, options.limits, weight)
+    let isOpen = false
     const accepted = new Promise<Channel>((resolve, reject) => {
       end.sendControl(() => {
         const remote = end.other.host
@@ -134,10 +135,16 @@ export class VirtualHost implements Network {
         const far = new VirtualChannel(end.other, near.number, protocol, handler.limits, weight)
         far.other = near
         near.other = far
-        end.other.sendControl(() => resolve(near))
+        end.other.sendControl(() => {
+          isOpen = true
+          resolve(near)
+        })
         remote.#accept(handler, far)
       })
-      void near.closed.then(() => reject(new DialError(`the connection to ${peer} broke while ${protocol} was opened`)))
+      // Of an open channel nobody wants that error, and its stack is what costs most of it.
+      void near.closed.then(() => {
+        if (!isOpen) reject(new DialError(`the connection to ${peer} broke while ${protocol} was opened`))
+      })
     })
     try {
       return await raceAbort(accepted, options.signal)

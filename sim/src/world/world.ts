@@ -339,8 +339,16 @@ export class World {
     return [this.client(client).peer, ...this.#context.peersOf(nodesEver)]
   }
 
+  /** Some of the nodes that run. In a large world whose nodes mostly run, a few draws find them without a look at all. */
   #contacts(self: PeerId, random: Random): PeerId[] {
-    const pool = this.nodes.filter((node) => node.isUp && node.peer !== self)
+    const isFit = (node: SimNode): boolean => node.isUp && node.peer !== self
+    const drawn = new Set<PeerId>()
+    for (let draws = 0; draws < 4 * contactCount && drawn.size < contactCount; draws++) {
+      const node = this.nodes[random.below(this.nodes.length)]
+      if (node !== undefined && isFit(node)) drawn.add(node.peer)
+    }
+    if (drawn.size === contactCount) return [...drawn]
+    const pool = this.nodes.filter(isFit)
     const chosen: PeerId[] = []
     while (chosen.length < contactCount && pool.length > 0) {
       for (const { peer } of pool.splice(random.below(pool.length), 1)) chosen.push(peer)
