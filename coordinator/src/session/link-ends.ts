@@ -167,7 +167,7 @@ function sourceOf(
 }
 
 /** How long an acknowledgement may be put off. It keeps the sender's history, which no one misses for so long. */
-const ackLaterMs = 50
+const ackLaterMs = 200
 
 /** Receives from a stage whose successor is the coordinator. */
 export class ReceivingEnd extends DialledEnd {

@@ -36,7 +36,7 @@ export interface DirectoryInit {
   readonly coordinatorExchangeMs: number
   /** Random peers that each exchange goes to. @default 2 */
   readonly exchangePeers: number
-  /** Peers to which a piece of news is passed on: three reach nearly all, and the exchanges reach the rest. @default 3 */
+  /** Peers to which a piece of news is passed on: two reach most, and the exchanges reach the rest. @default 2 */
   readonly pushPeers: number
   /** News are gathered for so long before they are passed on. @default 200 */
   readonly pushDelayMs: number
@@ -76,7 +76,7 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   exchangeMs: 10_000,
   coordinatorExchangeMs: 30_000,
   exchangePeers: 2,
-  pushPeers: 3,
+  pushPeers: 2,
   pushDelayMs: 200,
   maxWaitingNews: 256,
   answerMs: 5_000,

@@ -59,66 +59,63 @@ function checkStructure(bytes: Uint8Array): void {
   if (end !== bytes.byteLength) throw new MalformedError(`${bytes.byteLength - end} bytes follow the message's end`)
 }
 
-/** First bytes of values of fixed size, and how many bytes follow: nil, false, true, floats, unsigned and signed integers. */
-const scalars: ReadonlyMap<number, number> = new Map([
-  [0xc0, 0],
-  [0xc2, 0],
-  [0xc3, 0],
-  [0xca, 4],
-  [0xcb, 8],
-  [0xcc, 1],
-  [0xcd, 2],
-  [0xce, 4],
-  [0xcf, 8],
-  [0xd0, 1],
-  [0xd1, 2],
-  [0xd2, 4],
-  [0xd3, 8]
-])
+/** What follows the first byte of a value; before bytes, items and entries, how many there are. */
+const Shape = { unknown: 0, scalar: 1, bytes: 2, items: 3, entries: 4 } as const
+type Shape = (typeof Shape)[keyof typeof Shape]
 
-/** First bytes that a length of `width` bytes follows: byte strings, texts, arrays and maps. */
-const headers: ReadonlyMap<number, { readonly width: number; readonly holds: 'bytes' | 'items' | 'entries' }> = new Map([
-  [0xc4, { width: 1, holds: 'bytes' }],
-  [0xc5, { width: 2, holds: 'bytes' }],
-  [0xc6, { width: 4, holds: 'bytes' }],
-  [0xd9, { width: 1, holds: 'bytes' }],
-  [0xda, { width: 2, holds: 'bytes' }],
-  [0xdb, { width: 4, holds: 'bytes' }],
-  [0xdc, { width: 2, holds: 'items' }],
-  [0xdd, { width: 4, holds: 'items' }],
-  [0xde, { width: 2, holds: 'entries' }],
-  [0xdf, { width: 4, holds: 'entries' }]
-])
+/** By first bytes from 0xc0 to 0xdf: what follows, and in how many bytes: those of the scalar, or of the length. */
+const shapes = new Uint8Array(32)
+const widths = new Uint8Array(32)
+
+function define(shape: Shape, widthsByToken: Readonly<Record<number, number>>): void {
+  for (const [token, width] of Object.entries(widthsByToken)) {
+    shapes[Number(token) - 0xc0] = shape
+    widths[Number(token) - 0xc0] = width
+  }
+}
+
+// nil, false, true, floats, unsigned and signed integers
+define(Shape.scalar, { 0xc0: 0, 0xc2: 0, 0xc3: 0, 0xca: 4, 0xcb: 8 })
+define(Shape.scalar, { 0xcc: 1, 0xcd: 2, 0xce: 4, 0xcf: 8, 0xd0: 1, 0xd1: 2, 0xd2: 4, 0xd3: 8 })
+// byte strings and texts
+define(Shape.bytes, { 0xc4: 1, 0xc5: 2, 0xc6: 4, 0xd9: 1, 0xda: 2, 0xdb: 4 })
+define(Shape.items, { 0xdc: 2, 0xdd: 4 })
+define(Shape.entries, { 0xde: 2, 0xdf: 4 })
 
 /** Walks the headers and skips the contents; allocates nothing. */
 class StructureCheck {
   private readonly bytes: Uint8Array
+  private readonly length: number
   private values = 0
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes
+    this.length = bytes.byteLength
   }
 
   /** Checks the value at a position and returns the position behind it. */
   value(at: number, depth: number): number {
     if (++this.values > maxValues) throw new MalformedError(`the message has more than ${maxValues} values`)
-    const token = this.unsigned(at, 1)
+    if (at >= this.length) throw cut()
+    const token = this.bytes[at] as number
     if (token < 0x80 || token >= 0xe0) return at + 1
     if (token < 0x90) return this.items(at + 1, token & 0x0f, depth, true)
     if (token < 0xa0) return this.items(at + 1, token & 0x0f, depth, false)
     if (token < 0xc0) return this.skip(at + 1, token & 0x1f)
-    const scalarBytes = scalars.get(token)
-    if (scalarBytes !== undefined) return this.skip(at + 1, scalarBytes)
-    const header = headers.get(token)
-    if (header === undefined) throw new MalformedError(`the message has a value of type 0x${token.toString(16)}, which skein does not use`)
-    const from = at + 1 + header.width
-    const length = this.unsigned(at + 1, header.width)
-    return header.holds === 'bytes' ? this.skip(from, length) : this.items(from, length, depth, header.holds === 'entries')
+    const shape = shapes[token - 0xc0] as Shape
+    const width = widths[token - 0xc0] as number
+    if (shape === Shape.scalar) return this.skip(at + 1, width)
+    if (shape === Shape.unknown) {
+      throw new MalformedError(`the message has a value of type 0x${token.toString(16)}, which skein does not use`)
+    }
+    const from = this.skip(at + 1, width)
+    const length = this.unsigned(at + 1, width)
+    return shape === Shape.bytes ? this.skip(from, length) : this.items(from, length, depth, shape === Shape.entries)
   }
 
   private items(from: number, count: number, depth: number, isMap: boolean): number {
     if (depth >= maxDepth) throw new MalformedError(`the message nests deeper than ${maxDepth}`)
-    if (count * (isMap ? 2 : 1) > this.bytes.byteLength - from) throw cut()
+    if (count * (isMap ? 2 : 1) > this.length - from) throw cut()
     let at = from
     for (let i = 0; i < count; i++) {
       if (isMap) at = this.key(at)
@@ -128,19 +125,19 @@ class StructureCheck {
   }
 
   private key(at: number): number {
-    const token = this.unsigned(at, 1)
+    const token = this.bytes[at] as number
     const isText = (token >= 0xa0 && token < 0xc0) || token === 0xd9
-    if (!isText) throw new MalformedError('the message has a map with a key that is no short text')
+    if (at < this.length && !isText) throw new MalformedError('the message has a map with a key that is no short text')
     return this.value(at, maxDepth)
   }
 
   private skip(from: number, length: number): number {
-    if (length > this.bytes.byteLength - from) throw cut()
+    if (length > this.length - from) throw cut()
     return from + length
   }
 
+  /** The bytes are there. */
   private unsigned(at: number, width: number): number {
-    if (width > this.bytes.byteLength - at) throw cut()
     let value = 0
     for (let i = 0; i < width; i++) value = value * 256 + (this.bytes[at + i] as number)
     return value

@@ -190,9 +190,11 @@ export class Recorder {
     time.queueMs += report.startMs - report.sentMs
     time.transferMs += report.finishMs - report.startMs
     time.delayMs += report.arrivedMs - report.finishMs
-    this.#span(generation, track, 'queue', report.sentMs, report.startMs)
-    this.#span(generation, track, 'transfer', report.startMs, report.finishMs)
-    this.#span(generation, track, 'delay', report.finishMs, report.arrivedMs)
+    if (generation.id === this.#tracedId) {
+      this.#span(generation, track, 'queue', report.sentMs, report.startMs)
+      this.#span(generation, track, 'transfer', report.startMs, report.finishMs)
+      this.#span(generation, track, 'delay', report.finishMs, report.arrivedMs)
+    }
     if (report.protocol !== protocols.link) return
     const arrived = { arrivedMs: report.arrivedMs, rows: Math.round(report.frame.body.byteLength / this.#rowBytes), hasBegun: false }
     const waiting = generation.waiting.get(track)
