@@ -33,8 +33,8 @@ export class HostProcess {
 
   /** Whether a message costs it anything. */
   get countsMessages(): boolean {
-    const { overheadUsPerMessage = 0, overheadUsAfterPause = 0 } = this.#init.device
-    return overheadUsPerMessage > 0 || overheadUsAfterPause > 0
+    const { overheadUsPerMessage = 0, overheadNsPerMessageByte = 0, overheadUsAfterPause = 0 } = this.#init.device
+    return overheadUsPerMessage > 0 || overheadNsPerMessageByte > 0 || overheadUsAfterPause > 0
   }
 
   /** Whether its computing takes its time and nothing else: on a machine of its own, after a pause as without. */
@@ -47,11 +47,12 @@ export class HostProcess {
     return this.#spend(us)
   }
 
-  /** Takes in a message, when those before it are through. */
-  message(): Promise<void> {
-    const { overheadUsPerMessage = 0 } = this.#init.device
+  /** Takes in a message, when those before it are through. @param bytes of the rows in it */
+  message(bytes = 0): Promise<void> {
+    const { overheadUsPerMessage = 0, overheadNsPerMessageByte = 0 } = this.#init.device
+    const us = overheadUsPerMessage + (bytes * overheadNsPerMessageByte) / 1000
     // A process that is dead waits for ever; nothing in it rejects.
-    this.#lastMessage = this.#lastMessage.then(() => this.#spend(overheadUsPerMessage))
+    this.#lastMessage = this.#lastMessage.then(() => this.#spend(us))
     return this.#lastMessage
   }
 

@@ -94,6 +94,13 @@ describe('a process', () => {
     ])
   })
 
+  it('takes longer for a message with more bytes', async () => {
+    const clock = new VirtualClock()
+    const process = new HostProcess({ clock, device: { ...device, overheadUsPerMessage: 300, overheadNsPerMessageByte: 50 } })
+    await clock.runUntilSettled(process.message(4000), 'the message')
+    assert.equal(clock.nowUs, 500)
+  })
+
   it('pays for a pause of its machine, whoever begins again', async () => {
     const clock = new VirtualClock()
     const machine = new Machine(clock, 2)

@@ -14,6 +14,8 @@ export interface Calibration {
   readonly endsMs: number
   /** What a message costs beside the network: sockets, encryption, codecs, two processes that wake up. */
   readonly hopMs: number
+  /** What a message costs besides for each row in it: codecs, encryption, copies. */
+  readonly rowHopMs: number
   /** What it costs besides to do anything after a pause of the machine: cores are asleep, caches cold. */
   readonly pauseMs: number
   /** Of this machine, which all processes share. */
@@ -25,6 +27,8 @@ export interface Measured {
   readonly stages: number
   readonly tokenMs: number
   readonly computeMsPerToken: number
+  /** What all stages together computed for a prompt. */
+  readonly promptComputeMs: number
   /** From the request to the first token, for a prompt of so many tokens. */
   readonly firstTokenMs: number
   readonly promptTokens: number
@@ -39,21 +43,21 @@ export interface MachineFacts {
 
 /**
  * The cost of a token through one stage and through several gives what a turn and a block take; a message's cost is what is left
- * of the token's time through one stage. The rate of chunks is what is left of the time to the first token through one stage,
- * whose chunks follow each other. (What nodes measure when they start is of a machine that is starting nodes, and of a small
- * chunk.) What a pause costs is not in these: see {@link refined}.
+ * of the token's time through one stage. The rate of chunks is from what one stage counted for prompts. (What nodes measure when they
+ * start is of a machine that is starting nodes, and of a small chunk.) What rows cost on their way, and what a pause costs, is not
+ * in these: see {@link refined}.
  */
 export function calibrate(one: Measured, several: Measured, { endsMs, blocks, cores }: MachineFacts): Calibration {
   const turnMs = Math.max(0, (several.computeMsPerToken - one.computeMsPerToken) / (several.stages - one.stages))
   const blocksMs = Math.max(0, one.computeMsPerToken - one.stages * turnMs)
   const hopMs = Math.max(0, (one.tokenMs - one.computeMsPerToken - endsMs) / (one.stages + 1))
   const chunks = Math.ceil(one.promptTokens / connectDefaults.prefillChunkTokens)
-  const chunksMs = one.firstTokenMs - endsMs - (one.stages + 1) * hopMs - chunks * (turnMs + blocksMs)
+  const chunksMs = one.promptComputeMs - chunks * (turnMs + blocksMs)
   // A single row is computed at the same rate, and only the rest of its time is that of the blocks. What they do not take of
   // each chunk then, its rows do.
   const rowMs = Math.max(0, chunksMs) / Math.max(1, one.promptTokens - chunks)
   const blockMs = Math.max(0, blocksMs - rowMs) / blocks
-  return { turnMs, blockMs, rowsPerSecond: rowMs === 0 ? 1e9 : 1000 / rowMs, endsMs, hopMs, pauseMs: 0, cores }
+  return { turnMs, blockMs, rowsPerSecond: rowMs === 0 ? 1e9 : 1000 / rowMs, endsMs, hopMs, rowHopMs: 0, pauseMs: 0, cores }
 }
 
 /** What the simulator makes of a calibration's own setting, in milliseconds. */
@@ -61,8 +65,8 @@ export type Predict = (found: Calibration) => Promise<Pick<Measured, 'tokenMs' |
 
 /**
  * The same, until the simulator meets the calibration's own settings: what it is too fast or too slow by, messages take more or
- * less (a token's time), the rows of a chunk (the first token's time, which has the opening of the session in it, counted as
- * chunks by {@link calibrate}), and pauses (a token's time where the network makes each message wait).
+ * less (a token's time), their rows do (the first token's time), and pauses (a token's time where the network makes each message
+ * wait).
  *
  * @param one measured through one stage without a network
  * @param distant through one stage with a network
@@ -70,8 +74,7 @@ export type Predict = (found: Calibration) => Promise<Pick<Measured, 'tokenMs' |
 export async function refined(
   found: Calibration,
   { one, distant }: { readonly one: Measured; readonly distant: Measured },
-  predict: { readonly one: Predict; readonly distant: Predict },
-  blocks: number
+  predict: { readonly one: Predict; readonly distant: Predict }
 ): Promise<Calibration> {
   let best = found
   for (let round = 0; round < refinements; round++) {
@@ -79,14 +82,11 @@ export async function refined(
     const perMessage = (measured: Measured, simulated: Pick<Measured, 'tokenMs'>): number =>
       (measured.tokenMs - simulated.tokenMs) / (measured.stages + 1)
     const changeMs = perMessage(one, near)
-    const rowMs = Math.max(1e-3, 1000 / best.rowsPerSecond + (one.firstTokenMs - near.firstTokenMs) / one.promptTokens)
     best = {
       ...best,
       hopMs: Math.max(0, best.hopMs + changeMs),
       pauseMs: Math.max(0, best.pauseMs + perMessage(distant, far) - changeMs),
-      // A token has one row: what that takes more, its blocks take less.
-      blockMs: Math.max(0, best.blockMs + (1000 / best.rowsPerSecond - rowMs) / blocks),
-      rowsPerSecond: 1000 / rowMs
+      rowHopMs: Math.max(0, best.rowHopMs + (one.firstTokenMs - near.firstTokenMs) / one.promptTokens)
     }
   }
   return best
@@ -118,7 +118,8 @@ export function onThisMachine(scenario: Scenario, found: Calibration): Scenario 
   const noise = { kind: 'constant', value: 1 } as const
   const free = {
     ...{ memoryBandwidthBytesPerSecond: 1e15, flopsPerSecond: 1e18, efficiency: 1, noise },
-    ...{ overheadUsPerMessage: found.hopMs * 1000, overheadUsAfterPause: found.pauseMs * 1000 }
+    ...{ overheadUsPerMessage: found.hopMs * 1000, overheadUsAfterPause: found.pauseMs * 1000 },
+    overheadNsPerMessageByte: (found.rowHopMs * 1e6) / model.rowBytes
   }
   const device: ScenarioDevice = {
     ...free,

@@ -91,34 +91,35 @@ describe('the calibration', () => {
     const promptMs = 2 * (1 + 8 * 0.5) + 256 * 0.25
     const one = {
       ...{ stages: 1, computeMsPerToken: oneTokenMs, tokenMs: oneTokenMs + 0.3 + 2 * 2 },
-      ...{ promptTokens: 256, firstTokenMs: promptMs + 0.3 + 2 * 2 }
+      ...{ promptTokens: 256, promptComputeMs: promptMs, firstTokenMs: promptMs + 0.3 + 2 * 2 }
     }
     const four = { ...one, stages: 4, computeMsPerToken: oneTokenMs + 3, tokenMs: 99 }
     const facts = { endsMs: 0.3, blocks: 8, cores: 2 }
     const found = Object.entries(calibrate(one, four, facts)).map(([name, value]) => [name, Math.round(value * 1e6) / 1e6])
     assert.deepEqual(Object.fromEntries(found), {
-      ...{ turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, pauseMs: 0, cores: 2 }
+      ...{ turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, rowHopMs: 0, pauseMs: 0, cores: 2 }
     })
     assert.deepEqual([median([]), median([3, 1, 2]), median([4, 1])], [undefined, 2, 2.5])
   })
 
-  it('gives to messages, rows and pauses what a simulator was too fast or too slow by', async () => {
-    const truth = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, pauseMs: 0.7, cores: 2 }
+  it('gives to messages, their rows and pauses what a simulator was too fast or too slow by', async () => {
+    const truth = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, rowHopMs: 0.03, pauseMs: 0.7, cores: 2 }
     const blocks = 8
+    const promptComputeMs = (found: Calibration): number => 256_000 / found.rowsPerSecond + 2 * (found.turnMs + blocks * found.blockMs)
     // Someone's simulator, in which each of two hops costs a message, and with a network a pause as well.
     const simulated = (networkMs: number) => (found: Calibration) => {
-      const hopMs = found.hopMs + networkMs + (networkMs > 0 ? found.pauseMs : 0)
+      const hopMs = found.hopMs + found.rowHopMs + networkMs + (networkMs > 0 ? found.pauseMs : 0)
       const computeMs = found.turnMs + blocks * found.blockMs + 1000 / found.rowsPerSecond
-      const promptMs = 256_000 / found.rowsPerSecond + 2 * (found.turnMs + blocks * found.blockMs)
+      const promptMs = promptComputeMs(found) + 256 * found.rowHopMs
       return Promise.resolve({ tokenMs: computeMs + found.endsMs + 2 * hopMs, firstTokenMs: promptMs + found.endsMs + 6 * hopMs })
     }
     const measured = async (networkMs: number) => ({
-      ...{ stages: 1, promptTokens: 256, computeMsPerToken: 5.25 },
+      ...{ stages: 1, promptTokens: 256, computeMsPerToken: 5.25, promptComputeMs: promptComputeMs(truth) },
       ...(await simulated(networkMs)(truth))
     })
     const guess = calibrate(await measured(0), { ...(await measured(0)), stages: 4, computeMsPerToken: 8.25 }, { ...truth, blocks })
     const both = { one: await measured(0), distant: await measured(10) }
-    const found = await refined(guess, both, { one: simulated(0), distant: simulated(10) }, blocks)
+    const found = await refined(guess, both, { one: simulated(0), distant: simulated(10) })
     for (const [name, value] of Object.entries(found)) {
       const right = truth[name as keyof Calibration]
       assert.ok(Math.abs(value / right - 1) < 0.02, `${name} is ${value} and not ${right}`)
@@ -126,12 +127,12 @@ describe('the calibration', () => {
   })
 
   it('makes the simulator take the time that was measured', async () => {
-    const found = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 100_000, endsMs: 0.3, hopMs: 2, pauseMs: 1, cores: 2 }
+    const found = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 100_000, endsMs: 0.3, hopMs: 2, rowHopMs: 0.01, pauseMs: 1, cores: 2 }
     const setting = settings.find(({ name }) => name === '2 stages, 0 ms')!
     const { generations } = await simulate({ scenario: onThisMachine(settingScenario(setting, 60_000, 0), found) }).run()
     const { firstTokenMs, lastTokenMs, outputTokens } = generations.at(-1)!
     const tokenMs = (lastTokenMs! - firstTokenMs!) / (outputTokens - 1)
-    // Two turns, eight blocks, the ends and three messages; a row's own arithmetic is 10 us. The machine never pauses.
+    // Two turns, eight blocks, the ends and three messages; a row's own arithmetic is 10 us, and its way as much. The machine never pauses.
     assert.ok(Math.abs(tokenMs - (2 * 1 + 8 * 0.5 + 0.3 + 3 * 2)) < 0.2, `a token takes ${tokenMs} ms`)
     const far = settings.find(({ name }) => name === '1 stage, 5 ms')!
     const { generations: others } = await simulate({ scenario: onThisMachine(settingScenario(far, 60_000, 0), found) }).run()

@@ -98,7 +98,7 @@ export async function compareReality(init: RealityInit): Promise<RealityResult> 
       const [before, after] = [measured[index]!, measured[index + 1]!]
       const both = { one: meanOf(before.one, after.one), distant: meanOf(before.distant, after.distant) }
       const found = calibrate(both.one, measuredOf(severalStages, several.record), facts)
-      calibrations.push(await refined(found, both, { one: predict(oneStage), distant: predict(distantStage) }, liveModel.blocks))
+      calibrations.push(await refined(found, both, { one: predict(oneStage), distant: predict(distantStage) }))
     }
     const rows: RealityRow[] = []
     for (const [index, setting] of wanted.entries()) {
@@ -116,6 +116,7 @@ function meanOf(a: Measured, b: Measured): Measured {
     stages: a.stages,
     tokenMs: (a.tokenMs + b.tokenMs) / 2,
     computeMsPerToken: (a.computeMsPerToken + b.computeMsPerToken) / 2,
+    promptComputeMs: (a.promptComputeMs + b.promptComputeMs) / 2,
     firstTokenMs: (a.firstTokenMs + b.firstTokenMs) / 2,
     promptTokens: a.promptTokens
   }
@@ -201,12 +202,20 @@ const whole = {
     median(counted(record).flatMap(({ startMs, firstTokenMs }) => (firstTokenMs === undefined ? [] : [firstTokenMs - startMs])))
 }
 
+/** Nodes count all that they compute; what tokens took is told with each answer. */
+function promptComputeMs({ nodes, generations }: RunRecord): number {
+  const busyMs = nodes.reduce((sum, node) => sum + node.busyMs, 0)
+  const tokensMs = generations.reduce((sum, { time }) => sum + time.computeMs, 0)
+  return Math.max(0, busyMs - tokensMs) / Math.max(1, generations.length)
+}
+
 function measuredOf(setting: Setting, record: RunRecord): Measured {
   const found = counted(record)
   return {
     stages: setting.stages,
     tokenMs: tokenMsOf(record) ?? 0,
     computeMsPerToken: median(found.map(({ time, outputTokens }) => time.computeMs / Math.max(1, outputTokens - 1))) ?? 0,
+    promptComputeMs: promptComputeMs(record),
     firstTokenMs: whole.firstTokenMs(record) ?? 0,
     promptTokens: found[0]?.promptTokens ?? 0
   }

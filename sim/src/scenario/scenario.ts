@@ -46,6 +46,8 @@ export interface ScenarioDevice {
   readonly overheadNsPerPastRow?: number
   /** What a message costs the process that it comes to: sockets, encryption, codecs, waking up. One after another. @default 0 */
   readonly overheadUsPerMessage?: number
+  /** What it costs besides for each byte of rows: codecs, encryption, copies. @default 0 */
+  readonly overheadNsPerMessageByte?: number
   /** What it costs besides to do anything when the machine has done nothing for 2 ms: cores are asleep, caches cold. @default 0 */
   readonly overheadUsAfterPause?: number
   /** Share of the peak rates that is reached. */

@@ -60,6 +60,12 @@ const deviceFields = {
   overheadUsPerMessage: microseconds
     .optional()
     .describe('what a message costs the process that it comes to, one after another, in microseconds; nothing when not given'),
+  overheadNsPerMessageByte: z
+    .number()
+    .min(0)
+    .max(1e9)
+    .optional()
+    .describe('what it costs besides for each byte of activations, in nanoseconds; nothing when not given'),
   overheadUsAfterPause: microseconds
     .optional()
     .describe('what it costs besides to do anything when the machine has done nothing for 2 ms, in microseconds; nothing when not given'),

@@ -123,7 +123,7 @@ class BusyChannel implements Channel {
       const frame = await this.#channel.receive(options)
       if (frame === undefined) return undefined
       if (this.#isFree(frame)) return frame
-      this.#taking = this.#process.message().then(() => frame)
+      this.#taking = this.#process.message(frame.body?.byteLength).then(() => frame)
     }
     const frame = await raceAbort(this.#taking, options.signal)
     this.#taking = undefined

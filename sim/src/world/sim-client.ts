@@ -201,19 +201,18 @@ export class SimClient {
     const { group, region, peer } = this
     const clock = this.#clock
     const process = new HostProcess({ clock, device: group.device, machine: machineOf(this.#context, group) })
-    const charged = new ChargedNetwork(
-      internet.join({
-        peer,
-        region,
-        upBytesPerSecond: bytesPerSecond(draw(group.upMbps, this.#init.random)),
-        downBytesPerSecond: bytesPerSecond(draw(group.downMbps, this.#init.random)),
-        nat: group.nat,
-        relay: false,
-        incarnation: clock
-      }),
-      scenario.model.rowBytes / model.rowBytes
-    )
-    const network = process.countsMessages ? new BusyNetwork(charged, process) : charged
+    const joined = internet.join({
+      peer,
+      region,
+      upBytesPerSecond: bytesPerSecond(draw(group.upMbps, this.#init.random)),
+      downBytesPerSecond: bytesPerSecond(draw(group.downMbps, this.#init.random)),
+      nat: group.nat,
+      relay: false,
+      incarnation: clock
+    })
+    // Below the charge: there a row has the size that it costs.
+    const busy = process.countsMessages ? new BusyNetwork(joined, process) : joined
+    const network = new ChargedNetwork(busy, scenario.model.rowBytes / model.rowBytes)
     const random = this.#init.random.fork('client')
     const ends = new TimedEnds(model.ends, {
       clock,

@@ -134,11 +134,10 @@ export class SimNode {
     const incarnation = clock.forPeer(`node ${this.number}`)
     const { group, span, region, peer } = this
     const process = new HostProcess({ clock: incarnation, device: group.device, machine: machineOf(this.#context, group) })
-    const charged = new ChargedNetwork(
-      internet.join({ peer, region, ...this.#link, nat: group.nat, incarnation }),
-      scenario.model.rowBytes / model.rowBytes
-    )
-    const network = process.countsMessages ? new BusyNetwork(charged, process) : charged
+    const joined = internet.join({ peer, region, ...this.#link, nat: group.nat, incarnation })
+    // Below the charge: there a row has the size that it costs.
+    const busy = process.countsMessages ? new BusyNetwork(joined, process) : joined
+    const network = new ChargedNetwork(busy, scenario.model.rowBytes / model.rowBytes)
     const contacts = this.#context.contacts(peer, random.fork('contacts'))
     for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
     const runtime = model.openRuntime(span, group.kvTokens)
