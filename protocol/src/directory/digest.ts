@@ -72,6 +72,11 @@ export function digestFromBytes(bytes: Uint8Array): Uint32Array {
   return Uint32Array.from({ length: bytes.byteLength >>> 2 }, (_, i) => view.getUint32(4 * i, true))
 }
 
+/** How near two peers are by a hash that favours nobody: 0 to 2^32 - 1, the same both ways round only by chance. */
+export function affinity(of: PeerId, to: PeerId): number {
+  return mix(fnv(to, mix(fnv(of, fnvOffsetA)))) >>> 0
+}
+
 function fnv(text: string, offset: number): number {
   let hash = offset | 0
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), fnvPrime)

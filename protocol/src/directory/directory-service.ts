@@ -30,6 +30,10 @@ export function directoryTopic(model: string): string {
 /** Peers that are asked in a refresh: one would do, and a second opinion covers for what the first keeps back. */
 const refreshPeers = 3
 
+/** Keepers that a peer asks as a rule, and in how many exchanges once it asks any other. */
+const nearKeepers = 2
+const strangerEvery = 8
+
 /** Peers that a rendezvous may name to us at once. */
 const maxFound = 16
 
@@ -225,7 +229,8 @@ export class DirectoryService {
     await this.#seekContacts(signal)
     if (!this.#oriented) await this.#orient(signal)
     if (!this.#keepers.areUs()) return await this.#askKeeper(signal)
-    await Promise.all(this.#choose(this.#init.mesh ? this.#init.exchangePeers : 1).map((peer) => this.#tryExchange(peer, signal)))
+    const peers = this.#init.mesh ? this.#choose(this.#init.exchangePeers) : this.#chooseNear()
+    await Promise.all(peers.map((peer) => this.#tryExchange(peer, signal)))
   }
 
   /** A newcomer first asks who the keepers are: most learn that they are none, and then know whom to tell of themselves. */
@@ -241,7 +246,7 @@ export class DirectoryService {
   /** Who is no keeper tells one of them that it lives, and learns who they are. Returns when to do so again. */
   async #askKeeper(signal: AbortSignal): Promise<number> {
     let answered = false
-    for (const peer of this.#choose(1)) answered = await this.#tryExchange(peer, signal, this.#keepers.spare)
+    for (const peer of this.#chooseNear()) answered = await this.#tryExchange(peer, signal, this.#keepers.spare)
     this.#keepers.trim()
     return answered ? this.#init.askKeepersMs : this.#init.exchangeMs
   }
@@ -282,6 +287,14 @@ export class DirectoryService {
         }
       })
     )
+  }
+
+  /** One of the keepers that are asked as a rule, or now and then any: the usual ones may keep something back. */
+  #chooseNear(): PeerId[] {
+    const { random } = this.#components
+    if (random.below(strangerEvery) === 0) return this.#choose(1)
+    const near = this.#keepers.near(nearKeepers)
+    return near.length === 0 ? this.#choose(1) : [near[random.below(near.length)] as PeerId]
   }
 
   /** A few of the keepers at random; those that failed lately only where there are no others, or when asked. */

@@ -1,6 +1,7 @@
 import type { PeerId } from '../ids.ts'
 import type { StoredAnnouncement } from './announcement-store.ts'
 import type { Conduct } from './conduct.ts'
+import { affinity } from './digest.ts'
 import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
 
 /** So many times the keepers are held by those that are none, so that some are left when keepers go. */
@@ -51,6 +52,20 @@ export class Keepers {
       if (isGood(peer) && store.get(model, peer, nowMs)?.announcement.state !== 'offline') peers.add(peer)
     }
     return peers.size === inOrder ? [...peers] : [...peers].sort().slice(0, keepers)
+  }
+
+  /**
+   * The few keepers that this peer tells of itself: always the same ones while they are there, since a connection to each of
+   * them in turn costs both sides more than all that is said on it. By rendezvous hashing (Thaler and Ravishankar 1998) each
+   * keeper has its share of the peers, and only those of one that goes turn to others.
+   */
+  near(count: number): PeerId[] {
+    const { self } = this.#components.network
+    const scored = this.list().map((peer) => ({ peer, score: affinity(self, peer) }))
+    return scored
+      .sort((a, b) => b.score - a.score || (a.peer < b.peer ? -1 : 1))
+      .slice(0, count)
+      .map(({ peer }) => peer)
   }
 
   /** Whether {@link list} would have anybody. */
