@@ -3,7 +3,7 @@ import type { ScenarioDevice } from '../scenario/scenario.ts'
 import type { Job, Machine } from './machine.ts'
 
 /** After a machine has done nothing for so long, its cores are asleep and its caches cold. */
-export const pauseMs = 2
+const pauseMs = 2
 
 export interface HostProcessInit {
   /** The clock of this life of the process. */

@@ -54,12 +54,11 @@ export class BusyNetwork implements Network {
   }
 
   handle(protocol: ProtocolId, limits: ChannelLimits, accept: (channel: Channel) => void): () => void {
-    // What `accept` returns may be a promise that rejects.
-    const accepted = async (channel: Channel): Promise<void> => {
-      await this.#process.message()
-      await (accept(new BusyChannel(channel, this.#process)) as unknown)
-    }
-    return this.#network.handle(protocol, limits, accepted)
+    return this.#network.handle(protocol, limits, (channel) => {
+      // What `accept` returns may be a promise that rejects.
+      const accepted = this.#process.message().then(() => accept(new BusyChannel(channel, this.#process)))
+      void accepted.catch(() => channel.reset())
+    })
   }
 
   path(peer: PeerId): PathInfo | undefined {
