@@ -148,6 +148,8 @@ export class Recorder {
     for (const { cache, rows } of entries) {
       const generation = this.#bySession.get(cache)
       if (generation === undefined || !this.#open.has(generation)) continue
+      // What is computed and sent during a recovery, such as its replay, is the recovery's time.
+      if (generation.recoveringSinceMs !== undefined) continue
       this.#waited(generation, track, rows, startMs)
       generation.time.computeMs += endMs - startMs
       generation.lastActivityMs = endMs
@@ -185,6 +187,7 @@ export class Recorder {
     const key = this.#channels.get(report.channel) ?? this.#learn(report)
     const generation = key === undefined ? undefined : this.#bySession.get(key)
     if (generation === undefined || report.frame.body === undefined || !this.#open.has(generation)) return
+    if (generation.recoveringSinceMs !== undefined) return
     const { time } = generation
     generation.lastActivityMs = report.arrivedMs
     time.queueMs += report.startMs - report.sentMs
