@@ -1,5 +1,6 @@
-import type { ProtocolId } from '../ids.ts'
+import type { PeerId, ProtocolId } from '../ids.ts'
 import type { AbortOptions } from '../ports/clock.ts'
+import { ForwardingChannel, ForwardingNetwork } from '../ports/forwarding.ts'
 import type { Channel, ChannelLimits, Frame, Network, OpenOptions } from '../ports/network.ts'
 
 /** Bytes of frames, heads and bodies; what a transport adds to them is not counted. */
@@ -8,71 +9,54 @@ export interface Traffic {
   readonly receivedBytes: number
 }
 
+type Count = { -readonly [Key in keyof Traffic]: Traffic[Key] }
+
 /** Counts the frames that pass through the channels of a network. `traffic` is read when it is wanted. */
 export function countTraffic(network: Network): { readonly network: Network; readonly traffic: () => Traffic } {
   const count = { sentBytes: 0, receivedBytes: 0 }
-  const counted = (channel: Channel): Channel => new CountedChannel(channel, count)
-  return {
-    network: {
-      self: network.self,
-      addresses: () => network.addresses(),
-      learn: (record) => network.learn(record),
-      open: async (peer, protocol: ProtocolId, options: OpenOptions) => counted(await network.open(peer, protocol, options)),
-      // What `accept` returns may be a promise that rejects.
-      handle: (protocol: ProtocolId, limits: ChannelLimits, accept) =>
-        network.handle(protocol, limits, (channel) => accept(counted(channel))),
-      path: (peer) => network.path(peer),
-      ping: (peer, options) => network.ping(peer, options),
-      subscribe: (listener) => network.subscribe(listener),
-      advertise: (topic, options) => network.advertise(topic, options),
-      find: (topic, options) => network.find(topic, options),
-      stop: () => network.stop()
-    },
-    traffic: () => ({ ...count })
-  }
+  return { network: new CountedNetwork(network, count), traffic: () => ({ ...count }) }
 }
 
 function frameBytes({ head, body }: Frame): number {
   return head.byteLength + (body?.byteLength ?? 0)
 }
 
-class CountedChannel implements Channel {
-  readonly peer: Channel['peer']
-  readonly protocol: Channel['protocol']
-  readonly closed: Channel['closed']
-  readonly #channel: Channel
-  readonly #count: { sentBytes: number; receivedBytes: number }
+class CountedNetwork extends ForwardingNetwork {
+  readonly #count: Count
 
-  constructor(channel: Channel, count: { sentBytes: number; receivedBytes: number }) {
-    this.#channel = channel
+  constructor(network: Network, count: Count) {
+    super(network)
     this.#count = count
-    this.peer = channel.peer
-    this.protocol = channel.protocol
-    this.closed = channel.closed
   }
 
-  send(frame: Frame): boolean {
+  override async open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
+    return new CountedChannel(await this.network.open(peer, protocol, options), this.#count)
+  }
+
+  override handle(protocol: ProtocolId, limits: ChannelLimits, accept: (channel: Channel) => void): () => void {
+    // What `accept` returns may be a promise that rejects.
+    return this.network.handle(protocol, limits, (channel) => accept(new CountedChannel(channel, this.#count)))
+  }
+}
+
+class CountedChannel extends ForwardingChannel {
+  readonly #count: Count
+
+  constructor(channel: Channel, count: Count) {
+    super(channel)
+    this.#count = count
+  }
+
+  override send(frame: Frame): boolean {
     const bytes = frameBytes(frame)
-    const more = this.#channel.send(frame)
+    const more = this.channel.send(frame)
     this.#count.sentBytes += bytes
     return more
   }
 
-  writable(options?: AbortOptions): Promise<void> {
-    return this.#channel.writable(options)
-  }
-
-  async receive(options?: AbortOptions): Promise<Frame | undefined> {
-    const frame = await this.#channel.receive(options)
+  override async receive(options?: AbortOptions): Promise<Frame | undefined> {
+    const frame = await this.channel.receive(options)
     if (frame !== undefined) this.#count.receivedBytes += frameBytes(frame)
     return frame
-  }
-
-  end(options?: AbortOptions): Promise<void> {
-    return this.#channel.end(options)
-  }
-
-  reset(): void {
-    this.#channel.reset()
   }
 }

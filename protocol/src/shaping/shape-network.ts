@@ -1,7 +1,8 @@
 import { raceAbort } from '../abort.ts'
 import type { PeerId, ProtocolId } from '../ids.ts'
 import type { AbortOptions, Clock } from '../ports/clock.ts'
-import type { Channel, ChannelLimits, Network, NetworkEvent, OpenOptions, PathInfo, PeerAddresses } from '../ports/network.ts'
+import { ForwardingNetwork } from '../ports/forwarding.ts'
+import type { Channel, ChannelLimits, Network, OpenOptions, PathInfo } from '../ports/network.ts'
 import type { Random } from '../ports/random.ts'
 import { Line, ShapedPath } from './line.ts'
 import type { LinkProfile } from './link-profile.ts'
@@ -21,9 +22,7 @@ export function shapeNetwork(network: Network, profile: LinkProfile, components:
   return new ShapedNetwork(network, profile, components)
 }
 
-class ShapedNetwork implements Network {
-  readonly self: PeerId
-  readonly #network: Network
+class ShapedNetwork extends ForwardingNetwork {
   readonly #profile: LinkProfile
   readonly #clock: Clock
   readonly #random: Random
@@ -35,8 +34,7 @@ class ShapedNetwork implements Network {
   readonly #startMs: number
 
   constructor(network: Network, profile: LinkProfile, { clock, random }: ShapingComponents) {
-    this.#network = network
-    this.self = network.self
+    super(network)
     this.#profile = profile
     this.#clock = clock
     this.#random = random
@@ -48,20 +46,12 @@ class ShapedNetwork implements Network {
     })
   }
 
-  addresses(): readonly string[] {
-    return this.#network.addresses()
-  }
-
-  learn(record: PeerAddresses): void {
-    this.#network.learn(record)
-  }
-
-  async open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
+  override async open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
     const { signal } = options
     const path = this.#path(peer)
     await this.#connecting(peer, path, signal)
     await this.#sleep(path.afterCuts(this.#clock.monotonicMs() + path.profile.oneWayMs), signal)
-    const channel = await this.#network.open(peer, protocol, { ...options, limits: innerLimits(options.limits) })
+    const channel = await this.network.open(peer, protocol, { ...options, limits: innerLimits(options.limits) })
     try {
       await this.#sleep(path.afterCuts(this.#clock.monotonicMs() + path.profile.oneWayMs), signal)
     } catch (error) {
@@ -71,23 +61,23 @@ class ShapedNetwork implements Network {
     return new ShapedChannel(channel, path, this.#clock, options.limits)
   }
 
-  handle(protocol: ProtocolId, limits: ChannelLimits, accept: (channel: Channel) => void): () => void {
+  override handle(protocol: ProtocolId, limits: ChannelLimits, accept: (channel: Channel) => void): () => void {
     // What `accept` returns may be a promise that rejects.
-    return this.#network.handle(protocol, innerLimits(limits), (channel) =>
+    return this.network.handle(protocol, innerLimits(limits), (channel) =>
       accept(new ShapedChannel(channel, this.#path(channel.peer), this.#clock, limits))
     )
   }
 
-  path(peer: PeerId): PathInfo | undefined {
-    const info = this.#network.path(peer)
+  override path(peer: PeerId): PathInfo | undefined {
+    const info = this.network.path(peer)
     if (info?.roundTripMs === undefined) return info
     return { ...info, roundTripMs: info.roundTripMs + this.#path(peer).roundTripMs }
   }
 
-  async ping(peer: PeerId, options: AbortOptions = {}): Promise<number> {
+  override async ping(peer: PeerId, options: AbortOptions = {}): Promise<number> {
     const path = this.#path(peer)
     await this.#connecting(peer, path, options.signal)
-    const below = await this.#network.ping(peer, options)
+    const below = await this.network.ping(peer, options)
     const nowMs = this.#clock.monotonicMs()
     const endMs = path.afterCuts(nowMs + path.roundTripMs)
     await this.#sleep(endMs, options.signal)
@@ -95,21 +85,9 @@ class ShapedNetwork implements Network {
     return below + endMs - nowMs
   }
 
-  subscribe(listener: (event: NetworkEvent) => void): () => void {
-    return this.#network.subscribe(listener)
-  }
-
-  advertise(topic: string, options?: AbortOptions): Promise<void> {
-    return this.#network.advertise(topic, options)
-  }
-
-  find(topic: string, options?: AbortOptions): AsyncIterable<PeerAddresses> {
-    return this.#network.find(topic, options)
-  }
-
-  stop(): Promise<void> {
+  override stop(): Promise<void> {
     this.#stopping.abort()
-    return this.#network.stop()
+    return this.network.stop()
   }
 
   #path(peer: PeerId): ShapedPath {
@@ -127,7 +105,7 @@ class ShapedNetwork implements Network {
     // Of itself, and when it is stopped, the network below says what is wrong.
     if (peer === this.self || this.#stopping.signal.aborted) return
     const under = this.#connections.get(peer)
-    if (under === undefined && this.#network.path(peer) !== undefined) return
+    if (under === undefined && this.network.path(peer) !== undefined) return
     const connection = under ?? this.#connect(peer, path)
     await raceAbort(connection, signal)
   }
@@ -141,7 +119,7 @@ class ShapedNetwork implements Network {
     const connect = async (): Promise<void> => {
       try {
         await this.#sleep(path.afterCuts(this.#clock.monotonicMs() + first * tripMs), signal)
-        await this.#network.ping(peer, { signal })
+        await this.network.ping(peer, { signal })
         await this.#sleep(path.afterCuts(this.#clock.monotonicMs() + (connectRoundTrips - first) * tripMs), signal)
       } catch (error) {
         if (!signal.aborted) throw error
