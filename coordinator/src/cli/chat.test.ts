@@ -14,6 +14,17 @@ async function atPrompt(cli: CliHarness): Promise<[exit: Promise<number>]> {
   return [exit]
 }
 
+/** A chat on a terminal whose answers stop after `half` until they are released, and then go on with `rest`. */
+function pausedAnswer(): { cli: CliHarness; release: () => void } {
+  let release: () => void = () => undefined
+  const go = new Promise<void>((resolve) => (release = resolve))
+  const cli = new CliHarness(
+    { pieces: ['half', 'rest'], beforePiece: (index) => (index === 1 ? go : undefined) },
+    { terminal: true, env: plain }
+  )
+  return { cli, release }
+}
+
 /** Resolves when all that is ready to run has run. */
 const settled = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
@@ -98,12 +109,7 @@ describe('skein chat', () => {
   })
 
   it('keeps what is typed during an answer, and shows it at its own prompt', async () => {
-    let release: () => void = () => undefined
-    const go = new Promise<void>((resolve) => (release = resolve))
-    const cli = new CliHarness(
-      { pieces: ['half', 'rest'], beforePiece: (index) => (index === 1 ? go : undefined) },
-      { terminal: true, env: plain }
-    )
+    const { cli, release } = pausedAnswer()
     const [exit] = await atPrompt(cli)
     cli.stdin.write('One\r')
     await cli.stdout.until('half')
@@ -126,12 +132,7 @@ describe('skein chat', () => {
   })
 
   it('lets the answer end at a Ctrl-D during it, and leaves without another prompt', async () => {
-    let release: () => void = () => undefined
-    const go = new Promise<void>((resolve) => (release = resolve))
-    const cli = new CliHarness(
-      { pieces: ['half', 'rest'], beforePiece: (index) => (index === 1 ? go : undefined) },
-      { terminal: true, env: plain }
-    )
+    const { cli, release } = pausedAnswer()
     const [exit] = await atPrompt(cli)
     cli.stdin.write('One\r')
     await cli.stdout.until('half')

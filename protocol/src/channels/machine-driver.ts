@@ -1,4 +1,5 @@
-import type { CancelTimer, Clock } from '../ports/clock.ts'
+import type { Clock } from '../ports/clock.ts'
+import { LazyTimer } from '../ports/lazy-timer.ts'
 
 /** What every event of a state machine has. */
 export interface MachineEvent {
@@ -33,12 +34,12 @@ export interface MachineDriverInit<Event extends MachineEvent, Effect> {
 export class MachineDriver<Event extends MachineEvent, Effect> {
   readonly #init: MachineDriverInit<Event, Effect>
   readonly #events: Untimed<Event>[] = []
-  #cancelTimer: CancelTimer | undefined
-  #timerAtMs = Number.POSITIVE_INFINITY
+  readonly #timer: LazyTimer
   #stopped = false
 
   constructor(init: MachineDriverInit<Event, Effect>) {
     this.#init = init
+    this.#timer = new LazyTimer(init.clock, () => this.feed(init.tick))
   }
 
   /** Whether effects are being carried out, or events wait until they are. */
@@ -63,38 +64,19 @@ export class MachineDriver<Event extends MachineEvent, Effect> {
   /** Nothing is fed any more, and no timer is left. */
   stop(): void {
     this.#stopped = true
-    this.#cancel()
+    this.#timer.cancel()
   }
 
   #handle(event: Untimed<Event>): void {
     const { clock, machine, carryOut } = this.#init
     const nowMs = clock.monotonicMs()
     for (const effect of machine.handle({ ...event, nowMs } as unknown as Event)) carryOut(effect)
-    this.#arm(nowMs)
+    this.#arm()
   }
 
-  /** Most events put the next wake-up off. The timer that runs is left alone then, and sets another one when it fires. */
-  #arm(nowMs: number): void {
-    const wakeAtMs = this.#stopped ? undefined : this.#init.machine.wakeAtMs
-    if (wakeAtMs === undefined || !Number.isFinite(wakeAtMs)) return this.#cancel()
-    if (this.#timerAtMs <= wakeAtMs) return
-    this.#cancel()
-    this.#timerAtMs = wakeAtMs
-    this.#cancelTimer = this.#init.clock.setTimer(Math.max(0, wakeAtMs - nowMs), () => this.#fire())
-  }
-
-  #fire(): void {
-    this.#cancelTimer = undefined
-    this.#timerAtMs = Number.POSITIVE_INFINITY
-    const nowMs = this.#init.clock.monotonicMs()
-    const { wakeAtMs } = this.#init.machine
-    if (wakeAtMs !== undefined && nowMs < wakeAtMs) this.#arm(nowMs)
-    else this.feed(this.#init.tick)
-  }
-
-  #cancel(): void {
-    this.#cancelTimer?.()
-    this.#cancelTimer = undefined
-    this.#timerAtMs = Number.POSITIVE_INFINITY
+  #arm(): void {
+    const { wakeAtMs = Number.POSITIVE_INFINITY } = this.#init.machine
+    if (this.#stopped || wakeAtMs === Number.POSITIVE_INFINITY) this.#timer.cancel()
+    else this.#timer.set(wakeAtMs)
   }
 }

@@ -1,6 +1,7 @@
 import { abortReason } from '../abort.ts'
 import { TimeoutError } from '../errors.ts'
-import type { CancelTimer, Clock } from '../ports/clock.ts'
+import type { Clock } from '../ports/clock.ts'
+import { LazyTimer } from '../ports/lazy-timer.ts'
 import type { Channel } from '../ports/network.ts'
 
 /**
@@ -15,17 +16,14 @@ export class ChannelWatch {
   readonly #onParent = (): void => this.#give(abortReason(this.#parent))
   #what = ''
   #timeoutMs = 0
-  /** Infinite while nothing is awaited. */
-  #dueMs = Infinity
-  /** The timer is left alone while waits begin and end, and looks at the time when it fires. */
-  #cancelTimer: CancelTimer | undefined
-  #timerMs = Infinity
+  readonly #timer: LazyTimer
   #reason: Error | undefined
 
   constructor(channel: Channel, clock: Clock, parent: AbortSignal) {
     this.#channel = channel
     this.#clock = clock
     this.#parent = parent
+    this.#timer = new LazyTimer(clock, () => this.#over())
     if (parent.aborted) this.#onParent()
     else parent.addEventListener('abort', this.#onParent, { once: true })
   }
@@ -39,36 +37,23 @@ export class ChannelWatch {
     if (this.#reason !== undefined) throw this.#reason
     this.#what = what
     this.#timeoutMs = timeoutMs
-    this.#dueMs = this.#clock.monotonicMs() + timeoutMs
-    this.#arm()
+    this.#timer.set(this.#clock.monotonicMs() + timeoutMs)
     try {
       return await act()
     } catch (error) {
       throw this.#reason ?? error
     } finally {
-      this.#dueMs = Infinity
+      this.#timer.set(Infinity)
     }
   }
 
   /** Lets go of the timer and the signal. */
   stop(): void {
-    this.#cancelTimer?.()
-    this.#cancelTimer = undefined
+    this.#timer.cancel()
     this.#parent.removeEventListener('abort', this.#onParent)
   }
 
-  #arm(): void {
-    if (this.#timerMs <= this.#dueMs) return
-    this.#cancelTimer?.()
-    this.#timerMs = this.#dueMs
-    this.#cancelTimer = this.#clock.setTimer(this.#dueMs - this.#clock.monotonicMs(), () => this.#fire())
-  }
-
-  #fire(): void {
-    this.#cancelTimer = undefined
-    this.#timerMs = Infinity
-    if (this.#dueMs === Infinity) return
-    if (this.#clock.monotonicMs() < this.#dueMs) return this.#arm()
+  #over(): void {
     const detail = { timeoutMs: this.#timeoutMs }
     this.#give(new TimeoutError(`${this.#what} took more than ${this.#timeoutMs} ms`, { detail }))
   }

@@ -143,7 +143,6 @@ export class DirectoryService {
 
   async #refresh(blocks: BlockRange | undefined, signal: AbortSignal): Promise<RefreshResult> {
     await this.#seekContacts(signal)
-    const { store, clock } = this.#components
     const failures: Array<{ peer: PeerId; reason: string }> = []
     const result = { answered: 0, news: 0, failures }
     const asked = new Set<PeerId>()
@@ -159,7 +158,7 @@ export class DirectoryService {
     }
     const limit = blocks === undefined ? this.#keepers.spare : undefined
     // Who knows a large swarm already takes in what has changed since, and not a thousand records once more.
-    if (limit !== undefined && store.first(this.#init.model, clock.monotonicMs(), limit, () => true).length === limit) {
+    if (limit !== undefined && this.#keepers.knowMany) {
       const exchange = (peer: PeerId): Promise<void> =>
         attempt(peer, async (channel) => void (result.news += await this.#asker.exchange(channel, peer, signal)))
       await Promise.all(this.#choose(refreshPeers, true).map(exchange))

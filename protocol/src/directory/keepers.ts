@@ -43,13 +43,11 @@ export class Keepers {
     const { store, clock } = this.#components
     const { model, keepers } = this.#init
     const nowMs = clock.monotonicMs()
-    const isGood = (peer: PeerId): boolean => this.#isGood(peer, nowMs, evenAvoided)
-    const known = store.first(model, nowMs, keepers, ({ announcement }) => announcement.state !== 'offline' && isGood(announcement.peer))
-    const peers = new Set(known.map(({ announcement }) => announcement.peer))
+    const peers = new Set(this.#known(keepers, evenAvoided, nowMs).map(({ announcement }) => announcement.peer))
     const inOrder = peers.size
     for (const peer of this.#others()) {
       // What a peer says of itself goes before what others said of it.
-      if (isGood(peer) && store.get(model, peer, nowMs)?.announcement.state !== 'offline') peers.add(peer)
+      if (this.#isGood(peer, nowMs, evenAvoided) && store.get(model, peer, nowMs)?.announcement.state !== 'offline') peers.add(peer)
     }
     return peers.size === inOrder ? [...peers] : [...peers].sort().slice(0, keepers)
   }
@@ -70,11 +68,19 @@ export class Keepers {
 
   /** Whether {@link list} would have anybody. */
   any(evenAvoided = false): boolean {
-    const { store, clock } = this.#components
-    const nowMs = clock.monotonicMs()
-    const isFit = ({ announcement }: StoredAnnouncement): boolean =>
-      announcement.state !== 'offline' && this.#isGood(announcement.peer, nowMs, evenAvoided)
-    return store.first(this.#init.model, nowMs, 1, isFit).length > 0 || this.list(evenAvoided).length > 0
+    return this.#known(1, evenAvoided, this.#components.clock.monotonicMs()).length > 0 || this.list(evenAvoided).length > 0
+  }
+
+  /** Whether at least as many records are held as by a peer that is no keeper of a large swarm. */
+  get knowMany(): boolean {
+    return this.#first().length === this.spare
+  }
+
+  /** The first announced peers by id that can be talked to. */
+  #known(count: number, evenAvoided: boolean, nowMs: number): StoredAnnouncement[] {
+    return this.#components.store.first(this.#init.model, nowMs, count, ({ announcement: { state, peer } }) => {
+      return state !== 'offline' && this.#isGood(peer, nowMs, evenAvoided)
+    })
   }
 
   #isGood(peer: PeerId, nowMs: number, evenAvoided: boolean): boolean {

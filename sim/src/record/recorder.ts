@@ -1,4 +1,4 @@
-import { decodeLink, protocols } from '@skein/protocol'
+import { carriesActivations, decodeLink, protocols } from '@skein/protocol'
 import type { TurnReport } from '../compute/timed-runtime.ts'
 import type { TransferReport } from '../net/virtual-network.ts'
 import type { GenerationRecord, RunEvent, Sample, StageRecord, TimeByCause, TraceSpan } from './run-record.ts'
@@ -106,9 +106,8 @@ export class Recorder {
 
   recovering(generation: OpenGeneration, nowMs: number): void {
     if (generation.recoveringSinceMs === undefined) {
+      this.#charge(generation, `client ${generation.client}`, 'silence', generation.lastActivityMs, nowMs)
       generation.recoveringSinceMs = nowMs
-      generation.time.silenceMs += nowMs - generation.lastActivityMs
-      this.#span(generation, `client ${generation.client}`, 'silence', generation.lastActivityMs, nowMs)
     }
     generation.waiting.clear()
     generation.lastSignMs = nowMs
@@ -148,12 +147,9 @@ export class Recorder {
     for (const { cache, rows } of entries) {
       const generation = this.#bySession.get(cache)
       if (generation === undefined || !this.#open.has(generation)) continue
-      // What is computed and sent during a recovery, such as its replay, is the recovery's time.
-      if (generation.recoveringSinceMs !== undefined) continue
       this.#waited(generation, track, rows, startMs)
-      generation.time.computeMs += endMs - startMs
       generation.lastActivityMs = endMs
-      this.#span(generation, track, 'compute', startMs, endMs)
+      this.#charge(generation, track, 'compute', startMs, endMs)
     }
   }
 
@@ -164,8 +160,7 @@ export class Recorder {
       const first = waiting[0]!
       if (!first.hasBegun) {
         first.hasBegun = true
-        generation.time.queueMs += startMs - first.arrivedMs
-        this.#span(generation, track, 'queue', first.arrivedMs, startMs)
+        this.#charge(generation, track, 'queue', first.arrivedMs, startMs)
       }
       const taken = Math.min(left, first.rows)
       first.rows -= taken
@@ -176,28 +171,20 @@ export class Recorder {
 
   /** A client's end of the model computed for a generation. */
   ends(generation: OpenGeneration, ms: number, nowMs: number): void {
-    generation.time.computeMs += ms
     generation.lastActivityMs = nowMs
-    this.#span(generation, `client ${generation.client}`, 'compute', nowMs - ms, nowMs)
+    this.#charge(generation, `client ${generation.client}`, 'compute', nowMs - ms, nowMs)
   }
 
   /** A frame has arrived. @param track who received it, such as `node 3` */
   transfer(report: TransferReport, track: string): void {
-    if (report.protocol !== protocols.link && report.protocol !== protocols.results) return
+    if (!carriesActivations(report.protocol)) return
     const key = this.#channels.get(report.channel) ?? this.#learn(report)
     const generation = key === undefined ? undefined : this.#bySession.get(key)
     if (generation === undefined || report.frame.body === undefined || !this.#open.has(generation)) return
-    if (generation.recoveringSinceMs !== undefined) return
-    const { time } = generation
     generation.lastActivityMs = report.arrivedMs
-    time.queueMs += report.startMs - report.sentMs
-    time.transferMs += report.finishMs - report.startMs
-    time.delayMs += report.arrivedMs - report.finishMs
-    if (generation.id === this.#tracedId) {
-      this.#span(generation, track, 'queue', report.sentMs, report.startMs)
-      this.#span(generation, track, 'transfer', report.startMs, report.finishMs)
-      this.#span(generation, track, 'delay', report.finishMs, report.arrivedMs)
-    }
+    this.#charge(generation, track, 'queue', report.sentMs, report.startMs)
+    this.#charge(generation, track, 'transfer', report.startMs, report.finishMs)
+    this.#charge(generation, track, 'delay', report.finishMs, report.arrivedMs)
     if (report.protocol !== protocols.link) return
     const arrived = { arrivedMs: report.arrivedMs, rows: Math.round(report.frame.body.byteLength / this.#rowBytes), hasBegun: false }
     const waiting = generation.waiting.get(track)
@@ -258,18 +245,22 @@ export class Recorder {
   #endWaitForChain(generation: OpenGeneration, nowMs: number): void {
     if (generation.isOpened) return
     generation.isOpened = true
-    generation.time.chainMs = nowMs - generation.startMs
     generation.lastActivityMs = nowMs
-    this.#span(generation, `client ${generation.client}`, 'chain', generation.startMs, nowMs)
+    this.#charge(generation, `client ${generation.client}`, 'chain', generation.startMs, nowMs)
   }
 
   #endRecovery(generation: OpenGeneration, nowMs: number): void {
     const sinceMs = generation.recoveringSinceMs
     if (sinceMs === undefined) return
     delete generation.recoveringSinceMs
-    generation.time.recoveryMs += nowMs - sinceMs
     generation.lastActivityMs = nowMs
-    this.#span(generation, `client ${generation.client}`, 'recovery', sinceMs, nowMs)
+    this.#charge(generation, `client ${generation.client}`, 'recovery', sinceMs, nowMs)
+  }
+
+  /** Counts what a generation's time went to. What is computed and sent during a recovery, such as its replay, is the recovery's time. */
+  #charge(generation: OpenGeneration, track: string, name: Exclude<TraceSpan['name'], 'generation'>, startMs: number, endMs: number): void {
+    if (generation.recoveringSinceMs === undefined) generation.time[`${name}Ms`] += endMs - startMs
+    this.#span(generation, track, name, startMs, endMs)
   }
 
   #span(generation: OpenGeneration, track: string, name: TraceSpan['name'], startMs: number, endMs: number): void {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { ChatMessage, SwarmClient } from '@skein/coordinator'
 import { LocalSwarm } from '../harness/local-swarm.ts'
+import { largestError } from '../harness/margins.ts'
 
 /** More than one prefill chunk of 128 rows. */
 const tokens = Array.from({ length: 150 }, (_, index) => (index * 37 + 11) % 1000)
@@ -61,7 +62,7 @@ describe('exactness over libp2p', function () {
   ] as const) {
     it(`stays within ${bound} of the logits' range on ${encoding} links`, async () => {
       const rounded = await swarm.client({ encoding })
-      const error = relativeError((await rounded.forward(tokens)).logits, logits)
+      const error = largestError([(await rounded.forward(tokens)).logits], [logits]).relative
       assert.ok(error > 0, 'the links do not round')
       assert.ok(error < bound, `${encoding}: ${error}`)
       await rounded.close()
@@ -90,16 +91,4 @@ describe('exactness over libp2p', function () {
 /** For a comparison to the bit, whose failure does not print a hundred thousand numbers. */
 function bits({ logits }: { readonly logits: Float32Array }): Buffer {
   return Buffer.from(logits.buffer, logits.byteOffset, logits.byteLength)
-}
-
-function relativeError(got: Float32Array, wanted: Float32Array): number {
-  let low = Infinity
-  let high = -Infinity
-  let error = 0
-  for (let index = 0; index < wanted.length; index++) {
-    low = Math.min(low, wanted[index]!)
-    high = Math.max(high, wanted[index]!)
-    error = Math.max(error, Math.abs(wanted[index]! - got[index]!))
-  }
-  return error / (high - low)
 }
