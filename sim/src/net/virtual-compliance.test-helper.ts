@@ -1,7 +1,7 @@
 import type { Network, PeerId } from '@skein/protocol'
 import { type NetworkComplianceSetup, testIdentity } from '@skein/protocol/testing'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
-import { TestWorld } from './test-world.test-helper.ts'
+import type { TestWorld } from './test-world.test-helper.ts'
 import { virtualAddress } from './virtual-host.ts'
 
 const [peerA, peerB, peerC] = ['a', 'b', 'c'].map((name) => testIdentity(name).peerId) as [PeerId, PeerId, PeerId]

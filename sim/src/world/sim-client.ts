@@ -2,7 +2,6 @@ import { setMaxListeners } from 'node:events'
 import { connectDefaults, type Generation, joinSwarm, type SwarmClient } from '@skein/coordinator'
 import { describeError, isSkeinError, type PeerId, type Random } from '@skein/protocol'
 import { simulatedIdentity } from './simulated-identity.ts'
-import { HostProcess } from '../compute/host-process.ts'
 import { TimedEnds } from '../compute/timed-ends.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import { virtualAddress } from '../net/virtual-host.ts'
@@ -11,11 +10,10 @@ import type { OpenGeneration } from '../record/recorder.ts'
 import type { StageRecord } from '../record/run-record.ts'
 import type { ClientGroup } from '../scenario/scenario.ts'
 import { draw, drawCount, drawMs } from '../workload/draw.ts'
-import { BusyNetwork } from './busy-network.ts'
-import { ChargedNetwork } from './charged-network.ts'
+import { peerHost } from './peer-host.ts'
 import { PeerLog } from './peer-log.ts'
 import { bytesPerSecond } from './sim-node.ts'
-import { machineOf, type WorldContext } from './world-context.ts'
+import type { WorldContext } from './world-context.ts'
 
 /** What a simulated user asks for. */
 export interface SimRequest {
@@ -200,7 +198,6 @@ export class SimClient {
     const { internet, scenario, model, reader } = this.#context
     const { group, region, peer } = this
     const clock = this.#clock
-    const process = new HostProcess({ clock, device: group.device, machine: machineOf(this.#context, group) })
     const joined = internet.join({
       peer,
       region,
@@ -210,16 +207,14 @@ export class SimClient {
       relay: false,
       incarnation: clock
     })
-    // Below the charge: there a row has the size that it costs.
-    const busy = process.countsMessages ? new BusyNetwork(joined, process) : joined
-    const network = new ChargedNetwork(busy, scenario.model.rowBytes / model.rowBytes)
+    const { network, compute } = peerHost(this.#context, group, clock, joined)
     const random = this.#init.random.fork('client')
     const ends = new TimedEnds(model.ends, {
       clock,
       random,
       model: scenario.model,
       device: group.device,
-      ...(process.isPlain ? {} : { compute: (us) => process.compute(us) }),
+      ...(compute === undefined ? {} : { compute }),
       onSpent: (ms) => this.#onEnds(ms)
     })
     const { blocks, hiddenSize, contextTokens } = scenario.model

@@ -9,7 +9,7 @@ import {
   type Random
 } from '@skein/protocol'
 import { simulatedIdentity } from './simulated-identity.ts'
-import { HostProcess } from '../compute/host-process.ts'
+import type { HostProcess } from '../compute/host-process.ts'
 import { type ComputeCondition, TimedRuntime } from '../compute/timed-runtime.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import { virtualAddress } from '../net/virtual-host.ts'
@@ -17,12 +17,11 @@ import type { NodeFacts } from '../oracles/checks.ts'
 import type { NodeRecord } from '../record/run-record.ts'
 import type { NodeGroup } from '../scenario/scenario.ts'
 import { draw } from '../workload/draw.ts'
-import { BusyNetwork } from './busy-network.ts'
-import { ChargedNetwork } from './charged-network.ts'
 import { type ChurnSchedule, churnSchedule } from './churn.ts'
 import { Disk } from './disk.ts'
+import { peerHost } from './peer-host.ts'
 import { PeerLog } from './peer-log.ts'
-import { machineOf, type WorldContext } from './world-context.ts'
+import type { WorldContext } from './world-context.ts'
 
 /** How a node of a group that leaves gracefully is stopped: as by SIGTERM with the default of `skein-node`. */
 const drainMs = 30_000
@@ -133,11 +132,8 @@ export class SimNode {
     const random = this.#random.fork(`incarnation ${this.#incarnations++}`)
     const incarnation = clock.forPeer(`node ${this.number}`)
     const { group, span, region, peer } = this
-    const process = new HostProcess({ clock: incarnation, device: group.device, machine: machineOf(this.#context, group) })
     const joined = internet.join({ peer, region, ...this.#link, nat: group.nat, incarnation })
-    // Below the charge: there a row has the size that it costs.
-    const busy = process.countsMessages ? new BusyNetwork(joined, process) : joined
-    const network = new ChargedNetwork(busy, scenario.model.rowBytes / model.rowBytes)
+    const { process, network, compute } = peerHost(this.#context, group, incarnation, joined)
     const contacts = this.#context.contacts(peer, random.fork('contacts'))
     for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
     const runtime = model.openRuntime(span, group.kvTokens)
@@ -147,7 +143,7 @@ export class SimNode {
       model: scenario.model,
       device: group.device,
       condition: this.condition,
-      ...(process.isPlain ? {} : { compute: (us) => process.compute(us) }),
+      ...(compute === undefined ? {} : { compute }),
       onTurn: (turn) => {
         this.#busyMs += turn.endMs - turn.startMs
         for (const { rows } of turn.entries) this.#rows += rows

@@ -26,8 +26,3 @@ export interface WorldContext {
   /** Something that must hold does not. */
   violated(oracle: string, text: string, peers: readonly PeerId[]): void
 }
-
-/** The machine that a group's peers share, if they do. */
-export function machineOf({ machines }: WorldContext, { machine }: { readonly machine?: string }): Machine | undefined {
-  return machine === undefined ? undefined : machines.get(machine)
-}
