@@ -1,5 +1,6 @@
 #!/usr/bin/env -S node --max-semi-space-size=128 --min-semi-space-size=64
 import { spawn } from 'node:child_process'
+import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -7,6 +8,8 @@ import { runSkeinSim } from '../cli/program.ts'
 import { realEngine } from '../cli/real-engine.ts'
 import type { ChildResult } from '../cli/sim-io.ts'
 
+// As in skein-node, whose code runs here: every channel that waits listens to its node's shutdown, and that is no leak.
+setMaxListeners(0)
 const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
 /** Larger outputs are no summaries of runs. */
