@@ -21,6 +21,7 @@ import {
   ed25519Verifier,
   loadIdentity,
   type LockedIdentity,
+  loadLibp2p,
   peersOfAddresses,
   readLinkProfile,
   systemClock
@@ -88,7 +89,10 @@ async function open(options: Resolved, cleanup: Cleanup): Promise<Client> {
   const random = cryptoRandom()
   throwIfAborted(signal)
   onProgress({ phase: 'checkpoint', message: `reading ${options.model}` })
-  const ends = await openEnds(options)
+  // Side by side: the ends are opened in workers.
+  const [opened] = await Promise.allSettled([openEnds(options), loadLibp2p()])
+  if (opened.status === 'rejected') throw opened.reason
+  const ends = opened.value
   cleanup.push(() => ends.stop())
   onProgress({ phase: 'network', message: 'contacting the swarm' })
   const { network, release } = await openNetwork(options, clock, random, logger, cleanup)

@@ -35,10 +35,8 @@ async function load({ folder, modelId }: EmbeddingWorkerInit): Promise<Embedding
   }
 }
 
-const loaded = await load(workerData as EmbeddingWorkerInit).catch((error: unknown) => ({ error }))
-
-serve<EmbeddingRequest>(() => {
-  if ('error' in loaded) throw loaded.error
+void serve<EmbeddingRequest>(async () => {
+  const loaded = await load(workerData as EmbeddingWorkerInit)
   const embedding = embeddingOf(loaded)
   const handle = (request: EmbeddingRequest): Served => {
     if (request.kind === 'stop') return { value: undefined, last: true }

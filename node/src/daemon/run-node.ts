@@ -25,6 +25,7 @@ import {
   fileStorage,
   type KeyIdentity,
   loadIdentity,
+  loadLibp2p,
   peersOfAddresses,
   readLinkProfile,
   systemClock
@@ -110,7 +111,10 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   undo.push(release)
   const { checkpoint, prepared } = await openModel(options, logger, undo, signal)
   const threads = options.threads > 0 ? options.threads : Math.max(1, availableParallelism() >> 1)
-  const runtime = await startSpanRuntime({ prepared, kvTokens: options.maxKvTokens, threads })
+  // Side by side: the runtime packs its weights on other threads.
+  const [started] = await Promise.allSettled([startSpanRuntime({ prepared, kvTokens: options.maxKvTokens, threads }), loadLibp2p()])
+  if (started.status === 'rejected') throw started.reason
+  const runtime = started.value
   undo.push(() => runtime.stop())
   const opened = await openNetwork(options, identity, logger, link)
   undo.push(() => opened.stop())

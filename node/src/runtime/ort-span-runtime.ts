@@ -12,7 +12,7 @@ export class OrtSpanRuntime implements SpanRuntime {
 
   /** @throws OrtError when a graph cannot be loaded */
   constructor(init: SpanEngineInit, components: { readonly clock: Pick<Clock, 'monotonicMs'> }) {
-    this.engine = new SpanEngine(init, components.clock)
+    this.engine = SpanEngine.openSync(init, components.clock)
     this.info = this.engine.info
   }
 

@@ -58,7 +58,7 @@ export function openBareRun(prepared: PreparedSpan, threads: number, row: Float3
   const hiddenTensors = hidden.map((memory) => tensor(memory, 'f32', [1, shape.hiddenSize]))
   const sessions: OrtSession[] = []
   const bindings = prepared.groups.map((group, index): OrtBinding => {
-    const session = new OrtSession(environment, group.folder, group.modelFile)
+    const session = OrtSession.openSync(environment, group.folder, group.modelFile)
     sessions.push(session)
     const { inputs, outputs } = groupNames(group.blocks, lanes)
     const binding = session.bind(inputs, outputs)

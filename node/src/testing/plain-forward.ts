@@ -51,7 +51,7 @@ export class PlainForward {
     private readonly span: PreparedSpan,
     private readonly capacity: number
   ) {
-    this.#sessions = span.groups.map(({ folder, modelFile }) => new OrtSession(this.#environment, folder, modelFile))
+    this.#sessions = span.groups.map(({ folder, modelFile }) => OrtSession.openSync(this.#environment, folder, modelFile))
   }
 
   /** Computes a turn. @returns f32 `[rows, hiddenSize]` per entry, in order */
@@ -135,7 +135,7 @@ export class PlainForward {
 export function plainHead(head: PreparedGraph, shape: BlockShape, vocabSize: number, hidden: Float32Array): Float32Array {
   const rows = hidden.length / shape.hiddenSize
   const environment = new OrtEnvironment({ threads: 1 })
-  const session = new OrtSession(environment, head.folder, head.modelFile)
+  const session = OrtSession.openSync(environment, head.folder, head.modelFile)
   try {
     const logits = feed('f32', new Float32Array(rows * vocabSize), [rows, vocabSize])
     const inputs = { [headGraphNames.hidden]: feed('f32', hidden, [rows, shape.hiddenSize]) }

@@ -12,7 +12,8 @@ import type { NetworkComplianceSetup } from '../testing/network-compliance-setup
 import { networkCompliance } from '../testing/network-compliance.ts'
 import { testIdentity } from '../testing/test-identity.node.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
-import { createLibp2pNetwork, Libp2pNetwork, type Libp2pNetworkInit } from './libp2p-network.node.ts'
+import { createLibp2pNetwork } from './create-libp2p-network.node.ts'
+import { Libp2pNetwork, type Libp2pNetworkInit } from './libp2p-network.node.ts'
 
 const clock = systemClock()
 

@@ -27,15 +27,6 @@ export interface Libp2pNetworkInit extends Libp2pHostInit {
   readonly onDuplicateIdentity?: () => void
 }
 
-/**
- * Starts libp2p and gives it the face of the `Network` port.
- *
- * @throws InvalidArgumentError when an address is malformed or cannot be listened on, or a bootstrap address names no peer
- */
-export async function createLibp2pNetwork(init: Libp2pNetworkInit): Promise<Network> {
-  return await Libp2pNetwork.start(init)
-}
-
 interface Handler {
   readonly limits: ChannelLimits
   readonly accept: (channel: Channel) => void
@@ -47,7 +38,7 @@ const streamOptions = {
   runOnLimitedConnection: true
 } as const
 
-/** Exported for tests that need the host below; everyone else uses {@link createLibp2pNetwork}. */
+/** Everyone but tests that need the host below uses `createLibp2pNetwork`. */
 export class Libp2pNetwork implements Network {
   readonly self: PeerId
   readonly host: Libp2p

@@ -92,6 +92,9 @@ export type OrtApi = {
   readonly [Name in keyof typeof statusCalls]: (...args: TypesOf<(typeof statusCalls)[Name]>) => void
 } & {
   readonly [Name in keyof typeof releaseCalls]: (handle: Handle) => void
+} & {
+  /** `CreateSession` on a thread of its own. What the arguments point to must stay until it settles. */
+  readonly createSessionInBackground: (...args: TypesOf<(typeof statusCalls)['CreateSession']>) => Promise<void>
 }
 
 const pointerBytes = 8
@@ -156,24 +159,36 @@ function loadTable(): BigUint64Array {
   }
 }
 
+interface NativeFunction {
+  (...args: unknown[]): unknown
+  /** The same on a thread of libuv's pool; the last argument is a callback. */
+  readonly async: (...args: unknown[]) => void
+}
+
 function buildApi(): OrtApi {
   const table = loadTable()
-  const native = (index: number, result: string, args: string[]): ((...args: unknown[]) => unknown) =>
-    koffi.decode(table[index], koffi.proto(result, args)) as (...args: unknown[]) => unknown
+  const native = (index: number, result: string, args: string[]): NativeFunction =>
+    koffi.decode(table[index], koffi.proto(result, args)) as NativeFunction
   const errorCode = native(1, 'int', ['void *'])
   const errorMessage = native(2, 'str', ['void *'])
   const releaseStatus = native(releaseCalls.ReleaseStatus, 'void', ['void *'])
+  const check = (name: string, status: Handle | null): void => {
+    if (status === null) return
+    const error = new OrtError(name, errorCode(status) as number, errorMessage(status) as string)
+    releaseStatus(status)
+    throw error
+  }
   const api: Record<string, (...args: never[]) => unknown> = {}
   for (const [name, [index, ...types]] of Object.entries(statusCalls)) {
     const call = native(index, 'void *', types.map(koffiType))
-    api[name] = (...args: unknown[]) => {
-      const status = call(...args) as Handle | null
-      if (status === null) return
-      const error = new OrtError(name, errorCode(status) as number, errorMessage(status) as string)
-      releaseStatus(status)
-      throw error
-    }
+    api[name] = (...args: unknown[]) => check(name, call(...args) as Handle | null)
   }
+  const [createSession, ...createSessionTypes] = statusCalls.CreateSession
+  const create = native(createSession, 'void *', createSessionTypes.map(koffiType))
+  api['createSessionInBackground'] = (...args: unknown[]) =>
+    new Promise<Handle | null>((resolve, reject) => {
+      create.async(...args, (error: Error | null, status: Handle | null) => (error === null ? resolve(status) : reject(error)))
+    }).then((status) => check('CreateSession', status))
   for (const [name, index] of Object.entries(releaseCalls)) api[name] = native(index, 'void', ['void *'])
   return api as unknown as OrtApi
 }
@@ -186,9 +201,14 @@ export function ortApi(): OrtApi {
   return loaded
 }
 
+/** Memory for one pointer, which a call fills. */
+export function newPlace(): BigUint64Array {
+  return new BigUint64Array(new ArrayBuffer(pointerBytes))
+}
+
 /** Calls `create` with a place for a pointer and returns what was put there. */
 export function outPointer(create: (place: BigUint64Array) => void): Handle {
-  const place = new BigUint64Array(new ArrayBuffer(pointerBytes))
+  const place = newPlace()
   create(place)
   return place[0] as Handle
 }

@@ -55,7 +55,7 @@ describe('ONNX Runtime conformance', function () {
     mkdirSync(path, { recursive: true })
     writeFileSync(join(path, 'model.onnx'), graph.build())
     writeFileSync(join(path, 'weights.bin'), weights)
-    return new OrtSession(environment, path, 'model.onnx', options)
+    return OrtSession.openSync(environment, path, 'model.onnx', options)
   }
 
   before(() => {
@@ -214,8 +214,14 @@ describe('ONNX Runtime conformance', function () {
     assert.throws(() => attend(cache, 0, randomFloats(random, 4 * width, 1), [2, 2]), OrtError)
   })
 
-  for (const kind of ['f32', 'q8', 'q4'] as const) {
-    it(`gives a row of a prepacked ${kind} product the same bits for 1 to 512 rows at once`, () => {
+  // With AVX2 alone, a single row of 4-bit weights goes through a kernel of its own and sums otherwise. No span is stored in
+  // 4 bits yet; one that is will need a second row beside a single one, as attention does, to be exact.
+  for (const { kind, fewest } of [
+    { kind: 'f32', fewest: 1 },
+    { kind: 'q8', fewest: 1 },
+    { kind: 'q4', fewest: 2 }
+  ] as const) {
+    it(`gives a row of a prepacked ${kind} product the same bits for ${fewest} to 512 rows at once`, () => {
       const columns = 96
       const outputs = 80
       const graph = new GraphBuilder(`product ${kind}`)
@@ -240,7 +246,10 @@ describe('ONNX Runtime conformance', function () {
         binding.run()
         return floats(out)
       }
-      const alone = Array.from({ length: most }, (_, i) => product(i, 1))
+      const alone = Array.from({ length: most }, (_, i) => {
+        const from = Math.min(i, most - fewest)
+        return product(from, fewest).subarray((i - from) * outputs, (i - from + 1) * outputs)
+      })
       for (const count of [2, 3, 4, 5, 7, 8, 12, 16, 31, 33, 64, 65, 100, 128, 200, 511, 512]) {
         const together = product(0, count)
         for (let i = 0; i < count; i++) {
@@ -298,7 +307,7 @@ describe('ONNX Runtime conformance', function () {
     }
     const weights = Uint8Array.from(new Uint8Array(randomFloats(random, 128 * 64, 1).buffer))
     const plain = open('to-pack', graph, weights, { optimizedModelFile, config })
-    const packed = new OrtSession(environment, folder.path, 'packed.onnx')
+    const packed = OrtSession.openSync(environment, folder.path, 'packed.onnx')
     const input = tensor(memoryOf(randomFloats(random, 5 * 64, 1)), 'f32', [5, 64])
     const [first, second] = [plain, packed].map((session) => {
       const out = heapMemory(4 * 5 * 128)
@@ -313,6 +322,6 @@ describe('ONNX Runtime conformance', function () {
   })
 
   it('says in its own words why a model cannot be loaded', () => {
-    assert.throws(() => new OrtSession(environment, folder.path, 'nothing.onnx'), { code: 'ERR_SKEIN_ORT', message: /nothing\.onnx/ })
+    assert.throws(() => OrtSession.openSync(environment, folder.path, 'nothing.onnx'), { code: 'ERR_SKEIN_ORT', message: /nothing\.onnx/ })
   })
 })

@@ -6,8 +6,7 @@ import type { LaneRun } from '../plan-lanes.ts'
 import type { OrtEnvironment } from './environment.ts'
 import { heapMemory } from './memory.ts'
 import type { RunTensors } from './run-tensors.ts'
-import { OrtSession } from './session.ts'
-import type { OrtBinding, OrtRunOptions } from './session.ts'
+import type { OrtBinding, OrtRunOptions, OrtSession } from './session.ts'
 import { OrtTensor } from './tensor.ts'
 
 /** Tensors of one window, for all blocks of a group: key and value of the first block, of the second, ... */
@@ -43,7 +42,7 @@ export function groupNames(blocks: BlockRange, lanes: number): { inputs: string[
   return { inputs, outputs }
 }
 
-/** One group of blocks as an ORT session, with the windows of KV slots that it has used. */
+/** One group of blocks as an ORT session, which it owns, with the windows of KV slots that it has used. */
 export class GroupSession {
   readonly start: number
   readonly end: number
@@ -57,6 +56,7 @@ export class GroupSession {
   /** @throws OrtError */
   constructor(
     private readonly environment: OrtEnvironment,
+    session: OrtSession,
     group: PreparedSpan['groups'][number],
     shape: BlockShape,
     lanes: number
@@ -64,7 +64,7 @@ export class GroupSession {
     this.start = group.blocks.start
     this.end = group.blocks.end
     this.#lanes = lanes
-    this.#session = new OrtSession(environment, group.folder, group.modelFile)
+    this.#session = session
     const { inputs, outputs } = groupNames(group.blocks, lanes)
     this.#binding = this.#session.bind(inputs, outputs)
     const rowShape = [1, shape.kvHeads, 1, shape.headDim]

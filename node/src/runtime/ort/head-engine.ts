@@ -25,7 +25,7 @@ export class HeadEngine {
   constructor(private readonly init: HeadEngineInit) {
     this.#environment = new OrtEnvironment({ threads: init.threads })
     try {
-      this.#session = new OrtSession(this.#environment, init.graph.folder, init.graph.modelFile)
+      this.#session = OrtSession.openSync(this.#environment, init.graph.folder, init.graph.modelFile)
     } catch (error) {
       this.#environment.close()
       throw error

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { NameTable, ortApi, outPointer } from './api.ts'
+import { NameTable, newPlace, ortApi, outPointer } from './api.ts'
 import type { Handle } from './api.ts'
 import type { OrtEnvironment } from './environment.ts'
 
@@ -21,6 +21,32 @@ export interface OrtSessionOptions {
   readonly config?: Readonly<Record<string, string>>
   /** Writes the model as it is after optimization to this file. */
   readonly optimizedModelFile?: string
+}
+
+/** To be released by the caller. @throws OrtError */
+function makeSettings(options: OrtSessionOptions): Handle {
+  const api = ortApi()
+  const settings = outPointer((place) => api.CreateSessionOptions(place))
+  try {
+    api.DisablePerSessionThreads(settings)
+    api.SetSessionLogSeverityLevel(settings, LOG_FATAL)
+    api.SetSessionGraphOptimizationLevel(settings, optimizationLevels[options.optimization ?? 'basic'])
+    api.AddSessionConfigEntry(settings, 'session.intra_op.allow_spinning', '0')
+    // Weights stay out of the arena, which never shrinks; scratch memory is shared by all sessions.
+    api.AddSessionConfigEntry(settings, 'session.use_env_allocators', '1')
+    api.AddSessionConfigEntry(settings, 'session.use_device_allocator_for_initializers', '1')
+    // Patterns are kept per combination of shapes, of which turns have no end.
+    api.DisableMemPattern(settings)
+    if (options.externalDataFolder !== undefined) {
+      api.AddSessionConfigEntry(settings, 'session.model_external_initializers_file_folder_path', options.externalDataFolder)
+    }
+    for (const [key, value] of Object.entries(options.config ?? {})) api.AddSessionConfigEntry(settings, key, value)
+    if (options.optimizedModelFile !== undefined) api.SetOptimizedModelFilePath(settings, options.optimizedModelFile)
+    return settings
+  } catch (error) {
+    api.ReleaseSessionOptions(settings)
+    throw error
+  }
 }
 
 /** Cancels a run from another thread. */
@@ -83,26 +109,29 @@ export class OrtSession {
   readonly #handle: Handle
   #released = false
 
-  /** @throws OrtError */
-  constructor(environment: OrtEnvironment, folder: string, modelFile: string, options: OrtSessionOptions = {}) {
+  private constructor(handle: Handle) {
+    this.#handle = handle
+  }
+
+  /** Blocks the thread while weights are read and packed. @throws OrtError */
+  static openSync(environment: OrtEnvironment, folder: string, modelFile: string, options: OrtSessionOptions = {}): OrtSession {
     const api = ortApi()
-    const settings = outPointer((place) => api.CreateSessionOptions(place))
+    const settings = makeSettings(options)
     try {
-      api.DisablePerSessionThreads(settings)
-      api.SetSessionLogSeverityLevel(settings, LOG_FATAL)
-      api.SetSessionGraphOptimizationLevel(settings, optimizationLevels[options.optimization ?? 'basic'])
-      api.AddSessionConfigEntry(settings, 'session.intra_op.allow_spinning', '0')
-      // Weights stay out of the arena, which never shrinks; scratch memory is shared by all sessions.
-      api.AddSessionConfigEntry(settings, 'session.use_env_allocators', '1')
-      api.AddSessionConfigEntry(settings, 'session.use_device_allocator_for_initializers', '1')
-      // Patterns are kept per combination of shapes, of which turns have no end.
-      api.DisableMemPattern(settings)
-      if (options.externalDataFolder !== undefined) {
-        api.AddSessionConfigEntry(settings, 'session.model_external_initializers_file_folder_path', options.externalDataFolder)
-      }
-      for (const [key, value] of Object.entries(options.config ?? {})) api.AddSessionConfigEntry(settings, key, value)
-      if (options.optimizedModelFile !== undefined) api.SetOptimizedModelFilePath(settings, options.optimizedModelFile)
-      this.#handle = outPointer((place) => api.CreateSession(environment.handle, join(folder, modelFile), settings, place))
+      return new OrtSession(outPointer((place) => api.CreateSession(environment.handle, join(folder, modelFile), settings, place)))
+    } finally {
+      api.ReleaseSessionOptions(settings)
+    }
+  }
+
+  /** Reads and packs the weights on another thread, so that several graphs can be opened at once. @throws OrtError */
+  static async open(environment: OrtEnvironment, folder: string, modelFile: string, options: OrtSessionOptions = {}): Promise<OrtSession> {
+    const api = ortApi()
+    const settings = makeSettings(options)
+    const place = newPlace()
+    try {
+      await api.createSessionInBackground(environment.handle, join(folder, modelFile), settings, place)
+      return new OrtSession(place[0] as Handle)
     } finally {
       api.ReleaseSessionOptions(settings)
     }

@@ -22,11 +22,12 @@ import { KvStore } from '../kv-store.ts'
 import { planLanes, planLanesDefaults } from '../plan-lanes.ts'
 import type { LaneRun, PlanLanesOptions } from '../plan-lanes.ts'
 import type { CacheKey, SpanRuntimeInfo, TurnEntry, TurnOutput, TurnResult } from '../span-runtime.ts'
-import { OrtEnvironment } from './environment.ts'
+import type { OrtEnvironment } from './environment.ts'
 import { GroupSession } from './group-session.ts'
 import { kernelClass } from './kernel-class.ts'
+import { openGraphs, openGraphsSync, type OpenedGraphs } from './open-graphs.ts'
 import { RunTensors } from './run-tensors.ts'
-import type { OrtRunOptions } from './session.ts'
+import type { OrtRunOptions, OrtSession } from './session.ts'
 
 export interface SpanEngineInit {
   readonly prepared: PreparedSpan
@@ -55,6 +56,11 @@ interface Job {
 
 type Failure = Extract<TurnOutput, { ok: false }>
 
+/** Before anything is opened. @throws InvalidArgumentError */
+function requireKvTokens({ kvTokens }: SpanEngineInit): void {
+  if (!Number.isSafeInteger(kvTokens) || kvTokens < 1) throw new InvalidArgumentError(`kvTokens must be 1 or more, not ${kvTokens}`)
+}
+
 export class SpanEngine {
   readonly info: SpanRuntimeInfo
   readonly #environment: OrtEnvironment
@@ -63,24 +69,31 @@ export class SpanEngine {
   readonly #planOptions: PlanLanesOptions
   readonly store: KvStore
 
-  /** @throws OrtError when a graph cannot be loaded; InvalidArgumentError */
-  constructor(
+  /** Opens the span's graphs on other threads. @throws OrtError when one cannot be loaded; InvalidArgumentError */
+  static async open(init: SpanEngineInit, clock: Pick<Clock, 'monotonicMs'>): Promise<SpanEngine> {
+    requireKvTokens(init)
+    return new SpanEngine(init, clock, await openGraphs(init.prepared.groups, init))
+  }
+
+  /** Opens the span's graphs on this thread. @throws OrtError when one cannot be loaded; InvalidArgumentError */
+  static openSync(init: SpanEngineInit, clock: Pick<Clock, 'monotonicMs'>): SpanEngine {
+    requireKvTokens(init)
+    return new SpanEngine(init, clock, openGraphsSync(init.prepared.groups, init))
+  }
+
+  private constructor(
     init: SpanEngineInit,
-    private readonly clock: Pick<Clock, 'monotonicMs'>
+    private readonly clock: Pick<Clock, 'monotonicMs'>,
+    { environment, sessions }: OpenedGraphs
   ) {
     const { prepared, kvTokens } = init
     const { shape, lanes, span } = prepared
-    if (!Number.isSafeInteger(kvTokens) || kvTokens < 1) throw new InvalidArgumentError(`kvTokens must be 1 or more, not ${kvTokens}`)
     this.#planOptions = { ...planLanesDefaults, ...init.plan, lanes }
-    this.#environment = new OrtEnvironment({ threads: init.threads })
-    try {
-      for (const group of prepared.groups) this.#groups.push(new GroupSession(this.#environment, group, shape, lanes))
-      this.#tensors = new RunTensors(this.#environment, { ...this.#planOptions, shape })
-    } catch (error) {
-      for (const group of this.#groups) group.release()
-      this.#environment.close()
-      throw error
+    this.#environment = environment
+    for (const [index, group] of prepared.groups.entries()) {
+      this.#groups.push(new GroupSession(environment, sessions[index] as OrtSession, group, shape, lanes))
     }
+    this.#tensors = new RunTensors(environment, { ...this.#planOptions, shape })
     this.store = new KvStore({
       span,
       kvHeads: shape.kvHeads,

@@ -10,7 +10,7 @@ import { transferable } from './messages.ts'
 import { serve } from './serve.ts'
 import type { Served } from './serve.ts'
 
-serve<HeadRequest>(() => {
+void serve<HeadRequest>(() => {
   const engine = new HeadEngine(workerData as HeadWorkerInit)
   const handle = (request: HeadRequest): Served => {
     if (request.kind === 'stop') {

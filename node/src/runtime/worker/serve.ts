@@ -11,30 +11,41 @@ export interface Served {
   readonly last?: boolean
 }
 
+/** What a worker does once it is open. */
+export interface Service<Request> {
+  /** The first message. */
+  readonly ready: unknown
+  readonly handle: (request: Request) => Served
+}
+
 /**
  * The worker's loop: `open` gives the first message and the handler of requests. When `open` throws, the error is the first
  * message and the worker ends.
  */
-export function serve<Request>(open: () => { ready: unknown; handle: (request: Request) => Served }): void {
+export async function serve<Request>(open: () => Service<Request> | Promise<Service<Request>>): Promise<void> {
   const port = parentPort as MessagePort
-  const answer = (act: () => Served): boolean => {
+  const fail = (error: unknown): void => port.postMessage({ ok: false, error: toErrorMessage(error) } satisfies Reply<unknown>)
+  const answer = ({ value, transfer = [], last = false }: Served): void => {
+    port.postMessage({ ok: true, value } satisfies Reply<unknown>, transfer)
+    if (last) port.close()
+  }
+  let service: Service<Request>
+  try {
+    service = await open()
+  } catch (error) {
+    fail(error)
+    return
+  }
+  const { ready, handle } = service
+  answer({ value: ready })
+  port.on('message', (request: Request) => {
     let served: Served
     try {
-      served = act()
+      served = handle(request)
     } catch (error) {
-      port.postMessage({ ok: false, error: toErrorMessage(error) } satisfies Reply<unknown>)
-      return false
+      fail(error)
+      return
     }
-    port.postMessage({ ok: true, value: served.value } satisfies Reply<unknown>, served.transfer ?? [])
-    if (served.last === true) port.close()
-    return true
-  }
-  let handle: ((request: Request) => Served) | undefined
-  const opened = answer(() => {
-    const { ready, handle: handler } = open()
-    handle = handler
-    return { value: ready }
+    answer(served)
   })
-  if (!opened) return
-  port.on('message', (request: Request) => answer(() => (handle as (request: Request) => Served)(request)))
 }

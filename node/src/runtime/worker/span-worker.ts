@@ -13,9 +13,9 @@ import { serve } from './serve.ts'
 import type { Served } from './serve.ts'
 import { TurnGate } from './turn-gate.ts'
 
-serve<SpanRequest>(() => {
+void serve<SpanRequest>(async () => {
   const init = workerData as SpanWorkerInit
-  const engine = new SpanEngine(init, systemClock())
+  const engine = await SpanEngine.open(init, systemClock())
   const gate = new TurnGate(init.gate)
   const runOptions = new OrtRunOptions()
   const answer = (more: Partial<SpanAnswer> = {}): SpanAnswer => ({ freeKvTokens: engine.store.freeTokens, ...more })
