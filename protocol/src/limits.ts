@@ -49,6 +49,8 @@ export const limits = {
   /** Steps and bytes that may be under way on one link, before the receiver has computed them. */
   linkCreditSteps: 8,
   linkCreditBytes: 64 * MiB,
+  /** How long an acknowledgement may be put off, in ms, while the sender has more than half of its credit. */
+  ackLaterMs: 2_000,
   /** A lease: a coordinator that is silent for so long has gone. */
   minLeaseMs: 1_000,
   maxLeaseMs: 10 * 60_000,

@@ -166,9 +166,6 @@ function sourceOf(
   return { kind: 'tokens', position, rows: slices.reduce((sum, slice) => sum + slice.rows, 0) }
 }
 
-/** How long an acknowledgement may be put off. It keeps the sender's history, which no one misses for so long. */
-const ackLaterMs = 200
-
 /** Receives from a stage whose successor is the coordinator. */
 export class ReceivingEnd extends DialledEnd {
   #steps = 0
@@ -217,7 +214,7 @@ export class ReceivingEnd extends DialledEnd {
     }
     const problem = this.sink.take(message, body)
     if (problem !== undefined) return this.fail(nowMs, problem, 'refuse')
-    if (this.sink.isAwaited && this.#hasAmpleCredit()) this.#ackByMs ??= nowMs + ackLaterMs
+    if (this.sink.isAwaited && this.#hasAmpleCredit()) this.#ackByMs ??= nowMs + limits.ackLaterMs
     else this.ack()
   }
 

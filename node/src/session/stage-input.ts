@@ -81,6 +81,12 @@ export class StageInput {
     return this.#granted
   }
 
+  /** Whether the sender may still send more than half of what it might at first, by what it has been told. */
+  get hasAmpleCredit(): boolean {
+    const { creditSteps, creditBytes } = this.capacity
+    return 2 * (this.#granted.steps - this.#steps) > creditSteps && 2 * (this.#granted.bytes - this.#bytes) > creditBytes
+  }
+
   /** Takes a step, or says why not. A duplicate is counted and dropped. */
   take(step: StepMessage, body: Uint8Array, term: number): Problem | undefined {
     this.#steps++

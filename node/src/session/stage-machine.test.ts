@@ -30,11 +30,12 @@ type Untimed<E> = E extends { nowMs: number } ? Omit<E, 'nowMs'> : never
 
 class Bench {
   nowMs = 0
-  readonly machine = new StageMachine({
-    coordinator,
-    hiddenSize: 8,
-    options: { creditSteps: 2, creditBytes: 8 * bytesPerRow, maxStepRows: 4, outputSlots: 2 }
-  })
+  readonly machine: StageMachine
+
+  constructor(creditSteps = 2) {
+    const options = { creditSteps, creditBytes: 8 * bytesPerRow, maxStepRows: 4, outputSlots: 2 * creditSteps - 2 }
+    this.machine = new StageMachine({ coordinator, hiddenSize: 8, options })
+  }
 
   feed(event: Untimed<StageEvent>): StageEffect[] {
     return this.machine.handle({ ...event, nowMs: this.nowMs })
@@ -176,6 +177,26 @@ describe('StageMachine', () => {
     assert.deepEqual(types(sent), ['send step', 'send step'], 'both were computed before held, and neither was ever sent')
     const acked = bench.feed({ type: 'link', channel: -1, message: { type: 'ack', seq: 2, steps: 8, bytes: 999 } })
     assert.deepEqual(types(acked), ['compute'])
+  })
+
+  it('acknowledges several steps at once while there is ample credit, and none later than it may', () => {
+    const bench = new Bench(6).opened()
+    bench.hello(1)
+    const acks: number[] = []
+    const note = (effects: StageEffect[]): void => {
+      for (const effect of effects) if (effect.type === 'send' && effect.message.type === 'ack') acks.push(effect.message.seq)
+    }
+    const compute = (seq: number): void => {
+      note(bench.step(1, { from: seq, position: seq - 1, after: seq - 1 }))
+      note(bench.feed({ type: 'computed', job: seq, output: new Uint8Array(bytesPerRow), computeUs: 1 }))
+    }
+    for (let seq = 1; seq <= 7; seq++) compute(seq)
+    assert.deepEqual(acks, [3, 6], 'three of six credits are used each time')
+    assert.equal(bench.machine.wakeAtMs, limits.ackLaterMs)
+    bench.nowMs = limits.ackLaterMs
+    note(bench.feed({ type: 'tick' }))
+    assert.deepEqual(acks, [3, 6, 7])
+    assert.notEqual(bench.machine.wakeAtMs, limits.ackLaterMs)
   })
 
   it('ends when the lease runs out, when the control channel breaks, and at an unexpected failure', () => {

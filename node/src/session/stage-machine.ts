@@ -51,7 +51,8 @@ export class StageMachine {
   #job: { id: number; rows: number } | undefined
   #nextJob = 1
   /** Something was done since the last ack. */
-  #ackDue = false
+  /** When the predecessor is told at the latest of what is done; Infinity when it knows. */
+  #ackAtMs = Infinity
   #endReason: { code?: WireErrorCode; message: string } = { message: 'closed' }
 
   constructor(private readonly init: StageMachineInit) {
@@ -61,7 +62,7 @@ export class StageMachine {
   /** When to feed `tick`; undefined when nothing waits for time. */
   get wakeAtMs(): number | undefined {
     if (this.#status !== 'open') return this.#status === 'reserving' ? this.#leaseAtMs : undefined
-    return Math.min(this.#leaseAtMs, this.#output.wakeAtMs)
+    return Math.min(this.#leaseAtMs, this.#output.wakeAtMs, this.#ackAtMs)
   }
 
   snapshot(): StageSnapshot {
@@ -420,13 +421,17 @@ export class StageMachine {
   /** The head is done: the next one may come. */
   #committed(): void {
     this.#input.shift()
-    this.#ackDue = true
+    const { ackLaterMs } = this.#options
+    this.#ackAtMs = Math.min(this.#ackAtMs, this.#nowMs + (this.#input.hasAmpleCredit ? ackLaterMs : 0))
   }
 
-  /** The predecessor hears of what is done only after the successor, whom everybody waits for, has got it. */
+  /**
+   * The predecessor hears of what is done only after the successor, whom everybody waits for, has got it; and once for
+   * several steps, where it may send on without.
+   */
   #ack(): void {
-    if (!this.#ackDue) return
-    this.#ackDue = false
+    if (this.#nowMs < this.#ackAtMs) return
+    this.#ackAtMs = Infinity
     if (this.#inChannel !== undefined) this.#send(this.#inChannel, { type: 'ack', seq: this.#output.log.lastSeq, ...this.#input.grant() })
   }
 

@@ -7,6 +7,8 @@ export interface StageMachineOptions extends LinkSenderOptions, LinkDialerOption
   readonly maxStepRows: number
   /** Outputs that may wait for the successor's acknowledgement before the next step is computed. */
   readonly outputSlots: number
+  /** How long an acknowledgement may be put off while the predecessor has ample credit; well below its `ackFloorMs`. */
+  readonly ackLaterMs: number
 }
 
 export interface StageMachineInit {
@@ -24,6 +26,7 @@ export const stageDefaults: StageMachineOptions = {
   outputSlots: 2 * limits.linkCreditSteps,
   // A prefill chunk of common size: its time is known to the successor, and its memory was allowed for.
   replayChunkRows: 256,
+  ackLaterMs: limits.ackLaterMs,
   ackFloorMs: 5_000,
   ackFactor: 8,
   greetMs: 10_000,

@@ -1,4 +1,4 @@
-import { MalformedError } from '../errors.ts'
+import { ChannelClosedError, MalformedError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import { channelLimits } from '../limits.ts'
 import { decodeDirectoryResponse, encodeDirectory } from '../messages/directory.ts'
@@ -25,45 +25,85 @@ export async function within<T>(
   }
 }
 
-/** Sends a message and waits until the channel takes another one. */
-export async function sendDirectory(channel: Channel, message: DirectoryRequest | DirectoryResponse): Promise<void> {
-  if (!channel.send({ head: encodeDirectory(message) })) await channel.writable()
+/** Sends a message, and waits under the watch where the channel does not take another one yet. */
+export async function sendDirectory(
+  channel: Channel,
+  message: DirectoryRequest | DirectoryResponse,
+  watch: ChannelWatch,
+  timeoutMs: number
+): Promise<void> {
+  if (!channel.send({ head: encodeDirectory(message) })) await watch.within(timeoutMs, 'a slow reader', () => channel.writable())
 }
 
-/** The asking side of one directory channel. Every wait on the peer has a deadline. */
+export interface DirectoryChannelComponents {
+  readonly network: Network
+  readonly clock: Clock
+}
+
+/**
+ * The asking side of one directory channel, which serves one use after the other. Every wait on the peer has a deadline.
+ */
 export class DirectoryChannel {
   readonly #channel: Channel
-  readonly #watch: ChannelWatch
+  readonly #clock: Clock
   readonly #answerMs: number
+  #watch: ChannelWatch | undefined
   #lastId = 0
+  #answers = 0
+  #isClosed = false
 
-  private constructor(channel: Channel, watch: ChannelWatch, answerMs: number) {
+  private constructor(channel: Channel, clock: Clock, answerMs: number, onClosed: () => void) {
     this.#channel = channel
-    this.#watch = watch
+    this.#clock = clock
     this.#answerMs = answerMs
+    void channel.closed.then(() => {
+      this.#isClosed = true
+      onClosed()
+    })
   }
 
-  /** Opens a channel, hands it to `act`, and closes it: in peace when `act` returns, by a reset when it throws. */
-  static async use<T>(
-    { network, clock }: { readonly network: Network; readonly clock: Clock },
+  /** @param onClosed - called once when the channel is closed, from whichever side. @throws what `Network.open` throws */
+  static async open(
+    { network, clock }: DirectoryChannelComponents,
     peer: PeerId,
     answerMs: number,
     signal: AbortSignal,
-    act: (channel: DirectoryChannel) => Promise<T>
-  ): Promise<T> {
+    onClosed: () => void
+  ): Promise<DirectoryChannel> {
     const channel = await within(clock, answerMs, `a directory channel to ${peer}`, signal, (opening) =>
       network.open(peer, protocols.directory, { limits: channelLimits.directory, signal: opening })
     )
-    const watch = new ChannelWatch(channel, clock, signal)
+    return new DirectoryChannel(channel, clock, answerMs, onClosed)
+  }
+
+  /** Whether one side has closed it. */
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** Whether the peer had closed it before the present use got its first answer: it then says nothing about the peer. */
+  isStale(error: unknown): boolean {
+    return this.#answers === 0 && (this.#isClosed || error instanceof ChannelClosedError || error instanceof EndedError)
+  }
+
+  /** Lets `act` talk on the channel. When it throws, the channel is reset. */
+  async use<T>(signal: AbortSignal, act: (channel: DirectoryChannel) => Promise<T>): Promise<T> {
+    const watch = new ChannelWatch(this.#channel, this.#clock, signal)
+    this.#watch = watch
+    this.#answers = 0
     try {
-      const open = new DirectoryChannel(channel, watch, answerMs)
-      const result = await act(open)
-      await open.#finish()
-      return result
+      return await act(this)
+    } catch (error) {
+      this.#channel.reset()
+      throw error
     } finally {
       watch.stop()
-      channel.reset()
     }
+  }
+
+  /** Closes it at once. */
+  reset(): void {
+    this.#channel.reset()
   }
 
   /** A number for the next request. */
@@ -73,10 +113,11 @@ export class DirectoryChannel {
 
   /** @throws WireError when the peer refuses; MalformedError, TimeoutError, AbortError, ChannelClosedError */
   async request(message: Exclude<DirectoryRequest, { type: 'push' }>): Promise<DirectoryResponse> {
-    return await this.#watch.within(this.#answerMs, `the answer to ${message.type}`, async () => {
-      await sendDirectory(this.#channel, message)
+    return await this.#within(`the answer to ${message.type}`, async () => {
+      if (!this.#channel.send({ head: encodeDirectory(message) })) await this.#channel.writable()
       const frame = await this.#channel.receive()
-      if (frame === undefined) throw new MalformedError(`the peer ended its directory channel without an answer to ${message.type}`)
+      if (frame === undefined) throw new EndedError(`the peer ended its directory channel without an answer to ${message.type}`)
+      this.#answers++
       const response = decodeDirectoryResponse(frame.head)
       if (response.type === 'refused') throw errorFromRefusal(response)
       if (response.id !== message.id) throw new MalformedError(`the answer to directory request ${message.id} has the id ${response.id}`)
@@ -86,12 +127,12 @@ export class DirectoryChannel {
 
   /** @throws TimeoutError, AbortError, ChannelClosedError */
   async push(message: Extract<DirectoryRequest, { type: 'push' }>): Promise<void> {
-    await this.#watch.within(this.#answerMs, 'a push', () => sendDirectory(this.#channel, message))
+    await sendDirectory(this.#channel, message, this.#watch as ChannelWatch, this.#answerMs)
   }
 
-  /** Ends this side and waits for the other one to do so: it has then read everything. */
-  async #finish(): Promise<void> {
-    await this.#watch.within(this.#answerMs, 'the end of a directory channel', async () => {
+  /** Ends this side, in a use, and waits for the other one to do so: it has then read everything. */
+  async end(): Promise<void> {
+    await this.#within('the end of a directory channel', async () => {
       await this.#channel.end()
       const frame = await this.#channel.receive()
       if (frame === undefined) return
@@ -101,4 +142,11 @@ export class DirectoryChannel {
         : new MalformedError('the peer sent a directory response that nobody asked for')
     })
   }
+
+  #within<T>(what: string, act: () => Promise<T>): Promise<T> {
+    return (this.#watch as ChannelWatch).within(this.#answerMs, what, act)
+  }
 }
+
+/** The peer ended a channel on which it still owed an answer. */
+class EndedError extends MalformedError {}

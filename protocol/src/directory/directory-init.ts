@@ -44,15 +44,24 @@ export interface DirectoryInit {
   readonly maxWaitingNews: number
   /** How long one message of a peer may take. @default 5_000 */
   readonly answerMs: number
-  /** How long a peer's channel may rest between requests. @default 20_000 */
+  /** How long a peer's channel may rest between requests. @default 300_000 */
   readonly idleMs: number
+  /**
+   * Channels to others that stay open for the next request, and for how long each. @default 64 and 240_000: a peer that is no
+   * keeper asks each of its two every 100 s on average, and the other side closes what rests for longer
+   */
+  readonly maxKeptChannels: number
+  readonly keepMs: number
   /** A peer that failed is not chosen for so long, while there are others. @default 30_000 */
   readonly avoidMs: number
-  /** How often expired announcements are dropped and their removal is told; they are invisible at once. @default 30_000 */
+  /** How often expired announcements are dropped and their removal is told; they are invisible at once. @default 60_000 */
   readonly sweepMs: number
   /** How often a member of the mesh renews its entry in the rendezvous. @default 1_800_000 */
   readonly advertiseMs: number
-  /** Channels that may be open to this peer, altogether and of one peer. @default 64 and 4 */
+  /**
+   * Channels that may be open to this peer, altogether and of one peer. When there are too many, the one that has rested
+   * longest makes room. @default 1024 and 4
+   */
   readonly maxChannels: number
   readonly maxChannelsPerPeer: number
   /** Requests of one peer. @default 64 at once, 8 a second */
@@ -80,11 +89,13 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   pushDelayMs: 200,
   maxWaitingNews: 256,
   answerMs: 5_000,
-  idleMs: 20_000,
+  idleMs: 300_000,
+  maxKeptChannels: 64,
+  keepMs: 240_000,
   avoidMs: 30_000,
-  sweepMs: 30_000,
+  sweepMs: 60_000,
   advertiseMs: 1_800_000,
-  maxChannels: 64,
+  maxChannels: 1024,
   maxChannelsPerPeer: 4,
   requestRate: { burst: 64, perSecond: 8 },
   pushRate: { burst: 256, perSecond: 32 },

@@ -1,7 +1,7 @@
-import { isSkeinError, MalformedError } from '../errors.ts'
+import { ChannelClosedError, isSkeinError, MalformedError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import { channelLimits } from '../limits.ts'
-import { decodeDirectoryRequest } from '../messages/directory.ts'
+import { decodeDirectoryRequest, encodeDirectory } from '../messages/directory.ts'
 import type { DirectoryRequest, ExchangeRequest } from '../messages/directory.ts'
 import { toRefusal } from '../messages/refusal.ts'
 import type { Channel } from '../ports/network.ts'
@@ -33,6 +33,8 @@ export class DirectoryServer {
   readonly #init: DirectoryInit
   readonly #parts: DirectoryServerParts
   readonly #open = new Map<PeerId, number>()
+  /** Channels between two requests, in the order in which they came to rest. */
+  readonly #resting = new Set<Channel>()
   #channels = 0
 
   constructor(components: DirectoryComponents, init: DirectoryInit, parts: DirectoryServerParts) {
@@ -50,7 +52,7 @@ export class DirectoryServer {
     const { peer } = channel
     const ofPeer = this.#open.get(peer) ?? 0
     const isBanned = this.#parts.conduct.isBanned(peer, this.#components.clock.monotonicMs())
-    if (isBanned || ofPeer >= this.#init.maxChannelsPerPeer || this.#channels >= this.#init.maxChannels) {
+    if (isBanned || ofPeer >= this.#init.maxChannelsPerPeer || (this.#channels >= this.#init.maxChannels && !this.#makeRoom())) {
       channel.reset()
       return
     }
@@ -66,13 +68,24 @@ export class DirectoryServer {
       })
   }
 
+  /** Closes the channel that has rested longest: its peer opens another one when it has something to ask. */
+  #makeRoom(): boolean {
+    const [longest] = this.#resting
+    if (longest === undefined) return false
+    this.#resting.delete(longest)
+    longest.reset()
+    return true
+  }
+
   /** Never rejects. */
   async #serve(channel: Channel, signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#components
     const watch = new ChannelWatch(channel, clock, signal)
     try {
       for (;;) {
+        this.#resting.add(channel)
         const frame = await watch.within(this.#init.idleMs, 'the next directory request', () => channel.receive())
+        this.#resting.delete(channel)
         if (frame === undefined) break
         if (!this.#parts.conduct.mayRequest(channel.peer, clock.monotonicMs())) throw tooMany()
         await this.#answer(channel, decodeDirectoryRequest(frame.head), watch, signal)
@@ -82,8 +95,10 @@ export class DirectoryServer {
       logger.debug('a directory channel failed', { peer: channel.peer, code: isSkeinError(error) ? error.code : 'unknown' })
       if (!isSkeinError(error)) logger.error('the directory failed to serve a peer', {}, error)
       if (error instanceof MalformedError) this.#parts.conduct.strike(channel.peer, clock.monotonicMs())
-      await this.#refuse(channel, error, watch)
+      // Most channels end so: the peer has not needed it for long, or has gone.
+      if (!(error instanceof ChannelClosedError)) await this.#refuse(channel, error, watch)
     } finally {
+      this.#resting.delete(channel)
       watch.stop()
     }
   }
@@ -101,7 +116,7 @@ export class DirectoryServer {
         ? { peer: channel.peer, wanted: this.#misses(channel.peer, request), whole: this.#parts.isKeeper() }
         : undefined
     const response = respond(store, request, clock.monotonicMs(), asker)
-    await watch.within(this.#init.answerMs, 'a slow reader of directory answers', () => sendDirectory(channel, response))
+    await sendDirectory(channel, response, watch, this.#init.answerMs)
   }
 
   /** Hears that a peer lives. Returns whether its announcement is missing here, and should not be. */
@@ -117,7 +132,7 @@ export class DirectoryServer {
     try {
       const { code, message, detail } = toRefusal(error, 0)
       await watch.within(this.#init.answerMs, 'the end of a directory channel', async () => {
-        await sendDirectory(channel, { type: 'refused', id: 0, code, message, detail })
+        channel.send({ head: encodeDirectory({ type: 'refused', id: 0, code, message, detail }) })
         await channel.end()
         // What is still on its way is read and dropped, so that the refusal arrives before the reset; the deadline bounds it.
         while ((await channel.receive()) !== undefined);

@@ -383,8 +383,23 @@ describe('DirectoryService', () => {
       for (const one of open) void one.closed.then(({ kind }) => closed.push(kind))
       await swarm.clock.advanceAsync(0)
       assert.equal(closed.length, 2, 'four at a time')
-      await swarm.clock.advanceAsync(60_000)
+      await swarm.clock.advanceAsync(301_000)
       assert.equal(closed.length, 6, 'and none for ever')
+    })
+
+    it('makes room for newcomers by closing the channel that has rested longest', async () => {
+      const first = swarm.add('first', { maxChannels: 3 })
+      const kinds: string[] = []
+      const open = async (name: string): Promise<void> => {
+        const { channel } = await rawChannel(swarm, name, first)
+        const at = kinds.push('open') - 1
+        void channel.closed.then(({ kind }) => (kinds[at] = kind))
+        await swarm.clock.advanceAsync(10)
+      }
+      for (const name of ['a', 'b', 'c']) await open(name)
+      assert.deepEqual(kinds, ['open', 'open', 'open'])
+      await open('d')
+      assert.deepEqual(kinds, ['remote', 'open', 'open', 'open'])
     })
 
     it('gives up on a peer that does not answer, or whose pages have no end', async () => {

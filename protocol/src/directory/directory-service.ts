@@ -6,7 +6,8 @@ import type { AbortOptions, CancelTimer } from '../ports/clock.ts'
 import type { DirectoryEvent, PutResult, StoredAnnouncement } from './announcement-store.ts'
 import { Asker } from './asker.ts'
 import { Conduct } from './conduct.ts'
-import { DirectoryChannel, within } from './directory-channel.ts'
+import { ChannelPool } from './channel-pool.ts'
+import { type DirectoryChannel, within } from './directory-channel.ts'
 import { directoryDefaults } from './directory-init.ts'
 import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
 import { DirectoryServer } from './directory-server.ts'
@@ -53,6 +54,7 @@ export class DirectoryService {
   readonly #conduct: Conduct
   readonly #asker: Asker
   readonly #keepers: Keepers
+  readonly #channels: ChannelPool
   readonly #server: DirectoryServer
   readonly #news: News
   readonly #contacts: Set<PeerId>
@@ -72,6 +74,7 @@ export class DirectoryService {
     this.#keepers = new Keepers(components, this.#init, this.#conduct, () => [...this.#contacts, ...this.#found])
     const intake = new Intake(components, this.#init, this.#conduct, (peer) => this.#keepers.wants(peer))
     this.#asker = new Asker(components, this.#init, intake)
+    this.#channels = new ChannelPool(components, this.#init)
     this.#news = new News(this.#init.maxWaitingNews)
     this.#contacts = new Set(this.#init.contacts)
     this.#server = new DirectoryServer(components, this.#init, {
@@ -93,7 +96,9 @@ export class DirectoryService {
       this.#repeat('advertise', 0, this.#init.advertiseMs, (signal) => this.#advertise(signal))
     }
     this.#repeat('sweep', this.#init.sweepMs, this.#init.sweepMs, () => {
-      this.#components.store.expire(this.#components.clock.monotonicMs())
+      const nowMs = this.#components.clock.monotonicMs()
+      this.#components.store.expire(nowMs)
+      this.#channels.expire(nowMs)
       this.#keepers.trim()
     })
     this.#repeat('exchange', 0, this.#init.mesh ? this.#init.exchangeMs : this.#init.coordinatorExchangeMs, (signal) => this.#round(signal))
@@ -104,6 +109,7 @@ export class DirectoryService {
     this.#stopHandling?.()
     for (const cancel of this.#timers.values()) cancel()
     this.#timers.clear()
+    this.#channels.close()
     await this.#stopper.stop()
   }
 
@@ -195,7 +201,7 @@ export class DirectoryService {
   async flush(options: AbortOptions = {}): Promise<void> {
     this.#timers.get('push')?.()
     this.#timers.delete('push')
-    await this.#stopper.run(options.signal, (signal) => this.#pushNews(signal))
+    await this.#stopper.run(options.signal, (signal) => this.#pushNews(signal, true))
   }
 
   /** One exchange with a peer. Members of the mesh give as well as take. @throws what a channel throws, WireError */
@@ -204,16 +210,15 @@ export class DirectoryService {
   }
 
   async #exchange(peer: PeerId, signal: AbortSignal, limit?: number): Promise<void> {
-    await this.#attempt(peer, signal, (channel) => this.#asker.exchange(channel, peer, signal, limit))
+    await this.#attempt(peer, signal, async (channel) => void (await this.#asker.exchange(channel, peer, signal, limit)))
   }
 
-  /** Uses a channel to the peer, and remembers how that went. */
-  async #attempt<T>(peer: PeerId, signal: AbortSignal, act: (channel: DirectoryChannel) => Promise<T>): Promise<T> {
-    const { clock, network } = this.#components
+  /** Uses a channel to the peer, and remembers how that went. @param isLast - wait until the peer has read everything */
+  async #attempt(peer: PeerId, signal: AbortSignal, act: (channel: DirectoryChannel) => Promise<void>, isLast = false): Promise<void> {
+    const { clock } = this.#components
     try {
-      const result = await DirectoryChannel.use({ network, clock }, peer, this.#init.answerMs, signal, act)
+      await (isLast ? this.#channels.useAndEnd(peer, signal, act) : this.#channels.use(peer, signal, act))
       this.#conduct.succeeded(peer)
-      return result
     } catch (error) {
       if (!signal.aborted) {
         this.#conduct.failed(peer, clock.monotonicMs())
@@ -271,7 +276,8 @@ export class DirectoryService {
     this.#schedule('push', delayMs, (signal) => this.#pushNews(signal))
   }
 
-  async #pushNews(signal: AbortSignal): Promise<void> {
+  /** @param isLast - nothing will follow: wait until it is read */
+  async #pushNews(signal: AbortSignal, isLast = false): Promise<void> {
     const news = this.#news.take()
     if (news.length === 0) return
     await Promise.all(
@@ -280,7 +286,7 @@ export class DirectoryService {
         const unknown = news.filter((record) => record.source !== peer && record.announcement.peer !== peer)
         if (unknown.length === 0) return
         try {
-          await this.#attempt(peer, signal, (channel) => this.#asker.give(channel, unknown))
+          await this.#attempt(peer, signal, (channel) => this.#asker.give(channel, unknown), isLast)
         } catch (error) {
           this.#components.logger.debug('news did not reach a peer', { peer, reason: describeError(error) })
         }

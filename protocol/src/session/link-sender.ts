@@ -118,13 +118,13 @@ export class LinkSender<Data> {
     this.#creditSteps = Math.max(this.#creditSteps, message.steps)
     this.#creditBytes = Math.max(this.#creditBytes, message.bytes)
     this.#acked = Math.max(this.#acked, message.seq)
-    let done = this.#outstanding[0]
-    while (done !== undefined && done.to <= this.#acked) {
-      // A step waits for those before it: only the time since it became the oldest tells how long it takes by itself.
-      this.#learn(nowMs - Math.max(done.sentMs, this.#oldestSinceMs), done.rows)
-      this.#outstanding.shift()
+    let last: Outstanding | undefined
+    while ((this.#outstanding[0]?.to ?? Infinity) <= this.#acked) last = this.#outstanding.shift()
+    if (last !== undefined) {
+      // A step waits for those before it: only the time since it became the oldest tells how long it takes by itself. Of
+      // several that are acknowledged at once, those before the last one were done earlier.
+      this.#learn(nowMs - Math.max(last.sentMs, this.#oldestSinceMs), last.rows)
       this.#oldestSinceMs = nowMs
-      done = this.#outstanding[0]
     }
     return undefined
   }

@@ -54,6 +54,7 @@ export class World implements NodeWorld {
       maxStepRows,
       outputSlots: 4,
       replayChunkRows,
+      ackLaterMs: 60,
       ackFloorMs: 300,
       ackFactor: 8,
       greetMs: 400,
