@@ -33,8 +33,8 @@ export class HostProcess {
 
   /** Whether a message costs it anything. */
   get countsMessages(): boolean {
-    const { overheadUsPerMessage = 0, overheadNsPerMessageByte = 0, overheadUsAfterPause = 0 } = this.#init.device
-    return overheadUsPerMessage > 0 || overheadNsPerMessageByte > 0 || overheadUsAfterPause > 0
+    const { overheadUsPerMessage = 0, overheadNsPerMessageByte = 0, overheadUsPerSession = 0, overheadUsAfterPause = 0 } = this.#init.device
+    return Math.max(overheadUsPerMessage, overheadNsPerMessageByte, overheadUsPerSession, overheadUsAfterPause) > 0
   }
 
   /** Whether its computing takes its time and nothing else: on a machine of its own, after a pause as without. */
@@ -50,10 +50,13 @@ export class HostProcess {
   /** Takes in a message, when those before it are through. @param bytes of the rows in it */
   message(bytes = 0): Promise<void> {
     const { overheadUsPerMessage = 0, overheadNsPerMessageByte = 0 } = this.#init.device
-    const us = overheadUsPerMessage + (bytes * overheadNsPerMessageByte) / 1000
-    // A process that is dead waits for ever; nothing in it rejects.
-    this.#lastMessage = this.#lastMessage.then(() => this.#spend(us))
-    return this.#lastMessage
+    return this.#handle(overheadUsPerMessage + (bytes * overheadNsPerMessageByte) / 1000)
+  }
+
+  /** Opens a session on a stage, or is the stage, when the messages before it are through. */
+  session(): Promise<void> {
+    const { overheadUsPerMessage = 0, overheadUsPerSession = 0 } = this.#init.device
+    return this.#handle(overheadUsPerMessage + overheadUsPerSession)
   }
 
   /** It stands still, or goes on. */
@@ -72,6 +75,12 @@ export class HostProcess {
   end(): void {
     this.#takeAll()
     this.#kept = []
+  }
+
+  #handle(us: number): Promise<void> {
+    // A process that is dead waits for ever; nothing in it rejects.
+    this.#lastMessage = this.#lastMessage.then(() => this.#spend(us))
+    return this.#lastMessage
   }
 
   async #spend(us: number): Promise<void> {

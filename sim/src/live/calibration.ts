@@ -16,6 +16,8 @@ export interface Calibration {
   readonly hopMs: number
   /** What a message costs besides for each row in it: codecs, encryption, copies. */
   readonly rowHopMs: number
+  /** What it costs besides to open a session on a stage, at each end of its control channel. */
+  readonly sessionMs: number
   /** What it costs besides to do anything after a pause of the machine: cores are asleep, caches cold. */
   readonly pauseMs: number
   /** Of this machine, which all processes share. */
@@ -29,6 +31,8 @@ export interface Measured {
   readonly computeMsPerToken: number
   /** What all stages together computed for a prompt. */
   readonly promptComputeMs: number
+  /** From the request to an open chain. */
+  readonly openMs: number
   /** From the request to the first token, for a prompt of so many tokens. */
   readonly firstTokenMs: number
   readonly promptTokens: number
@@ -57,16 +61,17 @@ export function calibrate(one: Measured, several: Measured, { endsMs, blocks, co
   // each chunk then, its rows do.
   const rowMs = Math.max(0, chunksMs) / Math.max(1, one.promptTokens - chunks)
   const blockMs = Math.max(0, blocksMs - rowMs) / blocks
-  return { turnMs, blockMs, rowsPerSecond: rowMs === 0 ? 1e9 : 1000 / rowMs, endsMs, hopMs, rowHopMs: 0, pauseMs: 0, cores }
+  return { turnMs, blockMs, rowsPerSecond: rowMs === 0 ? 1e9 : 1000 / rowMs, endsMs, hopMs, rowHopMs: 0, sessionMs: 0, pauseMs: 0, cores }
 }
 
 /** What the simulator makes of a calibration's own setting, in milliseconds. */
-export type Predict = (found: Calibration) => Promise<Pick<Measured, 'tokenMs' | 'firstTokenMs'>>
+export type Predicted = Pick<Measured, 'tokenMs' | 'openMs' | 'firstTokenMs'>
+export type Predict = (found: Calibration) => Promise<Predicted>
 
 /**
  * The same, until the simulator meets the calibration's own settings: what it is too fast or too slow by, messages take more or
- * less (a token's time), their rows do (the first token's time), and pauses (a token's time where the network makes each message
- * wait).
+ * less (a token's time), sessions do (the time until a chain is open), rows do (the time from then on to the first token), and
+ * pauses (a token's time where the network makes each message wait).
  *
  * @param one measured through one stage without a network
  * @param distant through one stage with a network
@@ -79,21 +84,29 @@ export async function refined(
   let best = found
   for (let round = 0; round < refinements; round++) {
     const [near, far] = [await predict.one(best), await predict.distant(best)]
-    const perMessage = (measured: Measured, simulated: Pick<Measured, 'tokenMs'>): number =>
-      (measured.tokenMs - simulated.tokenMs) / (measured.stages + 1)
+    const perMessage = (measured: Measured, simulated: Predicted): number => (measured.tokenMs - simulated.tokenMs) / (measured.stages + 1)
     const changeMs = perMessage(one, near)
     best = {
       ...best,
       hopMs: Math.max(0, best.hopMs + changeMs),
       pauseMs: Math.max(0, best.pauseMs + perMessage(distant, far) - changeMs),
-      rowHopMs: Math.max(0, best.rowHopMs + (one.firstTokenMs - near.firstTokenMs) / one.promptTokens)
+      sessionMs: Math.max(0, best.sessionMs + (one.openMs - near.openMs) / sessionEnds),
+      rowHopMs: Math.max(0, best.rowHopMs + (promptMs(one) - promptMs(near)) / one.promptTokens)
     }
   }
   return best
 }
 
-/** Each figure moves the others by little: the second round is right to some microseconds, as far as one can be. */
-const refinements = 3
+/** Each figure moves the others by little: the fourth round is right to some microseconds, as far as one can be. */
+const refinements = 4
+
+/** What a chain of one stage waits for until it is open: the two ends of its control channel. */
+const sessionEnds = 2
+
+/** From an open chain to the first token. */
+function promptMs({ firstTokenMs, openMs }: Predicted): number {
+  return firstTokenMs - openMs
+}
 
 /** Times the model's ends in this process, one token at a time. */
 export async function measureEndsMs(modelFolder: string, cacheDir: string, clock: Clock): Promise<number> {
@@ -118,7 +131,11 @@ export function onThisMachine(scenario: Scenario, found: Calibration): Scenario 
   const noise = { kind: 'constant', value: 1 } as const
   const free = {
     ...{ memoryBandwidthBytesPerSecond: 1e15, flopsPerSecond: 1e18, efficiency: 1, noise },
-    ...{ overheadUsPerMessage: found.hopMs * 1000, overheadUsAfterPause: found.pauseMs * 1000 },
+    ...{
+      overheadUsPerMessage: found.hopMs * 1000,
+      overheadUsPerSession: found.sessionMs * 1000,
+      overheadUsAfterPause: found.pauseMs * 1000
+    },
     overheadNsPerMessageByte: (found.rowHopMs * 1e6) / model.rowBytes
   }
   const device: ScenarioDevice = {

@@ -91,27 +91,33 @@ describe('the calibration', () => {
     const promptMs = 2 * (1 + 8 * 0.5) + 256 * 0.25
     const one = {
       ...{ stages: 1, computeMsPerToken: oneTokenMs, tokenMs: oneTokenMs + 0.3 + 2 * 2 },
-      ...{ promptTokens: 256, promptComputeMs: promptMs, firstTokenMs: promptMs + 0.3 + 2 * 2 }
+      ...{ promptTokens: 256, promptComputeMs: promptMs, openMs: 5, firstTokenMs: promptMs + 0.3 + 2 * 2 + 5 }
     }
     const four = { ...one, stages: 4, computeMsPerToken: oneTokenMs + 3, tokenMs: 99 }
     const facts = { endsMs: 0.3, blocks: 8, cores: 2 }
     const found = Object.entries(calibrate(one, four, facts)).map(([name, value]) => [name, Math.round(value * 1e6) / 1e6])
     assert.deepEqual(Object.fromEntries(found), {
-      ...{ turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, rowHopMs: 0, pauseMs: 0, cores: 2 }
+      ...{ turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, rowHopMs: 0, sessionMs: 0, pauseMs: 0, cores: 2 }
     })
     assert.deepEqual([median([]), median([3, 1, 2]), median([4, 1])], [undefined, 2, 2.5])
   })
 
-  it('gives to messages, their rows and pauses what a simulator was too fast or too slow by', async () => {
-    const truth = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, rowHopMs: 0.03, pauseMs: 0.7, cores: 2 }
+  it('gives to messages, their rows, sessions and pauses what a simulator was too fast or too slow by', async () => {
+    const truth = {
+      ...{ turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, rowHopMs: 0.03 },
+      ...{ sessionMs: 1.5, pauseMs: 0.7, cores: 2 }
+    }
     const blocks = 8
     const promptComputeMs = (found: Calibration): number => 256_000 / found.rowsPerSecond + 2 * (found.turnMs + blocks * found.blockMs)
-    // Someone's simulator, in which each of two hops costs a message, and with a network a pause as well.
+    // Someone's simulator, in which each of two hops costs a message, and with a network a pause as well. Both ends of a session
+    // are opened at nearly the same time.
     const simulated = (networkMs: number) => (found: Calibration) => {
       const hopMs = found.hopMs + found.rowHopMs + networkMs + (networkMs > 0 ? found.pauseMs : 0)
       const computeMs = found.turnMs + blocks * found.blockMs + 1000 / found.rowsPerSecond
       const promptMs = promptComputeMs(found) + 256 * found.rowHopMs
-      return Promise.resolve({ tokenMs: computeMs + found.endsMs + 2 * hopMs, firstTokenMs: promptMs + found.endsMs + 6 * hopMs })
+      const openMs = 4 * hopMs + 1.5 * found.sessionMs
+      const firstTokenMs = openMs + promptMs + found.endsMs + 2 * hopMs
+      return Promise.resolve({ tokenMs: computeMs + found.endsMs + 2 * hopMs, openMs, firstTokenMs })
     }
     const measured = async (networkMs: number) => ({
       ...{ stages: 1, promptTokens: 256, computeMsPerToken: 5.25, promptComputeMs: promptComputeMs(truth) },
@@ -127,7 +133,17 @@ describe('the calibration', () => {
   })
 
   it('makes the simulator take the time that was measured', async () => {
-    const found = { turnMs: 1, blockMs: 0.5, rowsPerSecond: 100_000, endsMs: 0.3, hopMs: 2, rowHopMs: 0.01, pauseMs: 1, cores: 2 }
+    const found = {
+      turnMs: 1,
+      blockMs: 0.5,
+      rowsPerSecond: 100_000,
+      endsMs: 0.3,
+      hopMs: 2,
+      rowHopMs: 0.01,
+      sessionMs: 1,
+      pauseMs: 1,
+      cores: 2
+    }
     const setting = settings.find(({ name }) => name === '2 stages, 0 ms')!
     const { generations } = await simulate({ scenario: onThisMachine(settingScenario(setting, 60_000, 0), found) }).run()
     const { firstTokenMs, lastTokenMs, outputTokens } = generations.at(-1)!

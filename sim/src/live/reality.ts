@@ -67,8 +67,8 @@ interface LiveFound {
 
 /**
  * Runs every shipped setting live and in the simulator, which computes as this machine does now. What else runs on the machine
- * changes within minutes: the setting that calibrates is run again between all others, and each is held to what
- * was measured right before and after it.
+ * changes within minutes: the setting that calibrates is run again between all others, and each is held to the median of what
+ * was measured twice before and twice after it.
  */
 export async function compareReality(init: RealityInit): Promise<RealityResult> {
   const wanted = settings.filter(({ name }) => name.includes(init.only ?? ''))
@@ -95,8 +95,9 @@ export async function compareReality(init: RealityInit): Promise<RealityResult> 
     const calibrations: Calibration[] = []
     for (const [index, { name }] of wanted.entries()) {
       init.onProgress(`${name}: calibrating`)
-      const [before, after] = [measured[index]!, measured[index + 1]!]
-      const both = { one: meanOf(before.one, after.one), distant: meanOf(before.distant, after.distant) }
+      // Two before and two after: one that met a busy moment does not count.
+      const around = measured.slice(Math.max(0, index - 1), index + 3)
+      const both = { one: middleOf(around.map(({ one }) => one)), distant: middleOf(around.map(({ distant }) => distant)) }
       const found = calibrate(both.one, measuredOf(severalStages, several.record), facts)
       calibrations.push(await refined(found, both, { one: predict(oneStage), distant: predict(distantStage) }))
     }
@@ -111,14 +112,17 @@ export async function compareReality(init: RealityInit): Promise<RealityResult> 
   }
 }
 
-function meanOf(a: Measured, b: Measured): Measured {
+/** The median of each figure. */
+function middleOf(found: readonly Measured[]): Measured {
+  const of = (figure: (measured: Measured) => number): number => median(found.map(figure)) ?? 0
   return {
-    stages: a.stages,
-    tokenMs: (a.tokenMs + b.tokenMs) / 2,
-    computeMsPerToken: (a.computeMsPerToken + b.computeMsPerToken) / 2,
-    promptComputeMs: (a.promptComputeMs + b.promptComputeMs) / 2,
-    firstTokenMs: (a.firstTokenMs + b.firstTokenMs) / 2,
-    promptTokens: a.promptTokens
+    stages: of(({ stages }) => stages),
+    tokenMs: of(({ tokenMs }) => tokenMs),
+    computeMsPerToken: of(({ computeMsPerToken }) => computeMsPerToken),
+    promptComputeMs: of((each) => each.promptComputeMs),
+    openMs: of(({ openMs }) => openMs),
+    firstTokenMs: of(({ firstTokenMs }) => firstTokenMs),
+    promptTokens: of(({ promptTokens }) => promptTokens)
   }
 }
 
@@ -216,6 +220,7 @@ function measuredOf(setting: Setting, record: RunRecord): Measured {
     tokenMs: tokenMsOf(record) ?? 0,
     computeMsPerToken: median(found.map(({ time, outputTokens }) => time.computeMs / Math.max(1, outputTokens - 1))) ?? 0,
     promptComputeMs: promptComputeMs(record),
+    openMs: median(found.flatMap(({ openedMs, startMs }) => (openedMs === undefined ? [] : [openedMs - startMs]))) ?? 0,
     firstTokenMs: whole.firstTokenMs(record) ?? 0,
     promptTokens: found[0]?.promptTokens ?? 0
   }

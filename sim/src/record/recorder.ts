@@ -19,6 +19,7 @@ export interface OpenGeneration {
   readonly client: number
   readonly startMs: number
   readonly promptTokens: number
+  openedMs?: number
   firstTokenMs?: number
   lastTokenMs?: number
   endMs?: number
@@ -99,6 +100,7 @@ export class Recorder {
   /** From now on the session's turns and transfers count for the generation. @param key `<coordinator>/<session>` */
   opened(generation: OpenGeneration, key: string, chain: readonly StageRecord[], nowMs: number): void {
     this.#bySession.set(key, generation)
+    generation.openedMs ??= nowMs
     this.#chain(generation, chain)
     this.#endWaitForChain(generation, nowMs)
     generation.lastSignMs = nowMs
@@ -201,12 +203,13 @@ export class Recorder {
   /** The records in the order of their beginning. */
   generationRecords(): GenerationRecord[] {
     return this.generations.map((generation) => {
-      const { id, client, startMs, firstTokenMs, lastTokenMs, endMs } = generation
+      const { id, client, startMs, openedMs, firstTokenMs, lastTokenMs, endMs } = generation
       const { promptTokens, outputTokens, outcome, errorCode, recoveries, chain, time, prompt, text } = generation
       return {
         id,
         client,
         startMs,
+        ...(openedMs === undefined ? {} : { openedMs }),
         ...(firstTokenMs === undefined ? {} : { firstTokenMs }),
         ...(lastTokenMs === undefined ? {} : { lastTokenMs }),
         ...(endMs === undefined ? {} : { endMs }),

@@ -31,6 +31,8 @@ export interface GenerationRecord {
   readonly id: number
   readonly client: number
   readonly startMs: number
+  /** When it had its first chain. */
+  readonly openedMs?: number
   readonly firstTokenMs?: number
   /** Before `endMs`, at which the session's stages were closed as well. */
   readonly lastTokenMs?: number

@@ -354,7 +354,10 @@ describe('writeScenario', () => {
       ...{ ...world!, machines: [{ name: 'desk', cores: 4 }] },
       nodes: world!.nodes.map((group) => ({
         ...{ ...group, ...shared },
-        device: { ...group.device, overheadUsPerMessage: 300, overheadNsPerMessageByte: 0.5, overheadUsAfterPause: 1.5 }
+        device: {
+          ...group.device,
+          ...{ overheadUsPerMessage: 300, overheadNsPerMessageByte: 0.5, overheadUsPerSession: 700, overheadUsAfterPause: 1.5 }
+        }
       })),
       clients: world!.clients.map((group) => ({ ...group, ...shared }))
     })

@@ -66,6 +66,11 @@ const deviceFields = {
     .max(1e9)
     .optional()
     .describe('what it costs besides for each byte of activations, in nanoseconds; nothing when not given'),
+  overheadUsPerSession: microseconds
+    .optional()
+    .describe(
+      'what it costs besides to open a session on a stage, at both ends of its control channel, in microseconds; nothing when not given'
+    ),
   overheadUsAfterPause: microseconds
     .optional()
     .describe('what it costs besides to do anything when the machine has done nothing for 2 ms, in microseconds; nothing when not given'),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { attachment, type Channel, type ChannelLimits, protocols } from '@skein/protocol'
+import { attachment, type Channel, type ChannelLimits, type ProtocolId, protocols } from '@skein/protocol'
 import { networkCompliance } from '@skein/protocol/testing'
 import { devicePresets } from '../compute/device-presets.ts'
 import { HostProcess } from '../compute/host-process.ts'
@@ -10,18 +10,37 @@ import { BusyNetwork } from './busy-network.ts'
 
 const limits: ChannelLimits = { maxHeadBytes: 1024, maxBodyBytes: 2 ** 20, sendBufferBytes: 2 ** 20 }
 
-/** Two peers 5 ms apart on one machine, for whom each message takes `us`. */
-function pair(us: number) {
+/** Two peers 5 ms apart on one machine, for whom each message takes `us`, and a session `sessionUs` more. */
+function pair(us: number, sessionUs = 0) {
   const world = new TestWorld()
   const { clock } = world
   const machine = new Machine(clock, 2)
-  const device = { ...devicePresets['laptop-cpu']!, overheadUsPerMessage: us }
+  const device = { ...devicePresets['laptop-cpu']!, overheadUsPerMessage: us, overheadUsPerSession: sessionUs }
   return virtualPair(world, 1e9, (network) => new BusyNetwork(network, new HostProcess({ clock, device, machine })))
 }
 
 describe('a network whose messages cost time', () => {
   describe('as any network', () => {
     networkCompliance(virtualCompliance(() => pair(20)))
+  })
+
+  it('charges both ends of a control channel for the session', async () => {
+    const { clock, a, b } = pair(300, 4_000)
+    const atMs: number[] = []
+    for (const protocol of [protocols.link, protocols.control]) b.handle(protocol, limits, () => atMs.push(clock.monotonicMs()))
+    a.learn({ peer: b.self, addresses: b.addresses(), source: 'trusted' })
+    /** Until the opener and the other side have the channel. */
+    const opening = async (protocol: ProtocolId): Promise<number[]> => {
+      const startMs = clock.monotonicMs()
+      await clock.runUntilSettled(a.open(b.self, protocol, { limits }), 'the channel')
+      const openedMs = clock.monotonicMs()
+      await clock.runUntil(openedMs + 20)
+      return [openedMs - startMs, atMs.at(-1)! - startMs]
+    }
+    await opening(protocols.link)
+    const link = await opening(protocols.link)
+    const control = await opening(protocols.control)
+    for (const end of [0, 1]) assert.ok(Math.abs(control[end]! - link[end]! - 4) < 0.001, `${control.join()} ms and ${link.join()} ms`)
   })
 
   it('charges the receiver for channels and frames, one after another, and not for acknowledgements of activations', async () => {

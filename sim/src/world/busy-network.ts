@@ -11,6 +11,7 @@ import {
   type OpenOptions,
   type PeerId,
   type ProtocolId,
+  protocols,
   raceAbort,
   throwIfAborted
 } from '@skein/protocol'
@@ -30,7 +31,7 @@ export class BusyNetwork extends ForwardingNetwork {
 
   override async open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
     const channel = await this.network.open(peer, protocol, options)
-    await this.#process.message()
+    await this.#opened(protocol)
     if (options.signal?.aborted === true) {
       channel.reset()
       throw abortReason(options.signal)
@@ -41,9 +42,14 @@ export class BusyNetwork extends ForwardingNetwork {
   override handle(protocol: ProtocolId, limits: ChannelLimits, accept: (channel: Channel) => void): () => void {
     return this.network.handle(protocol, limits, (channel) => {
       // What `accept` returns may be a promise that rejects.
-      const accepted = this.#process.message().then(() => accept(new BusyChannel(channel, this.#process)))
+      const accepted = this.#opened(protocol).then(() => accept(new BusyChannel(channel, this.#process)))
       void accepted.catch(() => channel.reset())
     })
+  }
+
+  /** A session's control channel is opened with all that belongs to a session. */
+  #opened(protocol: ProtocolId): Promise<void> {
+    return protocol === protocols.control ? this.#process.session() : this.#process.message()
   }
 }
 

@@ -85,7 +85,11 @@ function onMachines(
 ): Pick<Scenario, 'machines' | 'nodes' | 'clients'> {
   if (random.below(4) > 0) return { nodes, clients }
   const machine = 'shared'
-  const costs = { overheadUsPerMessage: magnitude(random, 10, 2_000), overheadUsAfterPause: magnitude(random, 10, 2_000) }
+  const costs = {
+    overheadUsPerMessage: magnitude(random, 10, 2_000),
+    overheadUsPerSession: magnitude(random, 10, 2_000),
+    overheadUsAfterPause: magnitude(random, 10, 2_000)
+  }
   const on = <Group extends NodeGroup | ClientGroup>(group: Group): Group => ({
     ...{ ...group, machine },
     regions: group.regions.slice(0, 1),
