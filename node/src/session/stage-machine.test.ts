@@ -199,6 +199,15 @@ describe('StageMachine', () => {
     assert.notEqual(bench.machine.wakeAtMs, limits.ackLaterMs)
   })
 
+  it('acknowledges a replay of several runs at once, since its sender has as many outputs under way', () => {
+    const bench = new Bench(6).opened()
+    bench.hello(1)
+    const runs = [1, 2].map((seq) => ({ seq, rows: 1, want: 'none' as const }))
+    bench.step(1, { from: 1, to: 2, runs }, 2)
+    const done = bench.feed({ type: 'computed', job: 1, output: new Uint8Array(2 * bytesPerRow), computeUs: 1 })
+    assert.deepEqual(types(done), ['send ack'])
+  })
+
   it('ends when the lease runs out, when the control channel breaks, and at an unexpected failure', () => {
     const late = new Bench().opened()
     late.nowMs = 4_999

@@ -420,9 +420,11 @@ export class StageMachine {
 
   /** The head is done: the next one may come. */
   #committed(): void {
+    const runs = this.#input.head?.step.runs.length ?? 0
     this.#input.shift()
-    const { ackLaterMs } = this.#options
-    this.#ackAtMs = Math.min(this.#ackAtMs, this.#nowMs + (this.#input.hasAmpleCredit ? ackLaterMs : 0))
+    // Of a replay each run is an output that the predecessor counts as on its way, and for want of slots it may compute nothing.
+    const mayWait = runs <= 1 && this.#input.hasAmpleCredit
+    this.#ackAtMs = Math.min(this.#ackAtMs, this.#nowMs + (mayWait ? this.#options.ackLaterMs : 0))
   }
 
   /**
