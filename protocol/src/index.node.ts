@@ -1,6 +1,6 @@
 export { ed25519Identity, ed25519Verifier } from './ports/system/ed25519.node.ts'
 export type { KeyIdentity } from './ports/system/ed25519.node.ts'
-export { createLibp2pNetwork, loadLibp2p } from './libp2p/create-libp2p-network.node.ts'
+export { createLibp2pNetwork, preloadLibp2p } from './libp2p/create-libp2p-network.node.ts'
 export type { Libp2pNetworkInit } from './libp2p/libp2p-network.node.ts'
 export type { Libp2pHostInit } from './libp2p/libp2p-host.node.ts'
 export { libp2pLimits } from './libp2p/libp2p-limits.ts'

@@ -21,8 +21,8 @@ import {
   ed25519Verifier,
   loadIdentity,
   type LockedIdentity,
-  loadLibp2p,
   peersOfAddresses,
+  preloadLibp2p,
   readLinkProfile,
   systemClock
 } from '@skein/protocol/node'
@@ -90,9 +90,8 @@ async function open(options: Resolved, cleanup: Cleanup): Promise<Client> {
   throwIfAborted(signal)
   onProgress({ phase: 'checkpoint', message: `reading ${options.model}` })
   // Side by side: the ends are opened in workers.
-  const [opened] = await Promise.allSettled([openEnds(options), loadLibp2p()])
-  if (opened.status === 'rejected') throw opened.reason
-  const ends = opened.value
+  preloadLibp2p()
+  const ends = await openEnds(options)
   cleanup.push(() => ends.stop())
   onProgress({ phase: 'network', message: 'contacting the swarm' })
   const { network, release } = await openNetwork(options, clock, random, logger, cleanup)

@@ -25,8 +25,8 @@ import {
   fileStorage,
   type KeyIdentity,
   loadIdentity,
-  loadLibp2p,
   peersOfAddresses,
+  preloadLibp2p,
   readLinkProfile,
   systemClock
 } from '@skein/protocol/node'
@@ -112,9 +112,8 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   const { checkpoint, prepared } = await openModel(options, logger, undo, signal)
   const threads = options.threads > 0 ? options.threads : Math.max(1, availableParallelism() >> 1)
   // Side by side: the runtime packs its weights on other threads.
-  const [started] = await Promise.allSettled([startSpanRuntime({ prepared, kvTokens: options.maxKvTokens, threads }), loadLibp2p()])
-  if (started.status === 'rejected') throw started.reason
-  const runtime = started.value
+  preloadLibp2p()
+  const runtime = await startSpanRuntime({ prepared, kvTokens: options.maxKvTokens, threads })
   undo.push(() => runtime.stop())
   const opened = await openNetwork(options, identity, logger, link)
   undo.push(() => opened.stop())

@@ -46,7 +46,9 @@ export class ChannelPool {
         if (signal.aborted || !kept.isStale(error)) throw error
       }
     }
-    return await this.#useAndKeep(peer, await this.#open(peer, signal), signal, act)
+    const channel = await this.#open(peer, signal)
+    void channel.closed.then(() => this.#forget(peer, channel))
+    return await this.#useAndKeep(peer, channel, signal, act)
   }
 
   /** As {@link use}, and ends the channel afterwards: then the peer has read all that was sent. */
@@ -79,10 +81,7 @@ export class ChannelPool {
   }
 
   #open(peer: PeerId, signal: AbortSignal): Promise<DirectoryChannel> {
-    const opening: Promise<DirectoryChannel> = DirectoryChannel.open(this.#components, peer, this.#init.answerMs, signal, () => {
-      void opening.then((channel) => this.#forget(peer, channel))
-    })
-    return opening
+    return DirectoryChannel.open(this.#components, peer, this.#init.answerMs, signal)
   }
 
   #take(peer: PeerId): DirectoryChannel | undefined {

@@ -44,6 +44,8 @@ export interface DirectoryChannelComponents {
  * The asking side of one directory channel, which serves one use after the other. Every wait on the peer has a deadline.
  */
 export class DirectoryChannel {
+  /** Resolves when the channel is closed, from whichever side. */
+  readonly closed: Promise<void>
   readonly #channel: Channel
   readonly #clock: Clock
   readonly #answerMs: number
@@ -52,28 +54,26 @@ export class DirectoryChannel {
   #answers = 0
   #isClosed = false
 
-  private constructor(channel: Channel, clock: Clock, answerMs: number, onClosed: () => void) {
+  private constructor(channel: Channel, clock: Clock, answerMs: number) {
     this.#channel = channel
     this.#clock = clock
     this.#answerMs = answerMs
-    void channel.closed.then(() => {
+    this.closed = channel.closed.then(() => {
       this.#isClosed = true
-      onClosed()
     })
   }
 
-  /** @param onClosed - called once when the channel is closed, from whichever side. @throws what `Network.open` throws */
+  /** @throws what `Network.open` throws */
   static async open(
     { network, clock }: DirectoryChannelComponents,
     peer: PeerId,
     answerMs: number,
-    signal: AbortSignal,
-    onClosed: () => void
+    signal: AbortSignal
   ): Promise<DirectoryChannel> {
     const channel = await within(clock, answerMs, `a directory channel to ${peer}`, signal, (opening) =>
       network.open(peer, protocols.directory, { limits: channelLimits.directory, signal: opening })
     )
-    return new DirectoryChannel(channel, clock, answerMs, onClosed)
+    return new DirectoryChannel(channel, clock, answerMs)
   }
 
   /** Whether one side has closed it. */

@@ -2,12 +2,12 @@ import type { Network } from '../ports/network.ts'
 import type * as implementation from './libp2p-network.node.ts'
 import type { Libp2pNetworkInit } from './libp2p-network.node.ts'
 
-/**
- * Loads the code of libp2p, which takes half a second: to be called while something else is waited for. Whoever never opens
- * a network, such as a worker, never loads it.
- */
-export function loadLibp2p(): Promise<typeof implementation> {
-  return import('./libp2p-network.node.ts')
+/** Whoever never opens a network, such as a worker, never loads libp2p, which takes half a second. */
+const load = (): Promise<typeof implementation> => import('./libp2p-network.node.ts')
+
+/** Begins to load libp2p, to be called before something else is waited for. A failure shows when a network is opened. */
+export function preloadLibp2p(): void {
+  load().catch(() => {})
 }
 
 /**
@@ -16,6 +16,6 @@ export function loadLibp2p(): Promise<typeof implementation> {
  * @throws InvalidArgumentError when an address is malformed or cannot be listened on, or a bootstrap address names no peer
  */
 export async function createLibp2pNetwork(init: Libp2pNetworkInit): Promise<Network> {
-  const { Libp2pNetwork } = await loadLibp2p()
+  const { Libp2pNetwork } = await load()
   return await Libp2pNetwork.start(init)
 }
