@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import pMap from 'p-map'
+import { AbortError } from '@skein/protocol'
 import type { PreparedGraph } from '../../graph/span-graph.ts'
 import { OrtEnvironment, type OrtEnvironmentOptions } from './environment.ts'
 import { OrtSession } from './session.ts'
@@ -24,15 +25,21 @@ export async function openGraphs(graphs: readonly PreparedGraph[], options: OrtE
   const environment = new OrtEnvironment(options)
   const opened: OrtSession[] = []
   const concurrency = Math.min(availableParallelism(), mostAtOnce)
+  let failed = false
   try {
     const open = async ({ folder, modelFile }: PreparedGraph): Promise<OrtSession> => {
-      const session = await OrtSession.open(environment, folder, modelFile)
+      if (failed) throw new AbortError('an earlier graph could not be opened')
+      const session = await OrtSession.open(environment, folder, modelFile).catch((error: unknown) => {
+        failed = true
+        throw error
+      })
       opened.push(session)
       return session
     }
+    // Those under way are waited for, since the environment must outlive them.
     return { environment, sessions: await pMap(graphs, open, { concurrency, stopOnError: false }) }
   } catch (error) {
-    release(environment, opened)
+    releaseGraphs({ environment, sessions: opened })
     throw error instanceof AggregateError ? error.errors[0] : error
   }
 }
@@ -45,12 +52,12 @@ export function openGraphsSync(graphs: readonly PreparedGraph[], options: OrtEnv
     for (const { folder, modelFile } of graphs) sessions.push(OrtSession.openSync(environment, folder, modelFile))
     return { environment, sessions }
   } catch (error) {
-    release(environment, sessions)
+    releaseGraphs({ environment, sessions })
     throw error
   }
 }
 
-function release(environment: OrtEnvironment, sessions: readonly OrtSession[]): void {
+export function releaseGraphs({ environment, sessions }: OpenedGraphs): void {
   for (const session of sessions) session.release()
   environment.close()
 }

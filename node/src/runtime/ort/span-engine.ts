@@ -25,7 +25,7 @@ import type { CacheKey, SpanRuntimeInfo, TurnEntry, TurnOutput, TurnResult } fro
 import type { OrtEnvironment } from './environment.ts'
 import { GroupSession } from './group-session.ts'
 import { kernelClass } from './kernel-class.ts'
-import { openGraphs, openGraphsSync, type OpenedGraphs } from './open-graphs.ts'
+import { openGraphs, openGraphsSync, releaseGraphs, type OpenedGraphs } from './open-graphs.ts'
 import { RunTensors } from './run-tensors.ts'
 import type { OrtRunOptions, OrtSession } from './session.ts'
 
@@ -72,13 +72,22 @@ export class SpanEngine {
   /** Opens the span's graphs on other threads. @throws OrtError when one cannot be loaded; InvalidArgumentError */
   static async open(init: SpanEngineInit, clock: Pick<Clock, 'monotonicMs'>): Promise<SpanEngine> {
     requireKvTokens(init)
-    return new SpanEngine(init, clock, await openGraphs(init.prepared.groups, init))
+    return SpanEngine.#of(init, clock, await openGraphs(init.prepared.groups, init))
   }
 
   /** Opens the span's graphs on this thread. @throws OrtError when one cannot be loaded; InvalidArgumentError */
   static openSync(init: SpanEngineInit, clock: Pick<Clock, 'monotonicMs'>): SpanEngine {
     requireKvTokens(init)
-    return new SpanEngine(init, clock, openGraphsSync(init.prepared.groups, init))
+    return SpanEngine.#of(init, clock, openGraphsSync(init.prepared.groups, init))
+  }
+
+  static #of(init: SpanEngineInit, clock: Pick<Clock, 'monotonicMs'>, opened: OpenedGraphs): SpanEngine {
+    try {
+      return new SpanEngine(init, clock, opened)
+    } catch (error) {
+      releaseGraphs(opened)
+      throw error
+    }
   }
 
   private constructor(
