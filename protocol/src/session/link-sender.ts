@@ -129,7 +129,9 @@ export class LinkSender<Data> {
     return undefined
   }
 
-  #learn(ms: number, rows: number): void {
+  /** An acknowledgement may have been put off, and nobody says whether it was: so much of the time is not the step's. */
+  #learn(afterMs: number, rows: number): void {
+    const ms = Math.max(0, afterMs - limits.ackLaterMs)
     const mix = (old: number, now: number): number => (old === 0 ? now : 0.8 * old + 0.2 * now)
     this.#msPerStep = mix(this.#msPerStep, ms)
     this.#msPerRow = mix(this.#msPerRow, ms / Math.max(1, rows))
@@ -139,7 +141,8 @@ export class LinkSender<Data> {
   get overdueAtMs(): number | undefined {
     const oldest = this.#outstanding[0]
     if (oldest === undefined) return undefined
-    const learnt = this.options.ackFactor * Math.max(this.#msPerStep, this.#msPerRow * oldest.rows)
+    const stepMs = Math.max(this.#msPerStep, this.#msPerRow * oldest.rows)
+    const learnt = stepMs === 0 ? 0 : limits.ackLaterMs + this.options.ackFactor * stepMs
     // Beside what was learnt, whose steps may all have been small, stands what a step of this size may take anywhere.
     return (
       this.#oldestSinceMs + Math.max(this.options.ackFloorMs, learnt) + stepPatienceMs(oldest.rows, oldest.bytes / Math.max(1, oldest.rows))
