@@ -151,6 +151,11 @@ export class NodeDaemon {
     return this.#life.state
   }
 
+  /** Calls the listener after each change of the state; it must not throw. Returns how to end it. */
+  watchState(listener: (state: NodeState) => void): () => void {
+    return this.#life.subscribe(listener)
+  }
+
   /** Measures itself, takes sessions, and announces that it serves. */
   async start(): Promise<void> {
     const { network, runtime, directory, clock } = this.#components

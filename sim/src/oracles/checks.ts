@@ -95,9 +95,9 @@ export function checkSilence(silentMs: number): string | undefined {
 /** Nodes that come and go cost a generation a few recoveries; five times what the worst of healthy runs has seen is a loop. */
 const maxRecoveries = 30
 
-/** A recovery brings the chain back, and not the next recovery. @param excuse - a fault that goes on, or a liar */
-export function checkRecoveries(recoveries: number, excuse: string | undefined): string | undefined {
-  if (recoveries <= maxRecoveries || excuse !== undefined) return undefined
+/** A recovery brings the chain back, and not the next recovery. @param excuse - a fault that goes on, or a liar; asked when it matters */
+export function checkRecoveries(recoveries: number, excuse: () => string | undefined): string | undefined {
+  if (recoveries <= maxRecoveries || excuse() !== undefined) return undefined
   return `a generation has recovered ${recoveries} times though nodes only come and go: its recoveries bring nothing back`
 }
 

@@ -112,7 +112,7 @@ export class SimNode {
     return this.#incarnation !== undefined && this.#leaving === undefined
   }
 
-  get isServing(): boolean {
+  get #isServing(): boolean {
     return this.isUp && !this.#frozen && this.#incarnation?.daemon.state === 'serving'
   }
 
@@ -174,6 +174,7 @@ export class SimNode {
       }
     )
     this.#incarnation = { clock: incarnation, daemon, runtime, process }
+    daemon.watchState(() => this.#count())
     this.#up.push([clock.monotonicMs(), Infinity])
     daemon.failed.catch((error: unknown) => {
       this.#context.violated('node-failed', `node ${this.number} gave up: ${describeError(error)}`, [peer])
@@ -196,6 +197,7 @@ export class SimNode {
     const incarnation = this.#incarnation
     if (incarnation === undefined) return
     this.#leaving ??= incarnation.daemon.stop(withinMs)
+    this.#count()
     await this.#leaving
     if (this.#incarnation !== incarnation) return
     incarnation.clock.kill()
@@ -208,6 +210,7 @@ export class SimNode {
     this.#frozen = true
     this.#incarnation.process.freeze(true)
     this.#context.internet.freeze(this.peer, true)
+    this.#count()
   }
 
   thaw(): void {
@@ -215,6 +218,7 @@ export class SimNode {
     this.#frozen = false
     this.#context.internet.freeze(this.peer, false)
     this.#incarnation?.process.freeze(false)
+    this.#count()
   }
 
   /** Its wall clock moves; timers and deadlines do not care. */
@@ -238,11 +242,6 @@ export class SimNode {
     this.#churn = undefined
     this.#cancelChurn?.()
     this.#cancelChurn = undefined
-  }
-
-  /** How long it has served, or 0. */
-  servingForMs(nowMs: number): number {
-    return this.isServing ? nowMs - (this.#up.at(-1)?.[0] ?? nowMs) : 0
   }
 
   /** How long its process has been gone; 0 when it runs, Infinity when it never has. */
@@ -280,6 +279,11 @@ export class SimNode {
     return Math.floor(this.group.historyBytes / scenario.model.rowBytes) * model.rowBytes
   }
 
+  #count(): void {
+    const [sinceMs] = this.#up.at(-1) ?? [this.#context.clock.monotonicMs()]
+    this.#context.census.set(this.number, this.span, this.#isServing, sinceMs)
+  }
+
   #ended(text: string): void {
     // What a dead process held is freed; nobody of its world is left to notice.
     void this.#incarnation?.runtime.stop()
@@ -287,6 +291,7 @@ export class SimNode {
     this.#incarnation = undefined
     this.#leaving = undefined
     this.#frozen = false
+    this.#count()
     const last = this.#up.at(-1)
     if (last !== undefined) last[1] = this.#context.clock.monotonicMs()
     this.#context.happened({ kind: 'node-down', node: this.number, text })

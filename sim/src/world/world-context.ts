@@ -6,6 +6,7 @@ import type { VirtualInternet } from '../net/virtual-network.ts'
 import type { Recorder } from '../record/recorder.ts'
 import type { RunEvent } from '../record/run-record.ts'
 import type { Scenario } from '../scenario/scenario.ts'
+import type { Census } from './census.ts'
 
 /** What the peers of a world share. */
 export interface WorldContext {
@@ -18,6 +19,8 @@ export interface WorldContext {
   /** Remembers: a thousand peers read the same announcements. */
   readonly reader: AnnouncementReader
   readonly recorder: Recorder
+  /** Who serves now, as far as those who would know it at once can tell. */
+  readonly census: Census
   /** A few peers that are up now, whom a newcomer may ask first. */
   contacts(self: PeerId, random: Random): PeerId[]
   nodeOf(peer: PeerId): number | undefined

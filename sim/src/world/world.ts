@@ -12,6 +12,7 @@ import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
 import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
 import { autoSpans } from './auto-spans.ts'
+import { Census } from './census.ts'
 import { rememberingReader } from './remembering-reader.ts'
 import { SimClient } from './sim-client.ts'
 import { SimNode } from './sim-node.ts'
@@ -94,6 +95,7 @@ export class World {
     this.#context = {
       scenario,
       model: init.realModel ?? checksumModel(scenario.model),
+      census: new Census(scenario.model.blocks),
       clock: this.clock,
       internet,
       machines: new Map((scenario.machines ?? []).map(({ name, cores }) => [name, new Machine(this.clock, cores)])),
@@ -276,21 +278,18 @@ export class World {
         const wrong = facts === undefined ? undefined : checkBounds(facts)
         if (wrong !== undefined) this.#violated('bounds', `node ${node.number}: ${wrong}`, [node.peer])
       }
-      const fault = this.#fault()
       for (const generation of this.#recorder.open) {
         const silent = checkSilence(nowMs - generation.lastSignMs)
         if (silent !== undefined) this.#violated('silence', `generation ${generation.id}: ${silent}`, this.#peersOf(generation))
-        const looping = checkRecoveries(generation.recoveries, fault)
+        const looping = checkRecoveries(generation.recoveries, () => this.#fault())
         if (looping !== undefined) this.#violated('recoveries', `generation ${generation.id}: ${looping}`, this.#peersOf(generation))
       }
-      const serving = this.nodes.filter((node) => node.isServing)
+      const { census } = this.#context
       // Who comes, is not known at once; who leaves, not to be gone.
-      const settled = serving.filter(
-        (node) => node.servingForMs(nowMs) >= Math.min(knownAfterMs, nowMs - startSpreadMs(this.nodes.length) - sampleMs)
-      )
-      if (this.#leastCoverage(settled) < 1) this.#uncoveredMs = nowMs
+      const settledSinceMs = Math.max(nowMs - knownAfterMs, startSpreadMs(this.nodes.length) + sampleMs)
+      if (census.leastSettledCoverage(settledSinceMs) < 1) this.#uncoveredMs = nowMs
       this.#checkMaps()
-      this.#recorder.sample({ atMs: nowMs, nodesUp: serving.length, leastCoverage: this.#leastCoverage(serving) }, sampleMs)
+      this.#recorder.sample({ atMs: nowMs, nodesUp: census.serving, leastCoverage: census.leastCoverage() }, sampleMs)
       this.#sample()
     })
   }
@@ -317,22 +316,6 @@ export class World {
     const turn = Math.floor(this.nowMs / (sampleMs * everySamples))
     const count = Math.min(atOnce, all.length)
     for (let index = 0; index < count; index++) yield all[(turn * count + index) % all.length] as T
-  }
-
-  #leastCoverage(serving: readonly SimNode[]): number {
-    const { blocks } = this.scenario.model
-    const change = new Int32Array(blocks + 1)
-    for (const { span } of serving) {
-      change[span.start]!++
-      change[span.end]!--
-    }
-    let covered = 0
-    let least = Infinity
-    for (let block = 0; block < blocks; block++) {
-      covered += change[block]!
-      least = Math.min(least, covered)
-    }
-    return least
   }
 
   #peersOf({ client, nodesEver }: { readonly client: number; readonly nodesEver: Iterable<number> }): PeerId[] {
