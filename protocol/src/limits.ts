@@ -23,6 +23,8 @@ export const limits = {
   heldTailRuns: 256,
   /** A directory message. */
   maxDirectoryBytes: 1 * MiB,
+  /** A directory request: a node holds what has come of one for each of a thousand channels. */
+  maxDirectoryRequestBytes: 128 * KiB,
   /** One signed announcement, encoded. */
   maxAnnouncementBytes: 8 * KiB,
   /** Addresses in one announcement. */
@@ -36,6 +38,10 @@ export const limits = {
   maxDirectoryRecords: 1024,
   /** Bytes of all records in one directory message; the rest of the message has room beside them. */
   maxDirectoryRecordBytes: 512 * KiB,
+  /** The same in one `push`. */
+  maxPushRecordBytes: 64 * KiB,
+  /** Bytes of the records in one `delta`: as many as are cheaper to send unasked than to be asked for. */
+  maxDeltaRecordBytes: 8 * KiB,
   /** Buckets of a directory digest; a power of two. */
   maxDigestBuckets: 1024,
   /** Ages in one directory message. */
@@ -62,5 +68,7 @@ export const limits = {
 export const channelLimits = {
   control: { maxHeadBytes: limits.maxControlBytes, maxBodyBytes: 0, sendBufferBytes: 256 * KiB },
   link: { maxHeadBytes: limits.maxLinkHeadBytes, maxBodyBytes: limits.maxStepBytes, sendBufferBytes: 4 * MiB },
-  directory: { maxHeadBytes: limits.maxDirectoryBytes, maxBodyBytes: 0, sendBufferBytes: 2 * MiB }
+  directory: { maxHeadBytes: limits.maxDirectoryBytes, maxBodyBytes: 0, sendBufferBytes: 2 * MiB },
+  /** The side of a directory channel that answers. */
+  directoryRequests: { maxHeadBytes: limits.maxDirectoryRequestBytes, maxBodyBytes: 0, sendBufferBytes: 2 * MiB }
 } as const satisfies Record<string, ChannelLimits>

@@ -30,12 +30,13 @@ export interface AnnouncerInit {
   readonly lifeMs: number
   /**
    * How often it is signed anew though nothing has changed, on average: signs of life are not signed, and so are not believed
-   * for ever. Each wait is drawn from half to one and a half of it, so that a swarm does not do so all at once. @default 1_200_000
+   * for ever, but for an hour at the most. Each wait is drawn from three quarters to five quarters of it, so that a swarm does not
+   * do so all at once. @default 2_100_000
    */
   readonly signAnewMs: number
 }
 
-const announcerDefaults: AnnouncerInit = { lifeMs: 180_000, signAnewMs: 1_200_000 }
+const announcerDefaults: AnnouncerInit = { lifeMs: 180_000, signAnewMs: 2_100_000 }
 
 const sequenceFile = 'announcement-sequence'
 
@@ -72,7 +73,7 @@ export class Announcer {
     this.#components.publish(record)
     void this.#persist()
     this.#cancelTimer?.()
-    this.#cancelTimer = clock.setTimer(this.#init.signAnewMs * (0.5 + random.float()), () => this.#signAnew())
+    this.#cancelTimer = clock.setTimer(this.#init.signAnewMs * (0.75 + 0.5 * random.float()), () => this.#signAnew())
     return record
   }
 

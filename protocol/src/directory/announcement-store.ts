@@ -14,6 +14,8 @@ export interface StoredAnnouncement extends SignedAnnouncement, DigestKey {
   /** When the announced peer was last heard of, as far as those who handed that on have said. */
   readonly heardMs: number
   readonly expiresMs: number
+  /** When it came here. */
+  readonly takenMs: number
   /** `lifeMs` of the announcement, and whether it is this peer's own: beside the rest, since a thousand are passed through at once. */
   readonly lifeMs: number
   readonly isOwn: boolean
@@ -49,7 +51,7 @@ export interface AnnouncementStoreInit {
   readonly rememberMs: number
   /**
    * How long a record is held without a new signature. Signs of life travel unsigned, so this bounds for how long those who
-   * hand them on can keep up a peer that is gone. Peers sign anew three times in it. @default 3_600_000
+   * hand them on can keep up a peer that is gone. Peers sign anew after 26 to 44 minutes. @default 3_600_000
    */
   readonly unsignedMs: number
   /** Sequences remembered at the most; the oldest go first. @default 32_768 */
@@ -187,6 +189,7 @@ export class AnnouncementStore {
       ...digestKey(peer, sequence),
       heardMs: Math.floor(nowMs - ageMs),
       expiresMs: 0,
+      takenMs: Math.floor(nowMs),
       lifeMs,
       isOwn: peer === this.#init.self,
       atLatestMs: Math.floor(atLatestMs),

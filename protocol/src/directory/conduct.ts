@@ -9,14 +9,15 @@ interface Record {
   readonly requests: TokenBucket
   readonly pushes: TokenBucket
   strikes: number
-  bannedUntilMs: number
-  failedUntilMs: number
 }
 
 /** What this peer has seen of the others' behaviour, and what it still lets each of them do. */
 export class Conduct {
   readonly #init: DirectoryInit
   readonly #peers: PerPeer<Record>
+  /** Only those who are, or lately were, banned or avoided: hardly ever anybody, so that the question costs nothing. */
+  readonly #bannedUntilMs = new Map<PeerId, number>()
+  readonly #avoidedUntilMs = new Map<PeerId, number>()
   readonly #totalPushes: TokenBucket
 
   constructor(init: DirectoryInit) {
@@ -25,9 +26,7 @@ export class Conduct {
     this.#peers = new PerPeer(maxPeers, () => ({
       requests: new TokenBucket(init.requestRate),
       pushes: new TokenBucket(init.pushRate),
-      strikes: 0,
-      bannedUntilMs: -Infinity,
-      failedUntilMs: -Infinity
+      strikes: 0
     }))
   }
 
@@ -45,23 +44,37 @@ export class Conduct {
     const record = this.#peers.of(peer)
     if (++record.strikes < this.#init.maxStrikes) return false
     record.strikes = 0
-    record.bannedUntilMs = nowMs + this.#init.banMs
+    remember(this.#bannedUntilMs, peer, nowMs + this.#init.banMs)
     return true
   }
 
   isBanned(peer: PeerId, nowMs: number): boolean {
-    return (this.#peers.peek(peer)?.bannedUntilMs ?? -Infinity) > nowMs
+    return isUntil(this.#bannedUntilMs, peer, nowMs)
   }
 
   failed(peer: PeerId, nowMs: number): void {
-    this.#peers.of(peer).failedUntilMs = nowMs + this.#init.avoidMs
+    remember(this.#avoidedUntilMs, peer, nowMs + this.#init.avoidMs)
   }
 
   succeeded(peer: PeerId): void {
-    this.#peers.of(peer).failedUntilMs = -Infinity
+    this.#avoidedUntilMs.delete(peer)
   }
 
   isAvoided(peer: PeerId, nowMs: number): boolean {
-    return (this.#peers.peek(peer)?.failedUntilMs ?? -Infinity) > nowMs
+    return isUntil(this.#avoidedUntilMs, peer, nowMs)
   }
+}
+
+function remember(untilMs: Map<PeerId, number>, peer: PeerId, ms: number): void {
+  untilMs.delete(peer)
+  untilMs.set(peer, ms)
+  if (untilMs.size > maxPeers) untilMs.delete(untilMs.keys().next().value as PeerId)
+}
+
+function isUntil(untilMs: Map<PeerId, number>, peer: PeerId, nowMs: number): boolean {
+  if (untilMs.size === 0) return false
+  const ms = untilMs.get(peer)
+  if (ms === undefined || ms > nowMs) return ms !== undefined
+  untilMs.delete(peer)
+  return false
 }

@@ -1,4 +1,4 @@
-import { ChannelClosedError, MalformedError } from '../errors.ts'
+import { ChannelClosedError, MalformedError, TimeoutError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import { channelLimits } from '../limits.ts'
 import { decodeDirectoryResponse, encodeDirectory } from '../messages/directory.ts'
@@ -83,7 +83,9 @@ export class DirectoryChannel {
 
   /** Whether the peer had closed it before the present use got its first answer: it then says nothing about the peer. */
   isStale(error: unknown): boolean {
-    return this.#answers === 0 && (this.#isClosed || error instanceof ChannelClosedError || error instanceof EndedError)
+    // The watch closes it as well, of a peer that is only silent.
+    if (this.#answers > 0 || error instanceof TimeoutError) return false
+    return this.#isClosed || error instanceof ChannelClosedError || error instanceof EndedError
   }
 
   /** Lets `act` talk on the channel. When it throws, the channel is reset. */

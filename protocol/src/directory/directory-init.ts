@@ -28,7 +28,10 @@ export interface DirectoryInit {
    * tell them of themselves, and ask them. So what a node hears of does not grow with the swarm. @default 24
    */
   readonly keepers: number
-  /** How often a peer that is no keeper tells one that it lives, and learns who they are, on average. @default 50_000 */
+  /**
+   * How often a peer that is no keeper tells one that it lives, and learns who they are, on average; each wait is drawn from
+   * three quarters to five quarters of it. @default 60_000
+   */
   readonly askKeepersMs: number
   /** Between two exchanges, on average; each wait is drawn from half to one and a half of it. @default 10_000 */
   readonly exchangeMs: number
@@ -47,20 +50,20 @@ export interface DirectoryInit {
   /** How long a peer's channel may rest between requests. @default 300_000 */
   readonly idleMs: number
   /**
-   * Channels to others that stay open for the next request, and for how long each. @default 64 and 240_000: a peer that is no
-   * keeper asks each of its two every 100 s on average, and the other side closes what rests for longer
+   * Channels to others that stay open for the next request, and for how long each. @default 64 and 280_000: a peer that is no
+   * keeper asks each of its two every two minutes or so, and the other side closes what rests for longer
    */
   readonly maxKeptChannels: number
   readonly keepMs: number
   /** A peer that failed is not chosen for so long, while there are others. @default 30_000 */
   readonly avoidMs: number
-  /** How often expired announcements are dropped and their removal is told; they are invisible at once. @default 60_000 */
+  /** How often, at the next exchange, expired announcements are dropped and their removal is told; they are invisible at once. @default 30_000 */
   readonly sweepMs: number
   /** How often a member of the mesh renews its entry in the rendezvous. @default 1_800_000 */
   readonly advertiseMs: number
   /**
    * Channels that may be open to this peer, altogether and of one peer. When there are too many, the one that has rested
-   * longest makes room. @default 1024 and 4
+   * longest makes room. @default 768 and 4: peers that rest here hold a connection each, of which libp2p allows 1024
    */
   readonly maxChannels: number
   readonly maxChannelsPerPeer: number
@@ -81,7 +84,7 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   // Enough that some are honest and up, few enough that all of them can hear of everybody.
   keepers: 24,
   // An announcement holds for three minutes from the last sign of life, which takes some 40 s to reach all keepers.
-  askKeepersMs: 50_000,
+  askKeepersMs: 60_000,
   exchangeMs: 10_000,
   coordinatorExchangeMs: 30_000,
   exchangePeers: 2,
@@ -91,11 +94,11 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   answerMs: 5_000,
   idleMs: 300_000,
   maxKeptChannels: 64,
-  keepMs: 240_000,
+  keepMs: 280_000,
   avoidMs: 30_000,
-  sweepMs: 60_000,
+  sweepMs: 30_000,
   advertiseMs: 1_800_000,
-  maxChannels: 1024,
+  maxChannels: 768,
   maxChannelsPerPeer: 4,
   requestRate: { burst: 64, perSecond: 8 },
   pushRate: { burst: 256, perSecond: 32 },

@@ -45,18 +45,20 @@ export class DirectoryServer {
 
   /** Takes channels from now on; returns the function that stops it. */
   start(): () => void {
-    return this.#components.network.handle(protocols.directory, channelLimits.directory, (channel) => this.#accept(channel))
+    return this.#components.network.handle(protocols.directory, channelLimits.directoryRequests, (channel) => this.#accept(channel))
   }
 
   #accept(channel: Channel): void {
     const { peer } = channel
     const ofPeer = this.#open.get(peer) ?? 0
     const isBanned = this.#parts.conduct.isBanned(peer, this.#components.clock.monotonicMs())
-    if (isBanned || ofPeer >= this.#init.maxChannelsPerPeer || (this.#channels >= this.#init.maxChannels && !this.#makeRoom())) {
+    // A host that lost its power, and is back, has left some open that it knows nothing of.
+    const hasRoom = ofPeer < this.#init.maxChannelsPerPeer || this.#makeRoom(peer)
+    if (isBanned || !hasRoom || (this.#channels >= this.#init.maxChannels && !this.#makeRoom())) {
       channel.reset()
       return
     }
-    this.#open.set(peer, ofPeer + 1)
+    this.#open.set(peer, (this.#open.get(peer) ?? 0) + 1)
     this.#channels++
     void this.#parts.stopper
       .run(undefined, (signal) => this.#serve(channel, signal))
@@ -68,13 +70,15 @@ export class DirectoryServer {
       })
   }
 
-  /** Closes the channel that has rested longest: its peer opens another one when it has something to ask. */
-  #makeRoom(): boolean {
-    const [longest] = this.#resting
-    if (longest === undefined) return false
-    this.#resting.delete(longest)
-    longest.reset()
-    return true
+  /** Closes the channel that has rested longest: its peer opens another one when it has something to ask. @param peer - one of this peer */
+  #makeRoom(peer?: PeerId): boolean {
+    for (const channel of this.#resting) {
+      if (peer !== undefined && channel.peer !== peer) continue
+      this.#resting.delete(channel)
+      channel.reset()
+      return true
+    }
+    return false
   }
 
   /** Never rejects. */
@@ -87,6 +91,7 @@ export class DirectoryServer {
         const frame = await watch.within(this.#init.idleMs, 'the next directory request', () => channel.receive())
         this.#resting.delete(channel)
         if (frame === undefined) break
+        if (this.#parts.conduct.isBanned(channel.peer, clock.monotonicMs())) throw tooMany()
         if (!this.#parts.conduct.mayRequest(channel.peer, clock.monotonicMs())) throw tooMany()
         await this.#answer(channel, decodeDirectoryRequest(frame.head), watch, signal)
       }

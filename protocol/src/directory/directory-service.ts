@@ -1,6 +1,7 @@
+import { abortReason } from '../abort.ts'
 import type { SignedAnnouncement } from '../announcement/announcement.ts'
 import type { BlockRange } from '../block-range.ts'
-import { describeError, MalformedError } from '../errors.ts'
+import { describeError, MalformedError, TimeoutError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import type { AbortOptions, CancelTimer } from '../ports/clock.ts'
 import type { DirectoryEvent, PutResult, StoredAnnouncement } from './announcement-store.ts'
@@ -23,6 +24,9 @@ export interface RefreshResult {
   readonly failures: ReadonlyArray<{ readonly peer: PeerId; readonly reason: string }>
 }
 
+/** Uses a channel to a peer. Returns whether it answered. */
+type Attempt = (peer: PeerId, asking: AbortSignal, act: (channel: DirectoryChannel) => Promise<void>) => Promise<boolean>
+
 /** Under which a model's nodes find their first contact. */
 export function directoryTopic(model: string): string {
   return `/skein/directory/${model}`
@@ -37,6 +41,9 @@ const strangerEvery = 8
 
 /** Peers that a rendezvous may name to us at once. */
 const maxFound = 16
+
+/** One answer would do: when it is there, the other peers that were asked have so long for theirs. The dead give none. */
+const secondOpinionMs = 1_000
 
 /** A contact may name keepers who are gone, and their successors others. */
 const maxRefreshRounds = 3
@@ -64,6 +71,9 @@ export class DirectoryService {
   #stopHandling: (() => void) | undefined
   #started = false
   #soughtMs = -Infinity
+  #sweptMs = 0
+  /** Whose turn it is among the near keepers. */
+  #turn = 0
   /** Whether the first contacts have been asked. */
   #oriented = false
 
@@ -95,12 +105,6 @@ export class DirectoryService {
       this.#stopHandling = this.#server.start()
       this.#repeat('advertise', 0, this.#init.advertiseMs, (signal) => this.#advertise(signal))
     }
-    this.#repeat('sweep', this.#init.sweepMs, this.#init.sweepMs, () => {
-      const nowMs = this.#components.clock.monotonicMs()
-      this.#components.store.expire(nowMs)
-      this.#channels.expire(nowMs)
-      this.#keepers.trim()
-    })
     this.#repeat('exchange', 0, this.#init.mesh ? this.#init.exchangeMs : this.#init.coordinatorExchangeMs, (signal) => this.#round(signal))
   }
 
@@ -153,34 +157,34 @@ export class DirectoryService {
     const result = { answered: 0, news: 0, failures }
     const asked = new Set<PeerId>()
     let isLarge = false
-    const attempt = async (peer: PeerId, act: (channel: DirectoryChannel) => Promise<void>): Promise<void> => {
+    const attempt: Attempt = async (peer, asking, act) => {
       asked.add(peer)
       try {
-        await this.#attempt(peer, signal, act)
+        await this.#attempt(peer, asking, act)
         result.answered++
+        return true
       } catch (error) {
         failures.push({ peer, reason: describeError(error) })
+        return false
       }
     }
     const limit = blocks === undefined ? this.#keepers.spare : undefined
     // Who knows a large swarm already takes in what has changed since, and not a thousand records once more.
     if (limit !== undefined && this.#keepers.knowMany) {
-      const exchange = (peer: PeerId): Promise<void> =>
-        attempt(peer, async (channel) => void (result.news += await this.#asker.exchange(channel, peer, signal)))
-      await Promise.all(this.#choose(refreshPeers, true).map(exchange))
+      await this.#askAtOnce(this.#choose(refreshPeers, true), signal, (peer, asking) =>
+        attempt(peer, asking, async (channel) => void (result.news += await this.#asker.exchange(channel, peer, asking)))
+      )
       return result
     }
     // A peer that is no keeper names the keepers, and little else: then they are asked as well.
     for (let round = 0; round < maxRefreshRounds; round++) {
       const peers = this.#choose(refreshPeers, true)
       if (round > 0 && this.#keepers.list(true).some((peer) => asked.has(peer))) break
-      await Promise.all(
-        peers.map(async (peer) => {
-          await attempt(peer, async (channel) => {
-            const { news, more } = await this.#asker.ask(channel, peer, { blocks, limit }, signal)
-            result.news += news
-            isLarge ||= more
-          })
+      await this.#askAtOnce(peers, signal, (peer, asking) =>
+        attempt(peer, asking, async (channel) => {
+          const { news, more } = await this.#asker.ask(channel, peer, { blocks, limit }, asking)
+          result.news += news
+          isLarge ||= more
         })
       )
     }
@@ -188,13 +192,37 @@ export class DirectoryService {
     // One tells all that it knows; from the others it takes only what that one kept back.
     let isFull = false
     for (const peer of this.#choose(refreshPeers, true)) {
-      await attempt(peer, async (channel) => {
+      await attempt(peer, signal, async (channel) => {
         if (isFull) return void (result.news += await this.#asker.exchange(channel, peer, signal))
         result.news += (await this.#asker.ask(channel, peer, {}, signal)).news
         isFull = true
       })
     }
     return result
+  }
+
+  /** Asks several peers at once, and gives up those that are silent when another has answered. @param ask - whether it was answered */
+  async #askAtOnce(
+    peers: readonly PeerId[],
+    signal: AbortSignal,
+    ask: (peer: PeerId, asking: AbortSignal) => Promise<boolean>
+  ): Promise<void> {
+    const asking = new AbortController()
+    const forward = (): void => asking.abort(abortReason(signal))
+    if (signal.aborted) forward()
+    signal.addEventListener('abort', forward)
+    let cancelTimer: CancelTimer | undefined
+    const giveUp = (): void => asking.abort(new TimeoutError('others had answered, and this one had not'))
+    try {
+      await Promise.all(
+        peers.map(async (peer) => {
+          if (await ask(peer, asking.signal)) cancelTimer ??= this.#components.clock.setTimer(secondOpinionMs, giveUp)
+        })
+      )
+    } finally {
+      cancelTimer?.()
+      signal.removeEventListener('abort', forward)
+    }
   }
 
   /** Passes on at once what waits, such as the last word of a node that stops; whom it does not reach is only logged. */
@@ -222,6 +250,7 @@ export class DirectoryService {
     } catch (error) {
       if (!signal.aborted) {
         this.#conduct.failed(peer, clock.monotonicMs())
+        this.#keepers.look()
         if (error instanceof MalformedError) this.#conduct.strike(peer, clock.monotonicMs())
       }
       throw error
@@ -230,11 +259,22 @@ export class DirectoryService {
 
   /** Returns when the next one is due, where that is not as usual. */
   async #round(signal: AbortSignal): Promise<number | void> {
+    this.#sweep()
     await this.#seekContacts(signal)
     if (!this.#oriented) await this.#orient(signal)
     if (!this.#keepers.areUs()) return await this.#askKeeper(signal)
     const peers = this.#init.mesh ? this.#choose(this.#init.exchangePeers) : this.#chooseNear()
     await Promise.all(peers.map((peer) => this.#tryExchange(peer, signal)))
+  }
+
+  /** Part of a round and not a task of its own: a peer that has nothing else to do is then woken once and not twice. */
+  #sweep(): void {
+    const nowMs = this.#components.clock.monotonicMs()
+    if (nowMs - this.#sweptMs < this.#init.sweepMs) return
+    this.#sweptMs = nowMs
+    this.#components.store.expire(nowMs)
+    this.#channels.expire(nowMs)
+    this.#keepers.trim()
   }
 
   /** A newcomer first asks who the keepers are: most learn that they are none, and then know whom to tell of themselves. */
@@ -252,7 +292,7 @@ export class DirectoryService {
     let answered = false
     for (const peer of this.#chooseNear()) answered = await this.#tryExchange(peer, signal, this.#keepers.spare)
     this.#keepers.trim()
-    return answered ? this.#init.askKeepersMs : this.#init.exchangeMs
+    return answered ? this.#around(this.#init.askKeepersMs, 0.25) : this.#around(this.#init.exchangeMs)
   }
 
   async #tryExchange(peer: PeerId, signal: AbortSignal, limit?: number): Promise<boolean> {
@@ -272,8 +312,7 @@ export class DirectoryService {
 
   #pushSoon(): void {
     if (this.#news.size === 0 || this.#timers.has('push') || this.#stopper.stopped) return
-    const delayMs = this.#init.pushDelayMs * (0.5 + this.#components.random.float())
-    this.#schedule('push', delayMs, (signal) => this.#pushNews(signal))
+    this.#schedule('push', this.#around(this.#init.pushDelayMs), (signal) => this.#pushNews(signal))
   }
 
   /** @param isLast - nothing will follow: wait until it is read */
@@ -294,12 +333,11 @@ export class DirectoryService {
     )
   }
 
-  /** One of the keepers that are asked as a rule, or now and then any: the usual ones may keep something back. */
+  /** The keepers that are asked as a rule, in turn, or now and then any: the usual ones may keep something back. */
   #chooseNear(): PeerId[] {
-    const { random } = this.#components
-    if (random.below(strangerEvery) === 0) return this.#choose(1)
+    if (this.#components.random.below(strangerEvery) === 0) return this.#choose(1)
     const near = this.#keepers.near(nearKeepers)
-    return near.length === 0 ? this.#choose(1) : [near[random.below(near.length)] as PeerId]
+    return near.length === 0 ? this.#choose(1) : [near[this.#turn++ % near.length] as PeerId]
   }
 
   /** A few of the keepers at random; those that failed lately only where there are no others, or when asked. */
@@ -347,24 +385,29 @@ export class DirectoryService {
       await within(clock, advertiseTimeoutMs, 'the rendezvous', signal, (advertising) =>
         network.advertise(directoryTopic(this.#init.model), { signal: advertising })
       )
-      return this.#init.advertiseMs
+      return this.#around(this.#init.advertiseMs)
     } catch (error) {
       logger.debug('this peer could not be advertised', { reason: describeError(error) })
-      return this.#init.exchangeMs
+      return this.#around(this.#init.exchangeMs)
     }
   }
 
+  /** A wait that differs from peer to peer, so that a swarm does not do everything at once. @param spread - part of `ms`, up and down */
+  #around(ms: number, spread = 0.5): number {
+    return ms * (1 - spread + 2 * spread * this.#components.random.float())
+  }
+
   /**
-   * Runs a task again and again. Each wait is drawn from half to one and a half of the interval, or of what the task has
-   * returned, and counts from the task's end.
+   * Runs a task again and again. Each wait counts from the task's end; it is what the task has returned, or else drawn from half
+   * to one and a half of the interval.
    */
   #repeat(name: string, firstMs: number, intervalMs: number, task: (signal: AbortSignal) => Promise<number | void> | void): void {
     this.#schedule(name, firstMs, async (signal) => {
-      let nextMs = intervalMs
+      let nextMs: number | void = undefined
       try {
-        nextMs = (await task(signal)) ?? intervalMs
+        nextMs = await task(signal)
       } finally {
-        this.#repeat(name, nextMs * (0.5 + this.#components.random.float()), intervalMs, task)
+        this.#repeat(name, nextMs ?? this.#around(intervalMs), intervalMs, task)
       }
     })
   }

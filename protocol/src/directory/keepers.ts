@@ -7,8 +7,8 @@ import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
 /** So many times the keepers are held by those that are none, so that some are left when keepers go. */
 const spareKeepers = 2
 
-/** How long what was found of the keepers is good enough to judge what arrives. */
-const keepersHoldMs = 5_000
+/** How long what was found of the keepers is good enough to judge what arrives, and to choose whom to ask; no longer than until a failed one is avoided. */
+const keepersHoldMs = 10_000
 
 /**
  * Who holds the whole directory. In a small swarm everybody does. In a large one it is the first peers by id: whoever asks any
@@ -59,7 +59,7 @@ export class Keepers {
    */
   near(count: number): PeerId[] {
     const { self } = this.#components.network
-    const scored = this.list().map((peer) => ({ peer, score: affinity(self, peer) }))
+    const scored = this.#recent().map((peer) => ({ peer, score: affinity(self, peer) }))
     return scored
       .sort((a, b) => b.score - a.score || (a.peer < b.peer ? -1 : 1))
       .slice(0, count)
@@ -96,9 +96,7 @@ export class Keepers {
   /** Whether this peer holds the whole directory. */
   areUs(): boolean {
     if (!this.#init.mesh) return true
-    const nowMs = this.#components.clock.monotonicMs()
-    if (this.#lately === undefined || nowMs - this.#lately.atMs > keepersHoldMs) this.#lately = { keepers: this.list(), atMs: nowMs }
-    const { keepers } = this.#lately
+    const keepers = this.#recent()
     return keepers.length < this.#init.keepers || this.#components.network.self < (keepers.at(-1) as PeerId)
   }
 
@@ -114,6 +112,12 @@ export class Keepers {
     const { store, network } = this.#components
     if (store.size <= this.spare + 1 || this.areUs()) return
     store.retain(this.#init.model, new Set([network.self, ...this.#first().map(({ announcement }) => announcement.peer)]))
+  }
+
+  #recent(): readonly PeerId[] {
+    const nowMs = this.#components.clock.monotonicMs()
+    if (this.#lately === undefined || nowMs - this.#lately.atMs >= keepersHoldMs) this.#lately = { keepers: this.list(), atMs: nowMs }
+    return this.#lately.keepers
   }
 
   #first(): StoredAnnouncement[] {

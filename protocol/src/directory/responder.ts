@@ -21,17 +21,21 @@ export function page(
   store: AnnouncementStore,
   records: readonly StoredAnnouncement[],
   nowMs: number,
-  maxRecords: number = limits.maxDirectoryRecords
+  maxRecords: number = limits.maxDirectoryRecords,
+  maxBytes: number = limits.maxDirectoryRecordBytes
 ): DirectoryRecord[] {
   const fitting: DirectoryRecord[] = []
   let bytes = 0
   for (const record of records) {
     bytes += record.encoded.byteLength
-    if (fitting.length >= maxRecords || bytes > limits.maxDirectoryRecordBytes) break
+    if (fitting.length >= maxRecords || bytes > maxBytes) break
     fitting.push([Math.floor(store.ageMs(record, nowMs)), record.encoded])
   }
   return fitting
 }
+
+/** What has come here within this time is news to most who ask: they ask about once a minute. */
+const lateMs = 120_000
 
 /** Who sent an exchange, whether the announcement that it names is lacking here, and whether all others are held here. */
 export interface ExchangingPeer {
@@ -75,7 +79,7 @@ function answerExchange(store: AnnouncementStore, request: ExchangeRequest, nowM
   const theirs = digestFromBytes(request.buckets)
   const held = store.list(model, nowMs, { limit })
   const ours = digestOf(held, salt, theirs.length)
-  const membersOf = new Map<number, AgedEntry[]>()
+  const membersOf = new Map<number, StoredAnnouncement[]>()
   theirs.forEach((word, bucket) => {
     if (word !== ours.words[bucket]) membersOf.set(bucket, [])
   })
@@ -85,28 +89,30 @@ function answerExchange(store: AnnouncementStore, request: ExchangeRequest, nowM
     const record = held[index] as StoredAnnouncement
     const members = membersOf.size === 0 ? undefined : membersOf.get(ours.buckets[index] as number)
     if (members === undefined) ages[same++] = partsOfAge(store, record, nowMs)
-    else members.push(toAgedEntry(store, record, nowMs))
+    else members.push(record)
   }
   const buckets: number[] = []
-  const entries: AgedEntry[] = []
+  const told: StoredAnnouncement[] = []
   for (const [bucket, members] of membersOf) {
-    const room = limits.maxDirectoryRecords - entries.length
+    const room = limits.maxDirectoryRecords - told.length
     // A bucket goes whole, or the other side would push what is here; only one that never fits goes in part.
     if (members.length > room && buckets.length > 0) continue
     buckets.push(bucket)
-    entries.push(...members.slice(0, room))
+    told.push(...members.slice(0, room))
   }
   const isWhole = buckets.length === membersOf.size
   const own = asker && store.get(model, asker.peer, nowMs)
   // Whoever has announced itself under this id since is another host with the same key: its peer should know.
-  if (own !== undefined && own.announcement.sequence > sequence && entries.length < limits.maxDirectoryRecords) {
-    if (!entries.some(([peer]) => peer === asker?.peer)) entries.push(toAgedEntry(store, own, nowMs))
+  if (own !== undefined && own.announcement.sequence > sequence && told.length < limits.maxDirectoryRecords) {
+    if (!told.includes(own)) told.push(own)
   }
+  const late = told.filter((record) => nowMs - record.takenMs < lateMs && record.announcement.peer !== asker?.peer)
   return {
     type: 'delta',
     id,
     buckets,
-    entries,
+    entries: told.map((record) => toAgedEntry(store, record, nowMs)),
+    records: page(store, late, nowMs, limits.maxDirectoryRecords, limits.maxDeltaRecordBytes),
     ages: ages.subarray(0, isWhole ? Math.min(same, limits.maxDirectoryAges) : 0),
     wanted: asker?.wanted ?? false,
     whole: asker?.whole ?? true

@@ -44,8 +44,4 @@ export class PerPeer<T> {
     if (this.#entries.size > this.#maxPeers) this.#entries.delete(this.#entries.keys().next().value as PeerId)
     return entry
   }
-
-  peek(peer: PeerId): T | undefined {
-    return this.#entries.get(peer)
-  }
 }

@@ -208,6 +208,7 @@ export const arbDirectoryResponse: fc.Arbitrary<DirectoryResponse> = fc.oneof(
     buckets: fc.array(fc.nat(limits.maxDigestBuckets - 1), { maxLength: 9 }),
     entries: fc.array(fc.tuple(arbPeerId, positive, fc.nat(limits.maxAnnouncementLifeMs)), { maxLength: 6 }),
     ages: fc.uint8Array({ maxLength: 9 }),
+    records: directoryRecords,
     wanted: fc.boolean(),
     whole: fc.boolean()
   }),

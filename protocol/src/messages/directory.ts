@@ -91,6 +91,11 @@ export interface DeltaResponse {
    * its announcement's life, rounded up. Empty when not all buckets that differ fit; no more than `limits.maxDirectoryAges`.
    */
   readonly ages: Uint8Array
+  /**
+   * Announcements of some of `entries`: those that have come to the responder lately, so that the sender is likely to lack
+   * them and need not ask. No more of them than `limits.maxDeltaRecordBytes`.
+   */
+  readonly records: readonly DirectoryRecord[]
   /** Whether the responder lacks the announcement that the sender has named. */
   readonly wanted: boolean
   /** Whether the responder holds the whole directory; one that does not, and was not asked for a part, is to be given nothing. */
@@ -139,21 +144,23 @@ export const directoryResponseTable: MessageTable<DirectoryResponse> = {
     buckets: list(integer(0, limits.maxDigestBuckets - 1), limits.maxDigestBuckets),
     entries: list(tuple(peerId, integer(1), age), limits.maxDirectoryRecords),
     ages: bytes(limits.maxDirectoryAges),
+    records,
     wanted: bool,
     whole: bool
   },
   refused: { id: integer(0, 2 ** 32 - 1), ...refusalFields }
 }
 
-/** @throws WireError `TooLarge` beyond `limits.maxDirectoryBytes` */
+/** @throws WireError `TooLarge` beyond `limits.maxDirectoryRequestBytes`, for a response `limits.maxDirectoryBytes` */
 export function encodeDirectory(message: DirectoryRequest | DirectoryResponse): Uint8Array {
-  const isRequest = message.type in directoryRequestTable
-  return packMessage(writeMessage(isRequest ? directoryRequestTable : directoryResponseTable, message), limits.maxDirectoryBytes)
+  return message.type in directoryRequestTable
+    ? packMessage(writeMessage(directoryRequestTable, message), limits.maxDirectoryRequestBytes)
+    : packMessage(writeMessage(directoryResponseTable, message), limits.maxDirectoryBytes)
 }
 
 /** Records are views of `head`. @throws MalformedError, WireError `Unsupported` */
 export function decodeDirectoryRequest(head: Uint8Array): DirectoryRequest {
-  const message = parseMessage<DirectoryRequest>(directoryRequestTable, unpackMessage(head, limits.maxDirectoryBytes))
+  const message = parseMessage<DirectoryRequest>(directoryRequestTable, unpackMessage(head, limits.maxDirectoryRequestBytes))
   if (message.type === 'exchange') {
     const words = message.buckets.byteLength / 4
     if (words < 1 || !Number.isInteger(Math.log2(words))) {
