@@ -80,15 +80,25 @@ export class TurnScheduler {
   async #runTurns(): Promise<void> {
     const { clock } = this.#components
     for (;;) {
-      const chosen = planTurn(this.#waiting, this.#options)
-      if (chosen.length === 0) break
-      const taken = new Set(chosen)
-      const entries = chosen.map((index) => this.#waiting[index] as Waiting)
-      this.#waiting = this.#waiting.filter((_, index) => !taken.has(index))
+      const entries = this.#take()
+      if (entries.length === 0) break
       this.#turnStartedAtMs = clock.monotonicMs()
       await this.#runTurn(entries)
     }
     this.#turnStartedAtMs = undefined
+  }
+
+  /** What the next turn computes; most of the time it is all that waits. */
+  #take(): Waiting[] {
+    const waiting = this.#waiting
+    const chosen = waiting.length <= 1 ? [] : planTurn(waiting, this.#options)
+    if (waiting.length <= 1 || chosen.length === waiting.length) {
+      this.#waiting = []
+      return waiting
+    }
+    const taken = new Set(chosen)
+    this.#waiting = waiting.filter((_, index) => !taken.has(index))
+    return chosen.map((index) => waiting[index] as Waiting)
   }
 
   async #runTurn(entries: readonly Waiting[]): Promise<void> {

@@ -15,8 +15,8 @@ export interface MeasureSpeedOptions {
 }
 
 const measureSpeedDefaults: MeasureSpeedOptions = {
-  // A start waits for this: five steps and one chunk take under a second for each GB of weights on one thread.
-  decodeSteps: 5,
+  // A start waits for this: three steps and one chunk take half a second for each GB of weights on one thread.
+  decodeSteps: 3,
   chunkRows: 32
 }
 
