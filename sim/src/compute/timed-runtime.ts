@@ -43,8 +43,8 @@ export class TimedRuntime implements SpanRuntime {
   readonly #components: TimedRuntimeComponents
   readonly #noise: Random
   readonly #lies: Random
-  /** Turns run one after another, in the order of the calls. */
-  #last: Promise<void> = Promise.resolve()
+  /** Turns run one after another, in the order of the calls; undefined while none is under way. */
+  #last: Promise<void> | undefined
 
   constructor(inner: SpanRuntime, components: TimedRuntimeComponents) {
     this.info = inner.info
@@ -62,13 +62,14 @@ export class TimedRuntime implements SpanRuntime {
     return this.#inner.reserve(cache, tokens, span)
   }
 
-  async run(entries: readonly TurnEntry[]): Promise<TurnResult> {
-    const turn = this.#last.then(() => this.#turn(entries))
-    this.#last = turn.then(
-      () => {},
-      () => {}
-    )
-    return await turn
+  run(entries: readonly TurnEntry[]): Promise<TurnResult> {
+    const turn = this.#last === undefined ? this.#turn(entries) : this.#last.then(() => this.#turn(entries))
+    const over = (): void => {
+      if (this.#last === last) this.#last = undefined
+    }
+    const last = turn.then(over, over)
+    this.#last = last
+    return turn
   }
 
   release(cache: CacheKey): Promise<void> {

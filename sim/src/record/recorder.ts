@@ -143,9 +143,8 @@ export class Recorder {
     this.#span(generation, `client ${generation.client}`, 'generation', generation.startMs, nowMs)
   }
 
-  /** A turn of a node. */
-  turn(node: number, { startMs, endMs, entries }: TurnReport): void {
-    const track = `node ${node}`
+  /** A turn of a node. @param track such as `node 3` */
+  turn(track: string, { startMs, endMs, entries }: TurnReport): void {
     for (const { cache, rows } of entries) {
       const generation = this.#bySession.get(cache)
       if (generation === undefined || !this.#open.has(generation)) continue

@@ -137,6 +137,7 @@ export class SimNode {
     const contacts = this.#context.contacts(peer, random.fork('contacts'))
     for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
     const runtime = model.openRuntime(span, group.kvTokens)
+    const track = `node ${this.number}`
     const timed = new TimedRuntime(runtime, {
       clock: incarnation,
       random: random.fork('compute'),
@@ -147,7 +148,7 @@ export class SimNode {
       onTurn: (turn) => {
         this.#busyMs += turn.endMs - turn.startMs
         for (const { rows } of turn.entries) this.#rows += rows
-        recorder.turn(this.number, turn)
+        recorder.turn(track, turn)
       },
       onLie: () => (this.hasLied = true)
     })

@@ -51,7 +51,7 @@ const excuseMs = 120_000
 /** A node that has just come counts as coverage when newcomers' news have had the time to spread: two exchanges. */
 const knownAfterMs = 30_000
 /** Nodes that are looked at in one sample: all of a small world, and of a large one some in turn. */
-const nodesAtOnce = 100
+const nodesAtOnce = 40
 /** The same for the entries of clients' maps; at least one map is looked at every ten samples. */
 const entriesAtOnce = 400
 
