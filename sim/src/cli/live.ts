@@ -90,13 +90,13 @@ function realityLines({ calibrations, rows }: RealityResult): string[] {
   return [
     'this machine, beside each setting, in milliseconds',
     ...table(
-      ['setting', 'a turn', 'a block', 'the ends', 'a hop', 'a row of it', 'a pause', 'rows/s of a chunk'],
-      calibrations.map(({ setting, turnMs, blockMs, endsMs, hopMs, rowHopMs, pauseMs, rowsPerSecond }) => [
+      ['setting', 'a turn', 'a block', 'the ends', 'a hop', 'a session', 'a link', 'a pause', 'rows/s of a chunk'],
+      calibrations.map(({ setting, turnMs, blockMs, endsMs, hopMs, sessionMs, linkMs, pauseMs, rowsPerSecond }) => [
         printable(setting),
-        ...[turnMs, blockMs, endsMs, hopMs, rowHopMs, pauseMs].map((ms) => ms.toFixed(2)),
+        ...[turnMs, blockMs, endsMs, hopMs, sessionMs, linkMs, pauseMs].map((ms) => ms.toFixed(2)),
         String(Math.round(rowsPerSecond))
       ]),
-      new Set([1, 2, 3, 4, 5, 6, 7])
+      new Set([1, 2, 3, 4, 5, 6, 7, 8])
     ),
     '',
     ...table(

@@ -33,8 +33,9 @@ export class HostProcess {
 
   /** Whether a message costs it anything. */
   get countsMessages(): boolean {
-    const { overheadUsPerMessage = 0, overheadNsPerMessageByte = 0, overheadUsPerSession = 0, overheadUsAfterPause = 0 } = this.#init.device
-    return Math.max(overheadUsPerMessage, overheadNsPerMessageByte, overheadUsPerSession, overheadUsAfterPause) > 0
+    const { overheadUsPerMessage = 0, overheadNsPerMessageByte = 0, overheadUsAfterPause = 0 } = this.#init.device
+    const { overheadUsPerSession = 0, overheadUsPerLink = 0 } = this.#init.device
+    return Math.max(overheadUsPerMessage, overheadNsPerMessageByte, overheadUsPerSession, overheadUsPerLink, overheadUsAfterPause) > 0
   }
 
   /** Whether its computing takes its time and nothing else: on a machine of its own, after a pause as without. */
@@ -57,6 +58,12 @@ export class HostProcess {
   session(): Promise<void> {
     const { overheadUsPerMessage = 0, overheadUsPerSession = 0 } = this.#init.device
     return this.#handle(overheadUsPerMessage + overheadUsPerSession)
+  }
+
+  /** Has one end of a channel for activations opened, when the messages before it are through. */
+  link(): Promise<void> {
+    const { overheadUsPerMessage = 0, overheadUsPerLink = 0 } = this.#init.device
+    return this.#handle(overheadUsPerMessage + overheadUsPerLink)
   }
 
   /** It stands still, or goes on. */

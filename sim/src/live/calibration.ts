@@ -14,10 +14,10 @@ export interface Calibration {
   readonly endsMs: number
   /** What a message costs beside the network: sockets, encryption, codecs, two processes that wake up. */
   readonly hopMs: number
-  /** What a message costs besides for each row in it: codecs, encryption, copies. */
-  readonly rowHopMs: number
   /** What it costs besides to open a session on a stage, at each end of its control channel. */
   readonly sessionMs: number
+  /** What it costs besides to open a channel for activations, at each of its ends. */
+  readonly linkMs: number
   /** What it costs besides to do anything after a pause of the machine: cores are asleep, caches cold. */
   readonly pauseMs: number
   /** Of this machine, which all processes share. */
@@ -48,8 +48,8 @@ export interface MachineFacts {
 /**
  * The cost of a token through one stage and through several gives what a turn and a block take; a message's cost is what is left
  * of the token's time through one stage. The rate of chunks is from what one stage counted for prompts. (What nodes measure when they
- * start is of a machine that is starting nodes, and of a small chunk.) What rows cost on their way, and what a pause costs, is not
- * in these: see {@link refined}.
+ * start is of a machine that is starting nodes, and of a small chunk.) What sessions, their links and a pause cost is not in these:
+ * see {@link refined}.
  */
 export function calibrate(one: Measured, several: Measured, { endsMs, blocks, cores }: MachineFacts): Calibration {
   const turnMs = Math.max(0, (several.computeMsPerToken - one.computeMsPerToken) / (several.stages - one.stages))
@@ -61,7 +61,7 @@ export function calibrate(one: Measured, several: Measured, { endsMs, blocks, co
   // each chunk then, its rows do.
   const rowMs = Math.max(0, chunksMs) / Math.max(1, one.promptTokens - chunks)
   const blockMs = Math.max(0, blocksMs - rowMs) / blocks
-  return { turnMs, blockMs, rowsPerSecond: rowMs === 0 ? 1e9 : 1000 / rowMs, endsMs, hopMs, rowHopMs: 0, sessionMs: 0, pauseMs: 0, cores }
+  return { turnMs, blockMs, rowsPerSecond: rowMs === 0 ? 1e9 : 1000 / rowMs, endsMs, hopMs, sessionMs: 0, linkMs: 0, pauseMs: 0, cores }
 }
 
 /** What the simulator makes of a calibration's own setting, in milliseconds. */
@@ -70,7 +70,7 @@ export type Predict = (found: Calibration) => Promise<Predicted>
 
 /**
  * The same, until the simulator meets the calibration's own settings: what it is too fast or too slow by, messages take more or
- * less (a token's time), sessions do (the time until a chain is open), rows do (the time from then on to the first token), and
+ * less (a token's time), sessions do (the time until a chain is open), links do (the time from then on to the first token), and
  * pauses (a token's time where the network makes each message wait).
  *
  * @param one measured through one stage without a network
@@ -91,17 +91,20 @@ export async function refined(
       hopMs: Math.max(0, best.hopMs + changeMs),
       pauseMs: Math.max(0, best.pauseMs + perMessage(distant, far) - changeMs),
       sessionMs: Math.max(0, best.sessionMs + (one.openMs - near.openMs) / sessionEnds),
-      rowHopMs: Math.max(0, best.rowHopMs + (promptMs(one) - promptMs(near)) / one.promptTokens)
+      linkMs: Math.max(0, best.linkMs + (promptMs(one) - promptMs(near)) / linkEnds)
     }
   }
   return best
 }
 
-/** Each figure moves the others by little: the fourth round is right to some microseconds, as far as one can be. */
-const refinements = 4
+/** Each figure moves the others by little: the last round is right to some microseconds, as far as one can be. */
+const refinements = 6
 
 /** What a chain of one stage waits for until it is open: the two ends of its control channel. */
 const sessionEnds = 2
+
+/** What its first token waits for besides: the ends of two channels, some of which are opened beside each other. */
+const linkEnds = 3
 
 /** From an open chain to the first token. */
 function promptMs({ firstTokenMs, openMs }: Predicted): number {
@@ -134,9 +137,9 @@ export function onThisMachine(scenario: Scenario, found: Calibration): Scenario 
     ...{
       overheadUsPerMessage: found.hopMs * 1000,
       overheadUsPerSession: found.sessionMs * 1000,
+      overheadUsPerLink: found.linkMs * 1000,
       overheadUsAfterPause: found.pauseMs * 1000
-    },
-    overheadNsPerMessageByte: (found.rowHopMs * 1e6) / model.rowBytes
+    }
   }
   const device: ScenarioDevice = {
     ...free,

@@ -97,24 +97,24 @@ describe('the calibration', () => {
     const facts = { endsMs: 0.3, blocks: 8, cores: 2 }
     const found = Object.entries(calibrate(one, four, facts)).map(([name, value]) => [name, Math.round(value * 1e6) / 1e6])
     assert.deepEqual(Object.fromEntries(found), {
-      ...{ turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, rowHopMs: 0, sessionMs: 0, pauseMs: 0, cores: 2 }
+      ...{ turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, sessionMs: 0, linkMs: 0, pauseMs: 0, cores: 2 }
     })
     assert.deepEqual([median([]), median([3, 1, 2]), median([4, 1])], [undefined, 2, 2.5])
   })
 
-  it('gives to messages, their rows, sessions and pauses what a simulator was too fast or too slow by', async () => {
+  it('gives to messages, sessions, links and pauses what a simulator was too fast or too slow by', async () => {
     const truth = {
-      ...{ turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2, rowHopMs: 0.03 },
-      ...{ sessionMs: 1.5, pauseMs: 0.7, cores: 2 }
+      ...{ turnMs: 1, blockMs: 0.5, rowsPerSecond: 4000, endsMs: 0.3, hopMs: 2 },
+      ...{ sessionMs: 1.5, linkMs: 2.5, pauseMs: 0.7, cores: 2 }
     }
     const blocks = 8
     const promptComputeMs = (found: Calibration): number => 256_000 / found.rowsPerSecond + 2 * (found.turnMs + blocks * found.blockMs)
     // Someone's simulator, in which each of two hops costs a message, and with a network a pause as well. Both ends of a session
-    // are opened at nearly the same time.
+    // are opened at nearly the same time, and two of the four ends of links.
     const simulated = (networkMs: number) => (found: Calibration) => {
-      const hopMs = found.hopMs + found.rowHopMs + networkMs + (networkMs > 0 ? found.pauseMs : 0)
+      const hopMs = found.hopMs + networkMs + (networkMs > 0 ? found.pauseMs : 0)
       const computeMs = found.turnMs + blocks * found.blockMs + 1000 / found.rowsPerSecond
-      const promptMs = promptComputeMs(found) + 256 * found.rowHopMs
+      const promptMs = promptComputeMs(found) + 3 * found.linkMs
       const openMs = 4 * hopMs + 1.5 * found.sessionMs
       const firstTokenMs = openMs + promptMs + found.endsMs + 2 * hopMs
       return Promise.resolve({ tokenMs: computeMs + found.endsMs + 2 * hopMs, openMs, firstTokenMs })
@@ -139,8 +139,8 @@ describe('the calibration', () => {
       rowsPerSecond: 100_000,
       endsMs: 0.3,
       hopMs: 2,
-      rowHopMs: 0.01,
       sessionMs: 1,
+      linkMs: 1,
       pauseMs: 1,
       cores: 2
     }
@@ -148,7 +148,7 @@ describe('the calibration', () => {
     const { generations } = await simulate({ scenario: onThisMachine(settingScenario(setting, 60_000, 0), found) }).run()
     const { firstTokenMs, lastTokenMs, outputTokens } = generations.at(-1)!
     const tokenMs = (lastTokenMs! - firstTokenMs!) / (outputTokens - 1)
-    // Two turns, eight blocks, the ends and three messages; a row's own arithmetic is 10 us, and its way as much. The machine never pauses.
+    // Two turns, eight blocks, the ends and three messages; a row's own arithmetic is 10 us. The machine never pauses.
     assert.ok(Math.abs(tokenMs - (2 * 1 + 8 * 0.5 + 0.3 + 3 * 2)) < 0.2, `a token takes ${tokenMs} ms`)
     const far = settings.find(({ name }) => name === '1 stage, 5 ms')!
     const { generations: others } = await simulate({ scenario: onThisMachine(settingScenario(far, 60_000, 0), found) }).run()

@@ -356,7 +356,13 @@ describe('writeScenario', () => {
         ...{ ...group, ...shared },
         device: {
           ...group.device,
-          ...{ overheadUsPerMessage: 300, overheadNsPerMessageByte: 0.5, overheadUsPerSession: 700, overheadUsAfterPause: 1.5 }
+          ...{
+            overheadUsPerMessage: 300,
+            overheadNsPerMessageByte: 0.5,
+            overheadUsPerSession: 700,
+            overheadUsPerLink: 90,
+            overheadUsAfterPause: 1.5
+          }
         }
       })),
       clients: world!.clients.map((group) => ({ ...group, ...shared }))

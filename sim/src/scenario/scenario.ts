@@ -50,6 +50,8 @@ export interface ScenarioDevice {
   readonly overheadNsPerMessageByte?: number
   /** What it costs besides to open a session on a stage, at both ends of its control channel: all that is set up for it. @default 0 */
   readonly overheadUsPerSession?: number
+  /** What it costs besides to open a channel on which activations go, at both ends: its first message included. @default 0 */
+  readonly overheadUsPerLink?: number
   /** What it costs besides to do anything when the machine has done nothing for 2 ms: cores are asleep, caches cold. @default 0 */
   readonly overheadUsAfterPause?: number
   /** Share of the peak rates that is reached. */

@@ -71,6 +71,9 @@ const deviceFields = {
     .describe(
       'what it costs besides to open a session on a stage, at both ends of its control channel, in microseconds; nothing when not given'
     ),
+  overheadUsPerLink: microseconds
+    .optional()
+    .describe('what it costs besides to open a channel for activations, at both ends, in microseconds; nothing when not given'),
   overheadUsAfterPause: microseconds
     .optional()
     .describe('what it costs besides to do anything when the machine has done nothing for 2 ms, in microseconds; nothing when not given'),

@@ -10,12 +10,12 @@ import { BusyNetwork } from './busy-network.ts'
 
 const limits: ChannelLimits = { maxHeadBytes: 1024, maxBodyBytes: 2 ** 20, sendBufferBytes: 2 ** 20 }
 
-/** Two peers 5 ms apart on one machine, for whom each message takes `us`, and a session `sessionUs` more. */
-function pair(us: number, sessionUs = 0) {
+/** Two peers 5 ms apart on one machine, for whom each message takes `us`, and a session or a link so much more. */
+function pair(us: number, sessionUs = 0, linkUs = 0) {
   const world = new TestWorld()
   const { clock } = world
   const machine = new Machine(clock, 2)
-  const device = { ...devicePresets['laptop-cpu']!, overheadUsPerMessage: us, overheadUsPerSession: sessionUs }
+  const device = { ...devicePresets['laptop-cpu']!, overheadUsPerMessage: us, overheadUsPerSession: sessionUs, overheadUsPerLink: linkUs }
   return virtualPair(world, 1e9, (network) => new BusyNetwork(network, new HostProcess({ clock, device, machine })))
 }
 
@@ -24,10 +24,11 @@ describe('a network whose messages cost time', () => {
     networkCompliance(virtualCompliance(() => pair(20)))
   })
 
-  it('charges both ends of a control channel for the session', async () => {
-    const { clock, a, b } = pair(300, 4_000)
+  it('charges both ends of a control channel for the session, and those of channels for activations', async () => {
+    const { clock, a, b } = pair(300, 4_000, 1_000)
     const atMs: number[] = []
-    for (const protocol of [protocols.link, protocols.control]) b.handle(protocol, limits, () => atMs.push(clock.monotonicMs()))
+    for (const protocol of [protocols.directory, protocols.link, protocols.control])
+      b.handle(protocol, limits, () => atMs.push(clock.monotonicMs()))
     a.learn({ peer: b.self, addresses: b.addresses(), source: 'trusted' })
     /** Until the opener and the other side have the channel. */
     const opening = async (protocol: ProtocolId): Promise<number[]> => {
@@ -37,10 +38,18 @@ describe('a network whose messages cost time', () => {
       await clock.runUntil(openedMs + 20)
       return [openedMs - startMs, atMs.at(-1)! - startMs]
     }
-    await opening(protocols.link)
+    await opening(protocols.directory)
+    const plain = await opening(protocols.directory)
     const link = await opening(protocols.link)
     const control = await opening(protocols.control)
-    for (const end of [0, 1]) assert.ok(Math.abs(control[end]! - link[end]! - 4) < 0.001, `${control.join()} ms and ${link.join()} ms`)
+    const more = (than: number[]): number[] => than.map((ms, end) => Math.round((ms - plain[end]!) * 1000) / 1000)
+    assert.deepEqual(
+      [more(link), more(control)],
+      [
+        [1, 1],
+        [4, 4]
+      ]
+    )
   })
 
   it('charges the receiver for channels and frames, one after another, and not for acknowledgements of activations', async () => {

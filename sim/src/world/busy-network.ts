@@ -49,7 +49,8 @@ export class BusyNetwork extends ForwardingNetwork {
 
   /** A session's control channel is opened with all that belongs to a session. */
   #opened(protocol: ProtocolId): Promise<void> {
-    return protocol === protocols.control ? this.#process.session() : this.#process.message()
+    if (protocol === protocols.control) return this.#process.session()
+    return carriesActivations(protocol) ? this.#process.link() : this.#process.message()
   }
 }
 

@@ -88,6 +88,7 @@ function onMachines(
   const costs = {
     overheadUsPerMessage: magnitude(random, 10, 2_000),
     overheadUsPerSession: magnitude(random, 10, 2_000),
+    overheadUsPerLink: magnitude(random, 10, 2_000),
     overheadUsAfterPause: magnitude(random, 10, 2_000)
   }
   const on = <Group extends NodeGroup | ClientGroup>(group: Group): Group => ({
