@@ -65,7 +65,7 @@ export async function joinSwarm(components: JoinSwarmComponents, init: JoinSwarm
     await firstContact(directory, init, clock)
     directory.start()
     await coverage(swarm, init, clock)
-    await swarm.measureRoundTrips(signal === undefined ? {} : { signal })
+    await swarm.measureRoundTrips({ untilCovered: true, ...(signal === undefined ? {} : { signal }) })
   } catch (error) {
     await directory.stop()
     throw error

@@ -1,7 +1,9 @@
+import pDefer from 'p-defer'
 import {
   type AbortOptions,
   type AnnouncementStore,
   type BlockRange,
+  type CancelTimer,
   channelLimits,
   type Clock,
   decodeControlResponse,
@@ -62,7 +64,10 @@ const wordHoldsMs = 15_000
 
 /** Nodes that are asked or measured at once: more would tell little more, and take many connections. */
 const askedAtOnce = 64
-const loadAnswerMs = 3_000
+/** How long each has to answer. */
+const answerMs = 3_000
+/** When those that have answered a ping host every block, the others have so long before nobody waits for them. */
+const lateMs = 500
 
 /**
  * The live map of the swarm, as one coordinator sees it: the directory's announcements, the nodes' last words on their load,
@@ -73,6 +78,8 @@ export class SwarmMap {
   readonly #init: SwarmMapInit & { readonly forgiveAfterMs: number }
   readonly #failures = new Map<PeerId, number[]>()
   readonly #words = new Map<PeerId, Word>()
+  /** Nodes that still owe an answer to a ping, though others have answered: routing prefers the others. */
+  readonly #late = new Set<PeerId>()
 
   constructor(components: SwarmMapComponents, init: SwarmMapInit) {
     this.#components = components
@@ -146,7 +153,7 @@ export class SwarmMap {
         .filter(({ announcement }) => announcement.state !== 'offline')
         .slice(0, askedAtOnce)
         .map(async ({ announcement: { peer } }) => {
-          const deadline = clock.deadline(loadAnswerMs, `${peer} to tell its load`, options.signal)
+          const deadline = clock.deadline(answerMs, `${peer} to tell its load`, options.signal)
           try {
             await this.#askLoad(peer, deadline.signal)
           } catch (error) {
@@ -171,19 +178,53 @@ export class SwarmMap {
     }
   }
 
-  /** Measures the round trips to all nodes that were never measured, in the background of the caller's wait. */
-  async measureRoundTrips(options: AbortOptions = {}): Promise<void> {
-    const { network, logger } = this.#components
-    const unmeasured = this.records().filter(({ announcement }) => network.path(announcement.peer)?.roundTripMs === undefined)
-    await Promise.all(
-      unmeasured.slice(0, askedAtOnce).map(async ({ announcement: { peer } }) => {
-        try {
-          await network.ping(peer, options)
-        } catch (error) {
-          logger.debug('a node did not answer a ping', { peer, reason: describeError(error) })
-        }
-      })
-    )
+  /**
+   * Measures the round trips to nodes that were never measured, at most {@link askedAtOnce} of them. One that does not answer has
+   * failed. Never rejects.
+   *
+   * @param untilCovered - do not wait for those that are late when the others host every block: they go on being measured
+   */
+  async measureRoundTrips({ signal, untilCovered = false }: AbortOptions & { readonly untilCovered?: boolean } = {}): Promise<void> {
+    const { network, clock } = this.#components
+    const isMeasured = ({ announcement: { peer } }: StoredAnnouncement): boolean => network.path(peer)?.roundTripMs !== undefined
+    const [measured, unmeasured] = [this.records().filter(isMeasured), this.records().filter((record) => !isMeasured(record))]
+    const waiting = new Set<PeerId>()
+    let cancelTimer: CancelTimer | undefined
+    const enough = pDefer<void>()
+    const asked = unmeasured.slice(0, askedAtOnce).map(async (record) => {
+      const { peer } = record.announcement
+      waiting.add(peer)
+      const hasAnswered = await this.#measure(peer, signal)
+      waiting.delete(peer)
+      this.#late.delete(peer)
+      if (hasAnswered) measured.push(record)
+      if (untilCovered && cancelTimer === undefined && this.#cover(measured)) cancelTimer = clock.setTimer(lateMs, () => enough.resolve())
+    })
+    await Promise.race([Promise.all(asked), enough.promise])
+    cancelTimer?.()
+    for (const peer of waiting) this.#late.add(peer)
+  }
+
+  /** Returns whether it has answered. */
+  async #measure(peer: PeerId, signal: AbortSignal | undefined): Promise<boolean> {
+    const { clock, network, logger } = this.#components
+    const deadline = clock.deadline(answerMs, `${peer} to answer a ping`, signal)
+    try {
+      await network.ping(peer, { signal: deadline.signal })
+      return true
+    } catch (error) {
+      logger.debug('a node did not answer a ping', { peer, reason: describeError(error) })
+      if (signal?.aborted !== true) this.noteFailure(peer)
+      return false
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  #cover(records: readonly StoredAnnouncement[]): boolean {
+    const serving = records.filter(({ announcement }) => announcement.state === 'serving')
+    const spans = serving.map(({ announcement }) => announcement.span)
+    return uncoveredRanges(spans, this.#init.blocks).length === 0
   }
 
   #nodeView({ announcement }: StoredAnnouncement, nowMs: number): NodeView {
@@ -201,7 +242,7 @@ export class SwarmMap {
       queuedRows: load?.queuedRows ?? 0,
       freeKvTokens: load?.freeKvTokens ?? kvTokens,
       ...(roundTripMs === undefined ? {} : { roundTripMs }),
-      failures: this.#recentFailures(peer, nowMs).length
+      failures: this.#recentFailures(peer, nowMs).length + (this.#late.has(peer) ? 1 : 0)
     }
   }
 

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict'
+import {
+  type Announcement,
+  AnnouncementStore,
+  announcementReader,
+  type BlockRange,
+  DirectoryService,
+  parseModelId,
+  type PeerId,
+  signAnnouncement,
+  silentLogger
+} from '@skein/protocol'
+import { ed25519Verifier } from '@skein/protocol/node'
+import { ManualClock, memoryAddress, memoryInternet, seededRandom, testIdentity } from '@skein/protocol/testing'
+import { SwarmMap } from './swarm-map.ts'
+
+const model = parseModelId(`tiny@${'0'.repeat(32)}`)
+
+/** A coordinator's map of nodes that host these blocks, on a network in memory. */
+function mapOf(spans: readonly BlockRange[]) {
+  const clock = new ManualClock()
+  const internet = memoryInternet()
+  const network = internet.join(testIdentity('coordinator').peerId)
+  const store = new AnnouncementStore()
+  const nodes = spans.map((span, index): PeerId => {
+    const identity = testIdentity(`node ${index}`)
+    const { peerId: peer } = identity
+    internet.join(peer)
+    const addresses = [memoryAddress(peer)]
+    network.learn({ peer, addresses, source: 'trusted' })
+    const facts: Announcement = {
+      ...{ peer, model, blocks: 8, hiddenSize: 64, span, entryPoints: [span.start, span.end], addresses },
+      ...{ numerics: { weights: 'f32', kernels: 'k' }, state: 'serving', stepMs: 1, rowsPerSecond: 100 },
+      ...{ kvTokens: 100, historyBytes: 100, sequence: 1, lifeMs: 180_000 }
+    }
+    store.put(signAnnouncement(identity, facts), peer, 0, clock.monotonicMs())
+    return peer
+  })
+  const reader = announcementReader(ed25519Verifier())
+  const parts = { clock, logger: silentLogger, network, store }
+  const directory = new DirectoryService({ ...parts, random: seededRandom('map'), reader }, { model, mesh: false })
+  const map = new SwarmMap({ ...parts, directory }, { model, blocks: 8, hiddenSize: 64 })
+  const cut = (node: number): void => internet.cut(network.self, nodes[node]!, 'hang')
+  /** Milliseconds until it has measured. */
+  const measure = async (untilCovered: boolean): Promise<number> => {
+    const startMs = clock.monotonicMs()
+    let doneMs: number | undefined
+    void map.measureRoundTrips({ untilCovered }).then(() => (doneMs = clock.monotonicMs()))
+    for (let passed = 0; doneMs === undefined && passed < 20_000; passed += 100) await clock.advanceAsync(100)
+    assert.ok(doneMs !== undefined, 'it waits for ever')
+    return doneMs - startMs
+  }
+  const failures = (node: number): number => map.view().nodes.find(({ peer }) => peer === nodes[node])!.failures
+  return { clock, measure, cut, heal: (node: number) => internet.heal(network.self, nodes[node]!), failures }
+}
+
+const [first, second] = [
+  { start: 0, end: 4 },
+  { start: 4, end: 8 }
+]
+
+describe('SwarmMap', () => {
+  it('does not wait for a silent node when others host its blocks, and prefers these', async () => {
+    const { clock, measure, cut, failures } = mapOf([first, second, second])
+    cut(2)
+    assert.equal(await measure(true), 500)
+    assert.deepEqual([failures(0), failures(1), failures(2)], [0, 0, 1])
+    // It is still asked, and has then failed for good.
+    await clock.advanceAsync(3_000)
+    assert.equal(failures(2), 1)
+    await clock.advanceAsync(60_000)
+    assert.equal(failures(2), 0)
+  })
+
+  it('waits three seconds for a node that alone hosts its blocks, or when it is to measure all', async () => {
+    const alone = mapOf([first, second])
+    alone.cut(1)
+    assert.equal(await alone.measure(true), 3_000)
+    assert.equal(alone.failures(1), 1)
+    const all = mapOf([first, second, second])
+    all.cut(2)
+    assert.equal(await all.measure(false), 3_000)
+  })
+
+  it('waits for nobody when all have answered', async () => {
+    const { measure, failures } = mapOf([first, second, second])
+    assert.equal(await measure(true), 0)
+    assert.deepEqual([failures(0), failures(1), failures(2)], [0, 0, 0])
+  })
+})
