@@ -22,7 +22,6 @@ import {
   loadIdentity,
   type LockedIdentity,
   peersOfAddresses,
-  preloadLibp2p,
   readLinkProfile,
   systemClock
 } from '@skein/protocol/node'
@@ -90,11 +89,11 @@ async function open(options: Resolved, cleanup: Cleanup): Promise<Client> {
   throwIfAborted(signal)
   onProgress({ phase: 'checkpoint', message: `reading ${options.model}` })
   // Side by side: the ends are opened in workers.
-  preloadLibp2p()
-  const ends = await openEnds(options)
-  cleanup.push(() => ends.stop())
+  const [opened, joined] = await Promise.allSettled([openEnds(options, cleanup), openNetwork(options, clock, random, logger, cleanup)])
+  if (opened.status === 'rejected') throw opened.reason
+  if (joined.status === 'rejected') throw joined.reason
+  const [ends, { network, release }] = [opened.value, joined.value]
   onProgress({ phase: 'network', message: 'contacting the swarm' })
-  const { network, release } = await openNetwork(options, clock, random, logger, cleanup)
   return await joinSwarm(
     {
       clock,
@@ -110,16 +109,18 @@ async function open(options: Resolved, cleanup: Cleanup): Promise<Client> {
   )
 }
 
-async function openEnds(options: Resolved): Promise<Ends> {
+async function openEnds(options: Resolved, cleanup: Cleanup): Promise<Ends> {
   const { model, cacheDir, threads, signal, onProgress } = options
   const verb = { hash: 'hashing', convert: 'converting' }
-  return createEnds({
+  const ends = await createEnds({
     modelFolder: model,
     threads,
     ...(cacheDir === undefined ? {} : { cacheDir }),
     ...(signal === undefined ? {} : { signal }),
     onProgress: ({ phase, fraction }) => onProgress({ phase: 'ends', fraction, message: `${verb[phase]} ${model}` })
   })
+  cleanup.push(() => ends.stop())
+  return ends
 }
 
 /** The ends with rows as they travel. */

@@ -1,13 +1,10 @@
 import {
-  embeddingOf,
   openCheckpoint,
   prepareHead,
-  spawnWorker,
+  startEmbeddingRuntime,
   startHeadRuntime,
   transferable,
-  WorkerClient,
-  type Embedding,
-  type EmbeddingTable,
+  type EmbeddingRuntime,
   type HeadRuntime,
   type ModelConfig,
   type PreparedGraph,
@@ -16,7 +13,6 @@ import {
 import { InvalidArgumentError, limits, type ModelId, type WeightDtype } from '@skein/protocol'
 import type { ModelText } from '../text/model-text.ts'
 import { loadModelText } from '../text/text-files.node.ts'
-import type { EmbeddingRequest, EmbeddingWorkerInit } from './embedding-messages.ts'
 import type { Ends } from './ends.ts'
 
 /** `hash`: the checkpoint is hashed for its id (the first time). `convert`: the head's weights are converted (the first time). */
@@ -58,7 +54,7 @@ export async function createEnds(options: CreateEndsOptions): Promise<Ends> {
   const { hiddenSize, vocabSize } = config
   const [head, embedding] = await Promise.allSettled([
     startHeadRuntime({ graph, hiddenSize, vocabSize, threads: options.threads ?? 1 }),
-    startEmbedding({ folder: options.modelFolder, modelId })
+    startEmbeddingRuntime({ folder: options.modelFolder, modelId })
   ])
   if (head.status === 'fulfilled' && embedding.status === 'fulfilled' && options.signal?.aborted !== true) {
     return new WorkerEnds(modelId, config, text, head.value, embedding.value)
@@ -66,7 +62,7 @@ export async function createEnds(options: CreateEndsOptions): Promise<Ends> {
   // One failed: the other one must not stay behind.
   await Promise.all([
     head.status === 'fulfilled' ? head.value.stop() : undefined,
-    embedding.status === 'fulfilled' ? embedding.value.client.stop({ kind: 'stop' }) : undefined
+    embedding.status === 'fulfilled' ? embedding.value.stop() : undefined
   ])
   throw head.status === 'rejected' ? head.reason : embedding.status === 'rejected' ? embedding.reason : options.signal?.reason
 }
@@ -93,21 +89,9 @@ async function prepare(options: CreateEndsOptions): Promise<Prepared> {
   }
 }
 
-interface StartedEmbedding {
-  readonly client: WorkerClient<EmbeddingRequest>
-  /** On the worker's own table. */
-  readonly table: Embedding
-}
-
-async function startEmbedding(init: EmbeddingWorkerInit): Promise<StartedEmbedding> {
-  const worker = spawnWorker(new URL('./embedding-worker.node.js', import.meta.url), init, 'skein-embedding')
-  const client = new WorkerClient<EmbeddingRequest>(worker, 'the embedding')
-  return { client, table: embeddingOf(await client.ready<EmbeddingTable>()) }
-}
-
 class WorkerEnds implements Ends {
   readonly #head: HeadRuntime
-  readonly #embedding: StartedEmbedding
+  readonly #embedding: EmbeddingRuntime
   #stopped = false
 
   constructor(
@@ -115,7 +99,7 @@ class WorkerEnds implements Ends {
     readonly config: ModelConfig,
     readonly text: ModelText,
     head: HeadRuntime,
-    embedding: StartedEmbedding
+    embedding: EmbeddingRuntime
   ) {
     this.#head = head
     this.#embedding = embedding
@@ -131,10 +115,7 @@ class WorkerEnds implements Ends {
     if (wrong !== undefined) throw new InvalidArgumentError(`token ${wrong} is outside the vocabulary of ${vocabSize}`)
     if (tokens.length === 0) return new Float32Array(0)
     if (tokens.length <= fewTokens && !this.#stopped) return this.#embedding.table.embeddingRows(tokens)
-    return this.#embedding.client.call<Float32Array>(() => {
-      const ids = Uint32Array.from(tokens)
-      return { request: { kind: 'embed', tokens: ids }, transfer: [ids.buffer] }
-    })
+    return this.#embedding.rows(Uint32Array.from(tokens))
   }
 
   async logits(hidden: Float32Array, rows: number): Promise<Float32Array> {
@@ -153,6 +134,6 @@ class WorkerEnds implements Ends {
 
   async stop(): Promise<void> {
     this.#stopped = true
-    await Promise.all([this.#head.stop(), this.#embedding.client.stop({ kind: 'stop' })])
+    await Promise.all([this.#head.stop(), this.#embedding.stop()])
   }
 }

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { SkeinError, WireError, describeError, isSkeinError, isWireErrorCode } from '@skein/protocol'
-import type { BlockRange, ErrorDetail } from '@skein/protocol'
+import type { BlockRange, ErrorDetail, ModelId } from '@skein/protocol'
 import type { PreparedGraph } from '../../graph/span-graph.ts'
 import type { SpanEngineInit } from '../ort/span-engine.ts'
 import type { CacheKey, SpanRuntimeInfo, TurnEntry, TurnResult } from '../span-runtime.ts'
@@ -51,6 +51,14 @@ export interface HeadWorkerInit {
   readonly vocabSize: number
   readonly threads: number
 }
+
+/** `workerData` of the embedding's worker. */
+export interface EmbeddingWorkerInit {
+  readonly folder: string
+  readonly modelId: ModelId
+}
+
+export type EmbeddingRequest = { readonly kind: 'embed'; readonly tokens: Uint32Array } | { readonly kind: 'stop' }
 
 export type HeadRequest = { readonly kind: 'run'; readonly hidden: Float32Array } | { readonly kind: 'stop' }
 

@@ -5,8 +5,12 @@
  * @packageDocumentation
  */
 import { workerData } from 'node:worker_threads'
-import { embeddingOf, loadEmbeddingTable, openTensors, serve, transferable, type EmbeddingTable, type Served } from '@skein/node'
-import type { EmbeddingRequest, EmbeddingWorkerInit } from './embedding-messages.ts'
+import { openTensors } from '../../checkpoint/open-checkpoint.ts'
+import { embeddingOf, loadEmbeddingTable, type EmbeddingTable } from '../../graph/embedding.ts'
+import type { EmbeddingRequest, EmbeddingWorkerInit } from './messages.ts'
+import { transferable } from './messages.ts'
+import { serve } from './serve.ts'
+import type { Served } from './serve.ts'
 
 /** Read at once into memory that is then shared: a whole table may be half a gigabyte, and is not to be there twice. */
 const pieceBytes = 8 * 2 ** 20
