@@ -125,7 +125,11 @@ export class SwarmMap {
 
   /** Blocks that no serving node hosts. */
   uncovered(): BlockRange[] {
-    const serving = this.records().filter(({ announcement }) => announcement.state === 'serving')
+    return this.#uncoveredBy(this.records())
+  }
+
+  #uncoveredBy(records: readonly StoredAnnouncement[]): BlockRange[] {
+    const serving = records.filter(({ announcement }) => announcement.state === 'serving')
     return uncoveredRanges(
       serving.map(({ announcement }) => announcement.span),
       this.#init.blocks
@@ -147,22 +151,32 @@ export class SwarmMap {
 
   /** Asks every node for its load, at most {@link askedAtOnce} of them; those that do not answer in time keep their last word. */
   async askLoads(options: AbortOptions = {}): Promise<void> {
-    const { clock, logger } = this.#components
+    const asked = this.records().filter(({ announcement }) => announcement.state !== 'offline')
     await Promise.all(
-      this.records()
-        .filter(({ announcement }) => announcement.state !== 'offline')
+      asked
         .slice(0, askedAtOnce)
-        .map(async ({ announcement: { peer } }) => {
-          const deadline = clock.deadline(answerMs, `${peer} to tell its load`, options.signal)
-          try {
-            await this.#askLoad(peer, deadline.signal)
-          } catch (error) {
-            logger.debug('a node did not tell its load', { peer, reason: describeError(error) })
-          } finally {
-            deadline.clear()
-          }
-        })
+        .map(({ announcement: { peer } }) => this.#answers(peer, 'tell its load', options.signal, (signal) => this.#askLoad(peer, signal)))
     )
+  }
+
+  /** Asks a node for something, and waits {@link answerMs} for it. Returns whether it has answered. */
+  async #answers(
+    peer: PeerId,
+    what: string,
+    caller: AbortSignal | undefined,
+    ask: (signal: AbortSignal) => Promise<unknown>
+  ): Promise<boolean> {
+    const { clock, logger } = this.#components
+    const deadline = clock.deadline(answerMs, `${peer} to ${what}`, caller)
+    try {
+      await ask(deadline.signal)
+      return true
+    } catch (error) {
+      logger.debug(`a node did not ${what}`, { peer, reason: describeError(error) })
+      return false
+    } finally {
+      deadline.clear()
+    }
   }
 
   /** A probe of no session is refused, and the refusal tells the load. */
@@ -187,44 +201,26 @@ export class SwarmMap {
   async measureRoundTrips({ signal, untilCovered = false }: AbortOptions & { readonly untilCovered?: boolean } = {}): Promise<void> {
     const { network, clock } = this.#components
     const isMeasured = ({ announcement: { peer } }: StoredAnnouncement): boolean => network.path(peer)?.roundTripMs !== undefined
-    const [measured, unmeasured] = [this.records().filter(isMeasured), this.records().filter((record) => !isMeasured(record))]
+    const records = this.records()
+    const measured = records.filter(isMeasured)
     const waiting = new Set<PeerId>()
     let cancelTimer: CancelTimer | undefined
     const enough = pDefer<void>()
-    const asked = unmeasured.slice(0, askedAtOnce).map(async (record) => {
+    const unmeasured = records.filter((record) => !isMeasured(record)).slice(0, askedAtOnce)
+    const asked = unmeasured.map(async (record) => {
       const { peer } = record.announcement
       waiting.add(peer)
-      const hasAnswered = await this.#measure(peer, signal)
+      const hasAnswered = await this.#answers(peer, 'answer a ping', signal, (asking) => network.ping(peer, { signal: asking }))
       waiting.delete(peer)
       this.#late.delete(peer)
       if (hasAnswered) measured.push(record)
-      if (untilCovered && cancelTimer === undefined && this.#cover(measured)) cancelTimer = clock.setTimer(lateMs, () => enough.resolve())
+      else if (signal?.aborted !== true) this.noteFailure(peer)
+      if (untilCovered && cancelTimer === undefined && this.#uncoveredBy(measured).length === 0)
+        cancelTimer = clock.setTimer(lateMs, () => enough.resolve())
     })
     await Promise.race([Promise.all(asked), enough.promise])
     cancelTimer?.()
     for (const peer of waiting) this.#late.add(peer)
-  }
-
-  /** Returns whether it has answered. */
-  async #measure(peer: PeerId, signal: AbortSignal | undefined): Promise<boolean> {
-    const { clock, network, logger } = this.#components
-    const deadline = clock.deadline(answerMs, `${peer} to answer a ping`, signal)
-    try {
-      await network.ping(peer, { signal: deadline.signal })
-      return true
-    } catch (error) {
-      logger.debug('a node did not answer a ping', { peer, reason: describeError(error) })
-      if (signal?.aborted !== true) this.noteFailure(peer)
-      return false
-    } finally {
-      deadline.clear()
-    }
-  }
-
-  #cover(records: readonly StoredAnnouncement[]): boolean {
-    const serving = records.filter(({ announcement }) => announcement.state === 'serving')
-    const spans = serving.map(({ announcement }) => announcement.span)
-    return uncoveredRanges(spans, this.#init.blocks).length === 0
   }
 
   #nodeView({ announcement }: StoredAnnouncement, nowMs: number): NodeView {

@@ -91,8 +91,8 @@ export class TurnScheduler {
   /** What the next turn computes; most of the time it is all that waits. */
   #take(): Waiting[] {
     const waiting = this.#waiting
-    const chosen = waiting.length <= 1 ? [] : planTurn(waiting, this.#options)
-    if (waiting.length <= 1 || chosen.length === waiting.length) {
+    const chosen = waiting.length > 1 ? planTurn(waiting, this.#options) : undefined
+    if (chosen === undefined || chosen.length === waiting.length) {
       this.#waiting = []
       return waiting
     }

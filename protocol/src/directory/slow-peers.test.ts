@@ -3,15 +3,13 @@ import { TimeoutError, WireErrorCode } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import { channelLimits } from '../limits.ts'
 import { memoryAddress } from '../memory/memory-network.ts'
-import { decodeDirectoryRequest, decodeDirectoryResponse, encodeDirectory } from '../messages/directory.ts'
+import { decodeDirectoryResponse, encodeDirectory } from '../messages/directory.ts'
 import type { DirectoryRecord, DirectoryRequest, DirectoryResponse } from '../messages/directory.ts'
 import type { Channel } from '../ports/network.ts'
-import { model, Swarm } from '../testing/directory-swarm.node.ts'
+import { emptyDelta, model, Swarm } from '../testing/directory-swarm.node.ts'
 import type { Peer } from '../testing/directory-swarm.node.ts'
 import { testIdentity } from '../testing/test-identity.node.ts'
 import { protocols } from '../versions.ts'
-
-type Question = Exclude<DirectoryRequest, { type: 'push' }>
 
 describe('directories of peers that are slow, silent or banned', () => {
   let swarm: Swarm
@@ -21,34 +19,6 @@ describe('directories of peers that are slow, silent or banned', () => {
   afterEach(async () => {
     await swarm.stop()
   })
-
-  /** A peer that answers as it likes, after a while or never; `channels` counts those that were opened to it. */
-  function peer(
-    name: string,
-    delayMs: number,
-    answer: (request: Question) => DirectoryResponse | undefined
-  ): { id: PeerId; channels: number } {
-    const made = { id: testIdentity(name).peerId, channels: 0 }
-    swarm.internet.join(made.id).handle(protocols.directory, channelLimits.directory, (channel) => {
-      made.channels++
-      const serve = async (): Promise<void> => {
-        for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
-          const response = answer(decodeDirectoryRequest(frame.head) as Question)
-          if (delayMs > 0) await swarm.clock.sleep(delayMs)
-          if (response !== undefined) channel.send({ head: encodeDirectory(response) })
-        }
-        await channel.end()
-      }
-      serve().catch(() => {})
-    })
-    return made
-  }
-
-  function coordinatorOf(...contacts: PeerId[]): Peer {
-    const coordinator = swarm.add('coordinator', { mesh: false, coordinatorExchangeMs: 1e9, contacts })
-    for (const id of contacts) coordinator.network.learn({ peer: id, addresses: [memoryAddress(id)], source: 'trusted' })
-    return coordinator
-  }
 
   /** A peer that opens channels to another, and writes what it likes on them. */
   function stranger(to: Peer): () => Promise<Channel> {
@@ -62,12 +32,12 @@ describe('directories of peers that are slow, silent or banned', () => {
     return decodeDirectoryResponse((await channel.receive())!.head)
   }
 
-  const delta = { type: 'delta', buckets: [0], entries: [], records: [], ages: new Uint8Array(0), wanted: false, whole: true } as const
-
   it('a peer that falls silent on an open channel is not asked a second time on another', async () => {
     let silent = false
-    const keeper = peer('keeper', 0, ({ id }) => (silent ? undefined : { ...delta, id }))
-    const coordinator = coordinatorOf(keeper.id)
+    const keeper = swarm.pretend('keeper', (request) =>
+      silent || request.type !== 'exchange' ? undefined : { ...emptyDelta, id: request.id }
+    )
+    const coordinator = swarm.coordinatorOf(keeper.id)
     await swarm.settle(coordinator.service.exchange(keeper.id))
     silent = true
     const startMs = swarm.clock.monotonicMs()
@@ -79,18 +49,19 @@ describe('directories of peers that are slow, silent or banned', () => {
   /** A keeper that names seventy peers, and gives one of their records at a time, slowly. */
   function dripping(records: (index: number) => DirectoryRecord): { id: PeerId; fetches: () => number } {
     let fetches = 0
-    const { id } = peer('keeper', 4_900, (request) => {
+    const entries = Array.from({ length: 70 }, (_, index) => [testIdentity(`node ${index}`).peerId, 1, 0] as const)
+    const answer = (request: DirectoryRequest): DirectoryResponse | undefined => {
       if (request.type === 'fetch') return { type: 'records', id: request.id, records: [records(fetches++)] }
-      const entries = Array.from({ length: 70 }, (_, index) => [testIdentity(`node ${index}`).peerId, 1, 0] as const)
-      return { ...delta, id: request.id, entries }
-    })
+      return request.type === 'exchange' ? { ...emptyDelta, id: request.id, entries } : undefined
+    }
+    const { id } = swarm.pretend('keeper', answer, 4_900)
     return { id, fetches: () => fetches }
   }
 
   it('a peer whose records are no news is not asked for more of them', async () => {
     const known = swarm.sign(testIdentity('node 0'), 1).encoded
     const keeper = dripping(() => [0, known])
-    const coordinator = coordinatorOf(keeper.id)
+    const coordinator = swarm.coordinatorOf(keeper.id)
     await swarm.clock.advanceAsync(60_000)
     assert.equal(keeper.fetches(), 2, 'the second brought nothing')
     await swarm.settle(coordinator.service.exchange(keeper.id))
@@ -99,7 +70,7 @@ describe('directories of peers that are slow, silent or banned', () => {
 
   it('a peer that gives its records slowly on purpose is given up after a minute', async () => {
     const keeper = dripping((index) => [0, swarm.sign(testIdentity(`node ${index}`), 1).encoded])
-    const coordinator = coordinatorOf(keeper.id)
+    const coordinator = swarm.coordinatorOf(keeper.id)
     const startMs = swarm.clock.monotonicMs()
     await assert.rejects(swarm.settle(coordinator.service.exchange(keeper.id), 120_000), TimeoutError)
     assert.ok(swarm.clock.monotonicMs() - startMs < 75_000)
@@ -109,8 +80,8 @@ describe('directories of peers that are slow, silent or banned', () => {
   it('a refresh does not wait for the silent when another has answered', async () => {
     const first = swarm.add('first')
     swarm.announce(first, 1)
-    const mute = peer('mute', 0, () => undefined)
-    const coordinator = coordinatorOf(first.id, mute.id)
+    const mute = swarm.pretend('mute', () => undefined)
+    const coordinator = swarm.coordinatorOf(first.id, mute.id)
     await swarm.clock.advanceAsync(10_000)
     const startMs = swarm.clock.monotonicMs()
     const { answered, failures } = await swarm.settle(coordinator.service.refresh())

@@ -1,14 +1,13 @@
 import assert from 'node:assert/strict'
 import { MalformedError } from '../errors.ts'
-import { channelLimits, limits } from '../limits.ts'
-import { memoryAddress } from '../memory/memory-network.ts'
-import { decodeDirectoryRequest, decodeDirectoryResponse, encodeDirectory } from '../messages/directory.ts'
+import type { PeerId } from '../ids.ts'
+import { limits } from '../limits.ts'
+import { decodeDirectoryResponse, encodeDirectory } from '../messages/directory.ts'
 import type { DeltaResponse, DirectoryRequest } from '../messages/directory.ts'
 import type { Channel } from '../ports/network.ts'
-import { model, rawChannel, Swarm } from '../testing/directory-swarm.node.ts'
+import { emptyDelta, model, rawChannel, Swarm } from '../testing/directory-swarm.node.ts'
 import type { Peer } from '../testing/directory-swarm.node.ts'
 import { testIdentity } from '../testing/test-identity.node.ts'
-import { protocols } from '../versions.ts'
 
 describe('records that come with the answer to an exchange', () => {
   let swarm: Swarm
@@ -27,30 +26,16 @@ describe('records that come with the answer to an exchange', () => {
     return answer
   }
 
-  /** A keeper that answers an exchange as it likes; returns what else it is asked. */
-  function keeper(name: string, answer: (id: number) => DeltaResponse): { readonly id: Peer['id']; readonly asked: DirectoryRequest[] } {
-    const { peerId } = testIdentity(name)
+  /** A keeper that answers an exchange so; returns what else it is asked. */
+  function keeper(answer: Partial<DeltaResponse>): { readonly id: PeerId; readonly asked: DirectoryRequest[] } {
     const asked: DirectoryRequest[] = []
-    swarm.internet.join(peerId).handle(protocols.directory, channelLimits.directory, (channel) => {
-      const serve = async (): Promise<void> => {
-        for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
-          const request = decodeDirectoryRequest(frame.head)
-          if (request.type === 'exchange') channel.send({ head: encodeDirectory(answer(request.id)) })
-          else asked.push(request)
-        }
-      }
-      serve().catch(() => {})
+    const { id } = swarm.pretend('keeper', (request) => {
+      if (request.type === 'exchange') return { ...emptyDelta, ...answer, id: request.id }
+      asked.push(request)
+      return undefined
     })
-    return { id: peerId, asked }
+    return { id, asked }
   }
-
-  function coordinatorOf(id: Peer['id']): Peer {
-    const coordinator = swarm.add('coordinator', { mesh: false, coordinatorExchangeMs: 1e9, contacts: [id] })
-    coordinator.network.learn({ peer: id, addresses: [memoryAddress(id)], source: 'trusted' })
-    return coordinator
-  }
-
-  const empty = { type: 'delta', buckets: [0], ages: new Uint8Array(0), wanted: false, whole: true } as const
 
   it('are those that came lately, and no more than are cheap', async () => {
     const first = swarm.add('first')
@@ -78,12 +63,8 @@ describe('records that come with the answer to an exchange', () => {
   it('are taken in without another question', async () => {
     const other = testIdentity('other')
     const signed = swarm.sign(other, 5)
-    const { id, asked } = keeper('keeper', (request) => ({
-      ...{ ...empty, id: request },
-      entries: [[other.peerId, 5, 10]],
-      records: [[10, signed.encoded]]
-    }))
-    const coordinator = coordinatorOf(id)
+    const { id, asked } = keeper({ entries: [[other.peerId, 5, 10]], records: [[10, signed.encoded]] })
+    const coordinator = swarm.coordinatorOf(id)
     await swarm.settle(coordinator.service.exchange(id))
     assert.deepEqual([...swarm.known(coordinator).keys()], [other.peerId])
     assert.deepEqual(asked, [])
@@ -91,8 +72,8 @@ describe('records that come with the answer to an exchange', () => {
 
   it('may not be more than the entries', async () => {
     const signed = swarm.sign(testIdentity('other'), 5)
-    const { id } = keeper('keeper', (request) => ({ ...empty, id: request, entries: [], records: [[10, signed.encoded]] }))
-    const coordinator = coordinatorOf(id)
+    const { id } = keeper({ records: [[10, signed.encoded]] })
+    const coordinator = swarm.coordinatorOf(id)
     await assert.rejects(swarm.settle(coordinator.service.exchange(id)), MalformedError)
     assert.equal(swarm.known(coordinator).size, 0)
   })

@@ -6,6 +6,8 @@ import { parseModelId } from '../ids.ts'
 import type { PeerId } from '../ids.ts'
 import { channelLimits } from '../limits.ts'
 import { memoryAddress, memoryInternet } from '../memory/memory-network.ts'
+import { decodeDirectoryRequest, encodeDirectory } from '../messages/directory.ts'
+import type { DirectoryRequest, DirectoryResponse } from '../messages/directory.ts'
 import type { MemoryInternet } from '../memory/memory-network.ts'
 import type { Verifier } from '../ports/identity.ts'
 import { silentLogger } from '../ports/logger.ts'
@@ -21,6 +23,17 @@ import type { DirectoryInit } from '../directory/directory-init.ts'
 import { DirectoryService } from '../directory/directory-service.ts'
 
 export const model = parseModelId(`tiny@${'0'.repeat(32)}`)
+
+/** The answer to an exchange by a keeper that holds nothing else than the asker; the id is missing. */
+export const emptyDelta = {
+  ...{ type: 'delta', buckets: [0], entries: [], records: [], ages: new Uint8Array(0) },
+  ...{ wanted: false, whole: true }
+} as const satisfies Omit<DirectoryResponse, 'id'>
+
+export interface Pretender {
+  readonly id: PeerId
+  readonly channels: number
+}
 
 /** A member of a swarm, or a coordinator of it. */
 export interface Peer {
@@ -60,6 +73,31 @@ export class Swarm {
     this.peers.push(peer)
     service.start()
     return peer
+  }
+
+  /** A peer that answers as it likes, after a while or never; `channels` counts those that were opened to it. */
+  pretend(name: string, answer: (request: DirectoryRequest) => DirectoryResponse | undefined, delayMs = 0): Pretender {
+    const pretender = { id: testIdentity(name).peerId, channels: 0 }
+    this.internet.join(pretender.id).handle(protocols.directory, channelLimits.directory, (channel) => {
+      pretender.channels++
+      const serve = async (): Promise<void> => {
+        for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
+          const response = answer(decodeDirectoryRequest(frame.head))
+          if (delayMs > 0) await this.clock.sleep(delayMs)
+          if (response !== undefined) channel.send({ head: encodeDirectory(response) })
+        }
+        await channel.end()
+      }
+      serve().catch(() => {})
+    })
+    return pretender
+  }
+
+  /** A coordinator that exchanges with these when told to, and hardly ever by itself. */
+  coordinatorOf(...contacts: PeerId[]): Peer {
+    const coordinator = this.add('coordinator', { mesh: false, coordinatorExchangeMs: 1e9, contacts })
+    for (const id of contacts) coordinator.network.learn({ peer: id, addresses: [memoryAddress(id)], source: 'trusted' })
+    return coordinator
   }
 
   announce(peer: Peer, sequence: number, facts: Partial<Announcement> = {}): void {
