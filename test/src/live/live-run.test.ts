@@ -30,13 +30,10 @@ describe('live runs of scenarios', function () {
     )
     // Two hops of 20 ms, and three after the kill: no token can be faster.
     assert.ok((generation.lastTokenMs! - generation.firstTokenMs!) / 29 > 38)
-    assert.deepEqual(
-      record.log
-        .filter(({ kind }) => kind !== 'node-up')
-        .map(({ kind }) => kind)
-        .slice(0, 2),
-      ['fault', 'node-down']
-    )
+    const kinds = record.log.map(({ kind }) => kind).filter((kind) => kind !== 'node-up')
+    assert.equal(kinds[0], 'fault')
+    // Who hears of the death first, the coordinator by its connection or the run by the process, is a race.
+    assert.ok(kinds.includes('node-down') && kinds.includes('recovering'), kinds.join())
     assert.ok(record.nodes[0]!.up[0]![1] < record.virtualMs)
     // The first was asked before it was killed, the others at the end: what one sent on, the other one received.
     for (const { busyMs, rows, sentBytes, receivedBytes } of record.nodes) {
