@@ -8,7 +8,7 @@ import { figures } from '../report/figures.ts'
 import { formatDifference, formatFigure } from '../report/format.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { withOutFolder } from './out-folder.ts'
-import { overridesOf, runJson, simulate } from './run.ts'
+import { commandOf, overridesOf, runJson, simulate } from './run.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
 
@@ -28,8 +28,8 @@ export async function compareRuns(a: string, b: string, flags: CompareFlags, con
 async function compareBoth(a: string, b: string, flags: CompareFlags, context: SimContext): Promise<number> {
   // Both are read before the first one runs: the second may be the one that is wrong.
   const sources = [await sourceOf(a, flags), await sourceOf(b, flags)] as const
-  const left = await recordOf(sources[0], flags, context)
-  const right = await recordOf(sources[1], flags, context)
+  const left = await recordOf(a, sources[0], flags, context)
+  const right = await recordOf(b, sources[1], flags, context)
   const rows = compareFigures(figures(left), figures(right))
   if (flags.out !== undefined) {
     const { comparePage } = await import('../report/compare-page.ts')
@@ -60,8 +60,9 @@ async function sourceOf(source: string, flags: CompareFlags): Promise<RunRecord 
   return loadScenario(source, { overrides: overridesOf(flags), ci: flags.ci })
 }
 
-async function recordOf(source: RunRecord | Scenario, flags: CompareFlags, context: SimContext): Promise<RunRecord> {
-  return 'generations' in source ? source : simulate(source, flags, context)
+async function recordOf(name: string, source: RunRecord | Scenario, flags: CompareFlags, context: SimContext): Promise<RunRecord> {
+  if ('generations' in source) return source
+  return simulate(source, { ...flags, replayCommand: commandOf(name, flags.seed ?? source.seed, flags) }, context)
 }
 
 /** A record as `run --out` wrote it. */

@@ -13,6 +13,8 @@ export interface RunInit {
   readonly tracedGeneration: number
   /** The folder of a real model, which computes instead of checksums. */
   readonly realModel?: string
+  /** What the user types to run this again. */
+  readonly replayCommand: string
   readonly signal: AbortSignal
   readonly onProgress: (progress: RunProgress) => void
 }

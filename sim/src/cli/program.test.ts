@@ -167,14 +167,8 @@ describe('skein-sim', () => {
   })
 
   it('fails with 1 on a violation, and prints how to replay it', async () => {
-    const violation = {
-      oracle: 'tokens',
-      atMs: 1500,
-      text: 'wrong token',
-      lastEvents: ['node 1: step 3'],
-      replay: 'skein-sim run small --seed 1'
-    }
-    world.record = ({ seed }) => ({ ...syntheticRecord({ seed }), violations: [violation] })
+    const violation = { oracle: 'tokens', atMs: 1500, text: 'wrong token', lastEvents: ['node 1: step 3'] }
+    world.record = ({ seed, replayCommand: replay }) => ({ ...syntheticRecord({ seed }), violations: [{ ...violation, replay }] })
     const { code, stdout } = await world.run(['run', file, '--seed', '3', '--set', 'duration=2m'])
     assert.equal(code, 1)
     assert.match(stdout, /violation of tokens at 1\.5 s: wrong token\n {4}node 1: step 3\n {2}replay it: skein-sim run /)

@@ -58,7 +58,7 @@ function toOutcome({ worlds, events, generations, failure }: FuzzResult, sizeOf:
   if (failure === undefined) return { json: { ...counts, failure: null }, lines: [`${summary}: nothing was broken`], failed: false }
   const { seed, violation, smallest, smallestViolation } = failure
   const scenario = writeScenario(smallest)
-  const replay = `skein-sim fuzz --from ${seed} --seeds 1`
+  const { replay } = violation
   return {
     json: { ...counts, failure: { seed, violation, smallest: scenario, smallestViolation, replay } },
     lines: [

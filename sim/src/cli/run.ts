@@ -80,10 +80,8 @@ async function runOne(nameOrPath: string, flags: RunFlags, context: SimContext):
   if (flags.model !== undefined && flags.runtime !== 'ort')
     throw new InvalidArgumentError('--model is for --runtime ort: checksums need none')
   const realModel = flags.runtime === 'ort' ? modelFolder(flags.model) : undefined
-  const found = await simulate(scenario, { ...flags, realModel }, context)
-  const command = commandOf(nameOrPath, found.seed, flags)
-  // The world knows its scenario's name, and the command line how the scenario was reached and what was replaced in it.
-  const record = { ...found, violations: found.violations.map((violation) => ({ ...violation, replay: command })) }
+  const command = commandOf(nameOrPath, flags.seed ?? scenario.seed, flags)
+  const record = await simulate(scenario, { ...flags, realModel, replayCommand: command }, context)
   const missed = missedExpectations(figures(record), scenario.expect)
   if (flags.out !== undefined) await writeReport(flags.out, record, scenario, command)
   const isTraced = record.generations.length > flags.trace || flags.trace === 0
@@ -104,8 +102,14 @@ export async function simulate(
   {
     seed = scenario.seed,
     trace = 0,
-    realModel
-  }: { readonly seed?: number; readonly trace?: number; readonly realModel?: string | undefined },
+    realModel,
+    replayCommand
+  }: {
+    readonly seed?: number
+    readonly trace?: number
+    readonly realModel?: string | undefined
+    readonly replayCommand: string
+  },
   context: SimContext
 ): Promise<RunRecord> {
   const { components, signal, progress } = context
@@ -114,6 +118,7 @@ export async function simulate(
     scenario,
     seed,
     tracedGeneration: trace,
+    replayCommand,
     ...(realModel === undefined ? {} : { realModel }),
     signal,
     onProgress: ({ virtualMs, events }) => {
@@ -124,7 +129,11 @@ export async function simulate(
 }
 
 /** The command that repeats a run. */
-function commandOf(nameOrPath: string, seed: number, { set = [], ci, trace, runtime, model }: RunFlags): string {
+export function commandOf(
+  nameOrPath: string,
+  seed: number,
+  { set = [], ci, trace = 0, runtime, model }: Pick<RunFlags, 'set' | 'ci'> & Partial<RunFlags>
+): string {
   const quoted = (text: string): string => (/^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`)
   const parts = ['skein-sim', 'run', quoted(nameOrPath), '--seed', String(seed)]
   for (const item of set) parts.push('--set', quoted(item))

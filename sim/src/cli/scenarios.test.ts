@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import type { RunRecord } from '../record/run-record.ts'
 import { type FigureName, figures, missedExpectations } from '../report/figures.ts'
 import { describeMissed } from '../report/format.ts'
@@ -52,6 +55,14 @@ describe('shipped scenarios', function () {
     } finally {
       await rm(folder, { recursive: true, force: true })
     }
+  })
+
+  it('run in another process as they do in this one', async () => {
+    const command = fileURLToPath(new URL('../bin/skein-sim.js', import.meta.url))
+    const { stdout } = await promisify(execFile)(process.execPath, [command, 'run', 'churn', '--ci', '--json'])
+    const { eventLogHash, events } = await runSmall('churn')
+    const there = JSON.parse(stdout) as Pick<RunRecord, 'eventLogHash' | 'events'>
+    assert.deepEqual([there.eventLogHash, there.events], [eventLogHash, events])
   })
 
   for (const name of shippedScenarios()) {

@@ -31,6 +31,8 @@ describe('fuzz', () => {
     const { failure } = await fuzz({ seeds: 3, firstSeed: 20, maxShrinkRuns: 25, wrapRuntime })
     assert.ok(failure !== undefined, 'nothing was found')
     assert.equal(failure.smallestViolation.oracle, failure.violation.oracle)
+    assert.equal(failure.violation.replay, `skein-sim fuzz --from ${failure.seed} --seeds 1`)
+    assert.equal(failure.smallestViolation.replay, failure.violation.replay)
     assert.ok(JSON.stringify(failure.smallest).length < JSON.stringify(failure.drawn).length)
   }).timeout(60_000)
 })

@@ -39,9 +39,13 @@ export interface FuzzResult {
 /** Draws worlds from seeds and runs them until one breaks an oracle; makes that one as small as it gets. */
 export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   const { seeds, firstSeed = 1, signal, onProgress, maxShrinkRuns = 150, wrapRuntime } = options
-  const run = async (scenario: Scenario): Promise<{ violation: Violation | undefined; events: number; generations: number }> => {
+  const run = async (
+    scenario: Scenario,
+    replayCommand: string
+  ): Promise<{ violation: Violation | undefined; events: number; generations: number }> => {
     const world = new World({
       scenario,
+      replayCommand,
       ...(signal === undefined ? {} : { signal }),
       ...(wrapRuntime === undefined ? {} : { wrapRuntime })
     })
@@ -53,7 +57,8 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   let worlds = 0
   for (let seed = firstSeed; seed < firstSeed + seeds && signal?.aborted !== true; seed++) {
     const drawn = drawWorld(seed)
-    const outcome = await run(drawn)
+    const replayCommand = `skein-sim fuzz --from ${seed} --seeds 1`
+    const outcome = await run(drawn, replayCommand)
     worlds++
     events += outcome.events
     generations += outcome.generations
@@ -64,7 +69,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
     if (violation === undefined) continue
     let smallestViolation = violation
     const fails = async (scenario: Scenario): Promise<boolean> => {
-      const { violation: again } = await run(scenario)
+      const { violation: again } = await run(scenario, replayCommand)
       if (again?.oracle !== violation.oracle) return false
       smallestViolation = again
       onProgress?.(`smaller: ${sizeOf(scenario)}`)

@@ -33,6 +33,8 @@ export interface WorldInit {
   readonly stopAtViolation?: boolean
   /** Puts something around the runtime of each of a node's incarnations: how tests plant bugs and watch turns. */
   readonly wrapRuntime?: (runtime: SpanRuntime, node: number) => SpanRuntime
+  /** The one command that repeats this run: violations name it. @default how `simulate` is called */
+  readonly replayCommand?: string
   /** Called about once per virtual second. */
   readonly onProgress?: (progress: { readonly virtualMs: number; readonly events: number }) => void
   readonly signal?: AbortSignal
@@ -363,7 +365,7 @@ export class World {
       const name = node === undefined ? `client ${who?.number ?? '?'}` : `node ${node}`
       return (who?.log.last(12) ?? []).map((line) => `${name}: ${line}`)
     })
-    const replay = `skein-sim run ${this.scenario.name} --seed ${this.seed}`
+    const replay = this.#init.replayCommand ?? `simulate({ scenario, seed: ${this.seed} }) with the scenario ${this.scenario.name}`
     this.violations.push({ oracle, atMs, text, lastEvents, replay })
     this.#recorder.log.push({ atMs, kind: 'violation', text: `${oracle}: ${text}` })
   }
