@@ -232,7 +232,7 @@ describe('skein chat', () => {
     const text = cli.stderr.text
     assert.match(text, /\/reset +forget the conversation/)
     assert.match(text, /chain +…AAAAAAAA 0:3 -> …BBBBBBBB 3:8\n/)
-    assert.match(text, /conversation +2 messages, 20 tokens\na new conversation\nconversation +0 messages, 0 tokens\n/)
+    assert.match(text, /conversation +2 messages, 20 of 1024 tokens\na new conversation\nconversation +0 messages, 0 of 1024 tokens\n/)
     assert.match(text, /there is no \/what; \/help lists the commands\n/)
     assert.equal(cli.stdout.text, 'Geese fly.\n')
     const { prompts, sessions, closedSessions } = cli.swarm.calls

@@ -9,7 +9,10 @@ import { generationReport, logprobLines, statsLines } from './report.ts'
 import { streamAnswer } from './run.ts'
 import { printable } from './terminal.ts'
 
-export interface ChatFlags extends SwarmFlags, GenerationFlags, OutputFlags {}
+export interface ChatFlags extends SwarmFlags, GenerationFlags, OutputFlags {
+  /** Room for the whole conversation. */
+  readonly maxContextTokens?: number
+}
 
 const help = [
   '/help    this list',
@@ -56,6 +59,7 @@ async function open(
 async function openSession(client: SwarmClient, flags: ChatFlags, signal?: AbortSignal): Promise<ChatSession> {
   return client.session({
     ...(flags.system === undefined ? {} : { system: flags.system }),
+    ...(flags.maxContextTokens === undefined ? {} : { maxContextTokens: flags.maxContextTokens }),
     ...(signal === undefined ? {} : { signal })
   })
 }
@@ -179,7 +183,9 @@ class Chat {
         return this.#context.say('a new conversation')
       case '/stats':
         if (this.#last !== undefined) statsLines(this.#last).forEach((text) => this.#context.say(text))
-        return this.#context.say(`conversation     ${this.#session.messages.length} messages, ${this.#session.tokens} tokens`)
+        return this.#context.say(
+          `conversation     ${this.#session.messages.length} messages, ${this.#session.tokens} of ${this.#session.maxContextTokens} tokens`
+        )
       case '/quit':
       case '/exit':
         return this.#leave(reader, exitCodes.done)

@@ -160,6 +160,15 @@ export function addGenerationFlags(command: Command, hidden = false): Command {
   return command
 }
 
+/** Adds the flags of a conversation. */
+export function addConversationFlags(command: Command): Command {
+  return command.addOption(
+    option('--max-context-tokens <n>', 'room for the whole conversation, which every node sets aside', 'SKEIN_MAX_CONTEXT_TOKENS')
+      .argParser(integerParser(2))
+      .default(undefined, '8192, the context of the model, or what the nodes have left')
+  )
+}
+
 export function addOutputFlags(command: Command, json: string): Command {
   return command
     .optionsGroup('Output:')

@@ -2,7 +2,7 @@ import { exitCodes, isOff, runCommand } from '@skein/node'
 import { Command, Option } from 'commander'
 import { chat, type ChatFlags } from './chat.ts'
 import type { CliComponents } from './cli-io.ts'
-import { addGenerationFlags, addOutputFlags, addSwarmFlags, type OutputFlags, type SwarmFlags } from './flags.ts'
+import { addConversationFlags, addGenerationFlags, addOutputFlags, addSwarmFlags, type OutputFlags, type SwarmFlags } from './flags.ts'
 import { runPrompt, type RunFlags } from './run.ts'
 import { showStatus } from './status.ts'
 
@@ -41,7 +41,7 @@ export function skeinCommand(version: string, actions: SkeinActions): Command {
     .command('chat')
     .description('Answers in a conversation, one line a turn.')
     .action((flags: ChatFlags) => actions.chat(flags))
-  addOutputFlags(addSwarmFlags(addGenerationFlags(talk)), 'print one JSON object a turn on standard output')
+  addOutputFlags(addSwarmFlags(addConversationFlags(addGenerationFlags(talk))), 'print one JSON object a turn on standard output')
 
   const status = program
     .command('status')

@@ -86,9 +86,10 @@ export function logprobLines(logprobs: readonly ChosenLogprob[]): string[] {
 const reasons: Readonly<Record<RecoveryReason, string>> = {
   'channel-closed': 'connection closed',
   'no-progress': 'no progress',
-  'probe-failed': 'no answer',
+  'no-answer': 'no answer',
   refused: 'refused',
-  drain: 'going offline'
+  'not-finite': 'wrong results',
+  'history-lost': 'too little history'
 }
 
 /** What a person wants to know of what happens to a generation; undefined for what a progress line shows, or nothing does. */

@@ -31,7 +31,7 @@ function nodeTable(nodes: readonly NodeStatus[]): string[] {
     nodes.map((node) => [
       shortPeerId(node.peerId),
       `${node.start}:${node.end}`,
-      node.state,
+      node.hasAnswered === false ? 'silent' : node.state,
       formatMs(node.stepMs),
       node.roundTripMs === undefined ? unknown : formatMs(node.roundTripMs),
       `${node.freeKvTokens ?? unknown} of ${node.kvTokens}`,
@@ -43,8 +43,8 @@ function nodeTable(nodes: readonly NodeStatus[]): string[] {
 }
 
 /**
- * A line for each node with the blocks that it hosts, and one that counts the serving nodes of each block (`+`: 10 or more;
- * `-`: none). Where a cell stands for several blocks, it is filled if the node hosts any of them, and counts the least.
+ * A line for each node with the blocks that it hosts (`?`: it does not answer), and one that counts the serving nodes of each
+ * block (`+`: 10 or more; `-`: none). Where a cell stands for several blocks, it is filled if the node hosts any of them, and counts the least.
  */
 export function blockMap({ blocks, nodes }: SwarmStatus): string[] {
   const perCell = Math.ceil(blocks / maxMapCells)
@@ -54,6 +54,7 @@ export function blockMap({ blocks, nodes }: SwarmStatus): string[] {
   }))
   const label = Math.max('serving'.length, ...nodes.map(({ peerId }) => shortPeerId(peerId).length))
   const filled: Record<NodeStatus['state'], string> = { serving: '█', joining: '░', draining: '▒', offline: '·' }
+  const fill = ({ state, hasAnswered }: NodeStatus): string => (hasAnswered === false ? '?' : filled[state])
   const counts = cells.map((cell) => {
     const each = Array.from({ length: blockCount(cell) }, (_, offset) => servingNodes(nodes, cell.start + offset))
     const least = Math.min(...each)
@@ -62,13 +63,14 @@ export function blockMap({ blocks, nodes }: SwarmStatus): string[] {
   return [
     `${''.padEnd(label)}  0${String(blocks).padStart(cells.length)}${perCell > 1 ? `   (a cell is ${perCell} blocks)` : ''}`,
     ...nodes.map(
-      ({ peerId, start, end, state }) =>
-        `${shortPeerId(peerId).padEnd(label)}  ${cells.map((cell) => (start < cell.end && cell.start < end ? filled[state] : '·')).join('')}`
+      (node) =>
+        `${shortPeerId(node.peerId).padEnd(label)}  ${cells.map((cell) => (node.start < cell.end && cell.start < node.end ? fill(node) : '·')).join('')}`
     ),
     `${'serving'.padEnd(label)}  ${counts.join('')}`
   ]
 }
 
 function servingNodes(nodes: readonly NodeStatus[], block: number): number {
-  return nodes.filter(({ state, start, end }) => state === 'serving' && start <= block && block < end).length
+  return nodes.filter(({ state, hasAnswered, start, end }) => state === 'serving' && hasAnswered !== false && start <= block && block < end)
+    .length
 }

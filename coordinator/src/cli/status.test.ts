@@ -40,6 +40,16 @@ describe('skein status', () => {
     assert.match(empty.stdout.text, /nodes {3}0\n\nnobody serves 8 of 8 blocks: 0:8\n$/)
   })
 
+  it('shows who does not answer, and does not count it', async () => {
+    const [first, ...others] = fakeStatus.nodes
+    const nodes = [{ ...first!, hasAnswered: false }, ...others.map((node) => ({ ...node, hasAnswered: true }))]
+    const cli = new CliHarness({ status: { ...fakeStatus, nodes } })
+    await cli.run('status')
+    assert.match(cli.stdout.text, /…AAAAAAAA {2}0:3 {5}silent /)
+    assert.match(cli.stdout.text, /\n…AAAAAAAA {2}\?\?\?·{5}\n/)
+    assert.match(cli.stdout.text, /\nserving {4}--1111--\n/)
+  })
+
   it('prints one object with --json', async () => {
     const cli = new CliHarness()
     assert.equal(await cli.run('status', '--json'), 0)

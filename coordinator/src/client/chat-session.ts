@@ -5,6 +5,8 @@ import type { ChatSession, GenerateOptions, Generation } from './types.ts'
 
 export interface ChatSessionComponents {
   readonly session: TokenSession
+  /** The session's room. */
+  readonly maxContextTokens: number
   /** Tokens of the prompt that the conversation makes. */
   readonly encode: (messages: readonly ChatMessage[], options: GenerateOptions) => number[]
   /** Generates on the conversation's session; the first `cachedTokens` of the prompt are in its caches. */
@@ -30,6 +32,10 @@ export class CachedChatSession implements ChatSession {
 
   get messages(): readonly ChatMessage[] {
     return [...this.#messages]
+  }
+
+  get maxContextTokens(): number {
+    return this.#components.maxContextTokens
   }
 
   get tokens(): number {

@@ -13,8 +13,7 @@ import type {
   GenerationEvent,
   GenerationPiece,
   GenerationResult,
-  GenerationTimings,
-  RecoveryReason
+  GenerationTimings
 } from './types.ts'
 
 export interface GenerationComponents {
@@ -66,7 +65,9 @@ export class GenerationRun implements Generation {
   #firstTokenAtMs: number | undefined
   #lastTokenAtMs = 0
   #decodeComputeUs = 0
-  #recoveryStartedAtMs = 0
+  #recoveryStartedAtMs: number | undefined
+  /** What was last told of a loss or of uncovered blocks: while a search goes on, the same is found again and again. */
+  #lastTrouble = ''
   #recoveriesBefore = 0
   #session: TokenSession | undefined
 
@@ -74,7 +75,7 @@ export class GenerationRun implements Generation {
     this.#components = components
     this.#init = init
     this.#startedAtMs = components.clock.monotonicMs()
-    this.#pieces = new PieceStream(() => this.#cancelled.abort())
+    this.#pieces = new PieceStream(() => this.cancel())
     this.#sampler = new Sampler({ random: components.random }, { sampling: init.sampling, prompt: init.promptTokens })
     this.#answer = new AnswerText({
       tokenizer: components.tokenizer,
@@ -186,23 +187,31 @@ export class GenerationRun implements Generation {
       case 'opened':
         this.#emit({ type: 'chain-opened', session: event.session, chain: event.chain.map(publicStage), atMs })
         break
-      case 'recovering':
-        this.#recoveryStartedAtMs = atMs
-        this.#emit({
-          type: 'recovery-started',
-          reason: recoveryReason(event.reason),
-          lost: event.lost.map(publicStage),
-          message: event.reason,
-          atMs
-        })
+      case 'recovering': {
+        this.#recoveryStartedAtMs ??= atMs
+        const lost = event.lost.map(publicStage)
+        if (this.#isNews({ lost, cause: event.cause }))
+          this.#emit({ type: 'recovery-started', reason: event.cause, lost, message: event.reason, atMs })
         break
-      case 'recovered':
-        this.#emit({ type: 'recovery-finished', chain: event.chain.map(publicStage), tookMs: atMs - this.#recoveryStartedAtMs, atMs })
+      }
+      case 'recovered': {
+        const tookMs = atMs - (this.#recoveryStartedAtMs ?? atMs)
+        this.#recoveryStartedAtMs = undefined
+        this.#lastTrouble = ''
+        this.#emit({ type: 'recovery-finished', chain: event.chain.map(publicStage), tookMs, atMs })
         break
+      }
       case 'uncovered':
-        this.#emit({ type: 'waiting-for-coverage', uncoveredBlocks: event.blocks, atMs })
+        if (this.#isNews(event.blocks)) this.#emit({ type: 'waiting-for-coverage', uncoveredBlocks: event.blocks, atMs })
         break
     }
+  }
+
+  #isNews(trouble: unknown): boolean {
+    const text = JSON.stringify(trouble)
+    const isNews = text !== this.#lastTrouble
+    this.#lastTrouble = text
+    return isNews
   }
 
   #emit(event: GenerationEvent): void {
@@ -244,13 +253,4 @@ export class GenerationRun implements Generation {
 
 function publicStage({ peer, start, end }: SessionStage): ChainStage {
   return { peerId: peer, start, end }
-}
-
-/** The machine's text, sorted into the kinds that callers can act on. */
-function recoveryReason(reason: string): RecoveryReason {
-  if (/drain/.test(reason)) return 'drain'
-  if (/probe/.test(reason)) return 'probe-failed'
-  if (/refus/.test(reason)) return 'refused'
-  if (/progress|deadline|stuck/.test(reason)) return 'no-progress'
-  return 'channel-closed'
 }

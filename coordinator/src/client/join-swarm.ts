@@ -16,7 +16,8 @@ import {
 } from '@skein/protocol'
 import { SwarmMap } from '../directory/swarm-map.ts'
 import type { ModelText } from '../text/model-text.ts'
-import { type ClientEnds, ConnectedClient, NoCoverageError } from './swarm-client.ts'
+import { NoCoverageError } from './coverage.ts'
+import { type ClientEnds, ConnectedClient } from './swarm-client.ts'
 import type { ConnectOptions, ConnectProgress, connectDefaults, SwarmClient } from './types.ts'
 
 /** All that a coordinator touches, so that the simulator runs the same one. */

@@ -6,14 +6,14 @@ import pDefer, { type DeferredPromise } from 'p-defer'
  * length of the answer.
  */
 export class PieceStream<T> implements AsyncIterable<T> {
-  readonly #onLeave: () => void
+  readonly #onLeave: () => Promise<void>
   #items: T[] = []
   #wake: DeferredPromise<void> | undefined
   #end: { readonly error?: Error } | undefined
   #taken = false
 
-  /** @param onLeave - called when the consumer leaves its loop before the end */
-  constructor(onLeave: () => void) {
+  /** @param onLeave - called when the consumer leaves its loop before the end, who goes on once it has settled */
+  constructor(onLeave: () => Promise<void>) {
     this.#onLeave = onLeave
   }
 
@@ -46,7 +46,7 @@ export class PieceStream<T> implements AsyncIterable<T> {
         }
       }
     } finally {
-      if (this.#end === undefined) this.#onLeave()
+      if (this.#end === undefined) await this.#onLeave()
     }
   }
 }

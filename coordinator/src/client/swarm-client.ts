@@ -1,9 +1,7 @@
 import {
-  blockCount,
   type BlockRange,
   type Clock,
   describeError,
-  formatBlockRange,
   InvalidArgumentError,
   limits,
   type Logger,
@@ -15,7 +13,6 @@ import {
   raceAbort,
   type Random,
   seededRandom,
-  SkeinError,
   type TensorEncoding,
   WireErrorCode
 } from '@skein/protocol'
@@ -29,6 +26,7 @@ import type { GenerationDefaults } from '../text/generation-defaults.ts'
 import { resolveSampling } from '../text/sampling/options.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { CachedChatSession } from './chat-session.ts'
+import { NoCoverageError, requireThatItCanFit } from './coverage.ts'
 import { GenerationRun, type SessionLease } from './generation.ts'
 import {
   type ChatSession,
@@ -46,26 +44,6 @@ import {
   type SwarmClient,
   type SwarmStatus
 } from './types.ts'
-
-/** Some blocks are served by nobody. The detail has `start` and `end` of the first gap. */
-export class NoCoverageError extends SkeinError<'ERR_SKEIN_NO_COVERAGE'> {
-  /** @param someServe - whether nodes of other blocks of this model were found */
-  constructor(model: ModelId, blocks: readonly BlockRange[], reason: string, waitedMs: number, someServe = true) {
-    const ranges = blocks.map(formatBlockRange).join(', ')
-    const wait = waitedMs > 0 ? ` after waiting ${(waitedMs / 1000).toFixed(waitedMs < 10_000 ? 1 : 0)} s` : ''
-    const [first] = blocks
-    const what = reason === 'no-room' ? 'have no room for another session' : 'are served by no node'
-    // The id ends in a hash of the weights: a swarm of other weights answers, and has none of this model's nodes.
-    const hint = someServe ? '' : ', or compare this model id with the one that the running nodes print: no node of it was found'
-    super(
-      'ERR_SKEIN_NO_COVERAGE',
-      `blocks ${ranges} of ${model} ${what}${wait}; start a node with --blocks ${first === undefined ? '0:1' : formatBlockRange(first)}${hint}`,
-      {
-        detail: { start: first?.start ?? 0, end: first?.end ?? 0, reason }
-      }
-    )
-  }
-}
 
 /** The two ends of the model, computed off the event loop. Rows are in the encoding that the client's sessions have. */
 export interface ClientEnds {
@@ -104,6 +82,18 @@ export interface SwarmClientInit extends Required<Pick<Connection, keyof typeof 
   readonly contextTokens: number
 }
 
+type OnEvent = (event: SessionEvent) => void
+
+interface Conversation {
+  readonly session: TokenSession
+  /** Its room. */
+  readonly tokens: number
+}
+
+/** Room of a conversation where nobody says how much: a long talk, and half of what a node has by default. */
+const conversationTokens = 8192
+/** With less there is no point in a conversation. */
+const leastConversationTokens = 256
 /** Between two looks at the swarm while blocks are uncovered. */
 const lookAgainMs = 500
 
@@ -149,13 +139,19 @@ export class ConnectedClient implements SwarmClient {
 
   async session(options: SessionOptions = {}): Promise<ChatSession> {
     this.#requireOpen()
-    const tokens = Math.min(options.maxContextTokens ?? this.#init.contextTokens, this.#init.contextTokens)
-    if (!(Number.isSafeInteger(tokens) && tokens >= 2)) throw new InvalidArgumentError('maxContextTokens must be an integer of at least 2')
+    const asked = options.maxContextTokens
+    if (asked !== undefined && !(Number.isSafeInteger(asked) && asked >= 2))
+      throw new InvalidArgumentError('maxContextTokens must be an integer of at least 2')
     let listener: ((event: SessionEvent) => void) | undefined
-    const session = await this.#openSession(tokens, options.signal, (event) => listener?.(event))
+    const onEvent = (event: SessionEvent): void => listener?.(event)
+    const { session, tokens } =
+      asked === undefined
+        ? await this.#openRoomySession(options.signal, onEvent)
+        : await this.#openWith(Math.min(asked, this.#init.contextTokens), options.signal, onEvent)
     return new CachedChatSession(
       {
         session,
+        maxContextTokens: tokens,
         encode: (messages, generateOptions) => this.#encodePrompt(messages, generateOptions),
         generate: (promptTokens, cachedTokens, generateOptions) => {
           const maxTokens = this.#maxTokens(generateOptions, promptTokens.length, tokens)
@@ -210,19 +206,22 @@ export class ConnectedClient implements SwarmClient {
   async status(options: StatusOptions = {}): Promise<SwarmStatus> {
     const { swarm, network } = this.#components
     this.#requireOpen()
+    let answers: ReadonlyMap<PeerId, boolean> = new Map()
     if (options.refresh !== false) {
       await swarm.refresh(options)
-      await Promise.all([swarm.measureRoundTrips(options), swarm.askLoads(options)])
+      ;[answers] = await Promise.all([swarm.askLoads(options), swarm.measureRoundTrips(options)])
     }
     const nodes = swarm.records().map(({ announcement }): NodeStatus => {
       const { peer, span, state, numerics, stepMs, kvTokens, addresses } = announcement
       const roundTripMs = network.path(peer)?.roundTripMs
       const load = swarm.load(peer)
+      const hasAnswered = answers.get(peer)
       return {
         peerId: peer,
         start: span.start,
         end: span.end,
         state,
+        ...(hasAnswered === undefined ? {} : { hasAnswered }),
         numerics,
         stepMs,
         ...(roundTripMs === undefined ? {} : { roundTripMs }),
@@ -236,7 +235,8 @@ export class ConnectedClient implements SwarmClient {
       model: this.#init.model,
       blocks: this.#init.blocks,
       nodes: nodes.filter(({ state }) => state !== 'offline'),
-      uncoveredBlocks: swarm.uncovered()
+      // A record outlives its node by minutes.
+      uncoveredBlocks: swarm.uncovered(new Set([...answers].filter(([, hasAnswered]) => !hasAnswered).map(([peer]) => peer)))
     }
   }
 
@@ -314,15 +314,41 @@ export class ConnectedClient implements SwarmClient {
     return Math.min(wanted, left)
   }
 
+  async #openWith(tokens: number, signal: AbortSignal | undefined, onEvent: OnEvent): Promise<Conversation> {
+    return { tokens, session: await this.#openSession(tokens, signal, onEvent) }
+  }
+
+  /** Opens a session with the room that a conversation should have, or what of it the nodes have left. */
+  async #openRoomySession(signal: AbortSignal | undefined, onEvent: OnEvent): Promise<Conversation> {
+    const { blocks, contextTokens, coverageTimeoutMs } = this.#init
+    const { clock, swarm } = this.#components
+    const span = { start: 0, end: blocks }
+    const least = Math.min(contextTokens, leastConversationTokens)
+    const untilMs = clock.monotonicMs() + coverageTimeoutMs
+    for (let most = Math.min(contextTokens, conversationTokens); ; most = Math.ceil(most / 2)) {
+      await this.#planWhenCovered(span, least, onEvent, signal, untilMs)
+      while (most > least && swarm.plan({ span, kvTokens: most }).kind !== 'chain') most = Math.max(least, Math.ceil(most / 2))
+      try {
+        return await this.#openWith(most, signal, onEvent)
+      } catch (error) {
+        // What a node has left is known only once it has been asked.
+        if (!(error instanceof SessionError) || error.code !== WireErrorCode.KvFull || most <= least) throw error
+      }
+    }
+  }
+
   /** Opens a chain. The map may be behind: while nodes that it shows refuse or are gone, it waits for others as for coverage. */
-  async #openSession(kvTokens: number, signal: AbortSignal | undefined, onEvent: (event: SessionEvent) => void): Promise<TokenSession> {
+  async #openSession(kvTokens: number, signal: AbortSignal | undefined, onEvent: OnEvent): Promise<TokenSession> {
     const { clock, swarm, logger } = this.#components
-    const untilMs = clock.monotonicMs() + this.#init.coverageTimeoutMs
+    const startMs = clock.monotonicMs()
+    const untilMs = startMs + this.#init.coverageTimeoutMs
     for (;;) {
       try {
-        return await this.#openOnce(kvTokens, signal, onEvent)
+        return await this.#openOnce(kvTokens, signal, onEvent, untilMs)
       } catch (error) {
-        if (!(error instanceof SessionError) || !passing.has(error.code) || clock.monotonicMs() >= untilMs) throw error
+        if (!(error instanceof SessionError) || !passing.has(error.code)) throw error
+        const waitedMs = clock.monotonicMs() - startMs
+        if (clock.monotonicMs() >= untilMs) throw error.code === 'ERR_SKEIN_NO_COVERAGE' ? this.#uncovered(error, waitedMs) : error
         logger.debug('no chain could be opened yet', { reason: describeError(error) })
       }
       await clock.sleep(lookAgainMs, { signal: signal ?? this.#shutdown.signal })
@@ -330,12 +356,18 @@ export class ConnectedClient implements SwarmClient {
     }
   }
 
-  async #openOnce(kvTokens: number, signal: AbortSignal | undefined, onEvent: (event: SessionEvent) => void): Promise<TokenSession> {
+  /** Nodes that the map shows were asked, and none answers. */
+  #uncovered(error: SessionError, waitedMs: number): NoCoverageError {
+    const { start = 0, end = this.#init.blocks } = error.detail as Partial<BlockRange>
+    return new NoCoverageError(this.#init.model, [{ start, end }], 'silent', waitedMs)
+  }
+
+  async #openOnce(kvTokens: number, signal: AbortSignal | undefined, onEvent: OnEvent, untilMs: number): Promise<TokenSession> {
     this.#requireOpen()
     const { clock, random, logger, network, swarm, ends } = this.#components
     const { model, blocks, hiddenSize, encoding, exact, transport, coverageTimeoutMs } = this.#init
     const span = { start: 0, end: blocks }
-    const plan = await this.#planWhenCovered(span, kvTokens, onEvent, signal)
+    const plan = await this.#planWhenCovered(span, kvTokens, onEvent, signal, untilMs)
     const id = parseSessionId(Array.from(random.bytes(16), (byte) => byte.toString(16).padStart(2, '0')).join(''))
     const chooseStages = async (part: BlockRange, exclude: readonly PeerId[], numerics: Numerics | undefined): Promise<StageChoice> => {
       await swarm.refresh()
@@ -388,8 +420,9 @@ export class ConnectedClient implements SwarmClient {
   async #planWhenCovered(
     span: BlockRange,
     kvTokens: number,
-    onEvent: (event: SessionEvent) => void,
-    signal: AbortSignal | undefined
+    onEvent: OnEvent,
+    signal: AbortSignal | undefined,
+    untilMs: number
   ): Promise<Extract<ReturnType<SwarmMap['plan']>, { kind: 'chain' }>> {
     const { clock, swarm } = this.#components
     const startMs = clock.monotonicMs()
@@ -398,10 +431,13 @@ export class ConnectedClient implements SwarmClient {
       if (plan.kind === 'chain') return plan
       if (!told) onEvent({ type: 'uncovered', blocks: plan.blocks })
       told = true
-      const waitedMs = clock.monotonicMs() - startMs
+      const nowMs = clock.monotonicMs()
       if (plan.reason === 'no-room') requireThatItCanFit(swarm, kvTokens, plan.blocks)
-      if (waitedMs >= this.#init.coverageTimeoutMs) throw new NoCoverageError(this.#init.model, plan.blocks, plan.reason, waitedMs)
-      await swarm.refresh(signal === undefined ? {} : { signal })
+      if (nowMs >= untilMs) throw new NoCoverageError(this.#init.model, plan.blocks, plan.reason, nowMs - startMs)
+      const options = signal === undefined ? {} : { signal }
+      await swarm.refresh(options)
+      // Room that was given back is told by nobody: it is asked for.
+      if (plan.reason === 'no-room') await swarm.askLoads(options)
       await clock.sleep(lookAgainMs, { signal: signal ?? this.#shutdown.signal })
     }
   }
@@ -409,22 +445,6 @@ export class ConnectedClient implements SwarmClient {
   #requireOpen(): void {
     if (this.#closed !== undefined) throw new InvalidArgumentError('the client is closed')
   }
-}
-
-/** No wait helps when no node has so large a cache at all: that is said at once, with the numbers. */
-function requireThatItCanFit(swarm: SwarmMap, kvTokens: number, blocks: readonly BlockRange[]): void {
-  const [gap] = blocks
-  if (gap === undefined || blockCount(gap) < 1) return
-  const hosts = swarm
-    .records()
-    .filter(({ announcement: { span, state } }) => state === 'serving' && span.start < gap.end && gap.start < span.end)
-  const largest = Math.max(0, ...hosts.map(({ announcement }) => announcement.kvTokens))
-  if (largest >= kvTokens) return
-  throw new SessionError(
-    'ERR_SKEIN_KV_FULL',
-    `the session needs ${kvTokens} tokens of KV cache, and the nodes of blocks ${formatBlockRange(gap)} have ${largest} at the most; ask for fewer tokens, or start a node with a larger --max-kv-tokens`,
-    { detail: { kvTokens, largestKvTokens: largest } }
-  )
 }
 
 function nonEmpty(tokens: number[]): number[] {

@@ -4,8 +4,11 @@
  * @packageDocumentation
  */
 import type { BlockRange, Logger, ModelId, NodeState, Numerics, PeerId, SessionId, TensorEncoding } from '@skein/protocol'
+import type { RecoveryReason } from '../session/chain-events.ts'
 import type { ChatMessage } from '../text/chat-message.ts'
 import type { SamplingOptions } from '../text/sampling/options.ts'
+
+export type { RecoveryReason } from '../session/chain-events.ts'
 
 /**
  * How activations travel. `ring`: from stage to stage, and only the tail's results come back. `star`: every stage's output
@@ -95,9 +98,6 @@ export interface ChainStage {
   readonly start: number
   readonly end: number
 }
-
-/** Why a stage was replaced. */
-export type RecoveryReason = 'channel-closed' | 'no-progress' | 'probe-failed' | 'refused' | 'drain'
 
 /** What happens to a generation besides its text. `atMs` counts from the call of `generate`. */
 export type GenerationEvent =
@@ -235,7 +235,11 @@ export interface Generation extends AsyncIterable<GenerationPiece> {
 export interface SessionOptions {
   /** Put before the first message. @default none */
   system?: string
-  /** Room for the whole conversation, in tokens. @default the model's context */
+  /**
+   * Room for the whole conversation, in tokens, which every node of the chain sets aside.
+   *
+   * @default 8192, the model's context, or what the nodes have left, whichever is least
+   */
   maxContextTokens?: number
   signal?: AbortSignal
 }
@@ -246,6 +250,8 @@ export interface ChatSession {
   readonly messages: readonly ChatMessage[]
   /** Tokens in the caches. */
   readonly tokens: number
+  /** Room for the whole conversation, in tokens. */
+  readonly maxContextTokens: number
   /** Sends a user's turn. @throws InvalidArgumentError while the turn before is under way */
   send(text: string, options?: GenerateOptions): Generation
   /** Frees the caches on every stage. Idempotent. */
@@ -274,6 +280,8 @@ export interface NodeStatus {
   readonly numerics: Numerics
   /** One decode step of the whole span, as the node announces it, in milliseconds. */
   readonly stepMs: number
+  /** Whether it answered when the swarm was asked anew; undefined when it was not asked: `refresh: false`, or more nodes than are asked at once. */
+  readonly hasAnswered?: boolean
   /** As this coordinator measured it, in milliseconds; undefined when it has no connection to the node. */
   readonly roundTripMs?: number
   /** Rows of KV cache: in all, and free by the last word of the node. */
@@ -290,7 +298,7 @@ export interface SwarmStatus {
   readonly blocks: number
   /** By first block, then peer id. */
   readonly nodes: readonly NodeStatus[]
-  /** What no serving node hosts, ascending and merged; empty when the swarm is whole. */
+  /** What no serving node hosts that answers, ascending and merged; empty when the swarm is whole. */
   readonly uncoveredBlocks: readonly BlockRange[]
 }
 

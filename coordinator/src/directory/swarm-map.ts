@@ -123,9 +123,9 @@ export class SwarmMap {
     return { nodes: this.records().map((record) => this.#nodeView(record, nowMs)) }
   }
 
-  /** Blocks that no serving node hosts. */
-  uncovered(): BlockRange[] {
-    return this.#uncoveredBy(this.records())
+  /** Blocks that no serving node hosts. @param silent - peers that do not count */
+  uncovered(silent: ReadonlySet<PeerId> = new Set()): BlockRange[] {
+    return this.#uncoveredBy(this.records().filter(({ announcement }) => !silent.has(announcement.peer)))
   }
 
   #uncoveredBy(records: readonly StoredAnnouncement[]): BlockRange[] {
@@ -149,14 +149,17 @@ export class SwarmMap {
     return { kind: 'chain', stages }
   }
 
-  /** Asks every node for its load, at most {@link askedAtOnce} of them; those that do not answer in time keep their last word. */
-  async askLoads(options: AbortOptions = {}): Promise<void> {
+  /**
+   * Asks every node for its load, at most {@link askedAtOnce} of them; those that do not answer in time keep their last word.
+   *
+   * @returns whether each that was asked has answered
+   */
+  async askLoads(options: AbortOptions = {}): Promise<ReadonlyMap<PeerId, boolean>> {
     const asked = this.records().filter(({ announcement }) => announcement.state !== 'offline')
-    await Promise.all(
-      asked
-        .slice(0, askedAtOnce)
-        .map(({ announcement: { peer } }) => this.#answers(peer, 'tell its load', options.signal, (signal) => this.#askLoad(peer, signal)))
-    )
+    const answers = asked.slice(0, askedAtOnce).map(async ({ announcement: { peer } }): Promise<[PeerId, boolean]> => {
+      return [peer, await this.#answers(peer, 'tell its load', options.signal, (signal) => this.#askLoad(peer, signal))]
+    })
+    return new Map(await Promise.all(answers))
   }
 
   /** Asks a node for something, and waits {@link answerMs} for it. Returns whether it has answered. */

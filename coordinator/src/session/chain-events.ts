@@ -239,10 +239,21 @@ export interface FindReplacementEffect {
   readonly numerics?: Numerics
 }
 
+/**
+ * Why a chain is mended: a stage's control channel is gone; a stage or a link lets nothing through; a stage did not answer
+ * in time, or refused; what it sent was not finite; it has no history left for its successor.
+ */
+export type RecoveryReason = 'channel-closed' | 'no-progress' | 'no-answer' | 'refused' | 'not-finite' | 'history-lost'
+
+/** That, and the same in words. */
+export type Cause = readonly [reason: RecoveryReason, text: string]
+
 /** Stages were lost; results pause. */
 export interface RecoveringEffect {
   readonly type: 'recovering'
   readonly lost: readonly ChainStage[]
+  readonly cause: RecoveryReason
+  /** The same in words, with whose fault it is. */
   readonly reason: string
 }
 

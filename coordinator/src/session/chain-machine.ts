@@ -3,6 +3,7 @@ import { InvalidArgumentError, rowBytes, StepLog, stepPatienceMs, WireErrorCode 
 import { Assembly } from './assembly.ts'
 import { Blame } from './blame.ts'
 import type {
+  Cause,
   ChainEffect,
   ChainEvent,
   ChainFailureCode,
@@ -231,16 +232,16 @@ export class ChainMachine {
   #onControlClosed(stage: number, message: string): void {
     this.#graveyard.gone(stage)
     const record = this.#roster.stage(stage)
-    if (record !== undefined) this.#lose([record], `the control channel of ${record.peer} is closed: ${message}`, { gone: true })
+    if (record !== undefined) this.#lose([record], ['channel-closed', `${record.peer} is gone: ${message}`], { gone: true })
   }
 
   /** Stages are of no use any more: their blocks become gaps. */
-  #lose(lost: readonly StageRecord[], reason: string, how: { gone?: boolean; again?: boolean } = {}): void {
+  #lose(lost: readonly StageRecord[], why: Cause, how: { gone?: boolean; again?: boolean } = {}): void {
     if (lost.length === 0 || this.#status === 'closing') return
     // What fails while the chain is being mended is bounded by time; a whole chain that fails again and again, by number.
     if (this.#status === 'open') this.#losses++
     if (this.#losses > this.#options.maxLosses) {
-      return this.#fail('ERR_SKEIN_RECOVERY_FAILED', `stages were lost ${this.#losses} times without progress, at last since ${reason}`)
+      return this.#fail('ERR_SKEIN_RECOVERY_FAILED', `stages were lost ${this.#losses} times without progress, at last since ${why[1]}`)
     }
     for (const record of lost) {
       if (how.again !== true) this.#excluded.add(record.peer)
@@ -249,16 +250,16 @@ export class ChainMachine {
     }
     this.#roster.remove(lost, this.#nowMs)
     this.#own.drop()
-    this.#beginRecovery(lost, reason)
+    this.#beginRecovery(lost, why)
   }
 
-  #beginRecovery(lost: readonly StageRecord[], reason: string): void {
+  #beginRecovery(lost: readonly StageRecord[], [cause, reason]: Cause): void {
     if (this.#status === 'open') {
       this.#status = 'recovering'
       this.#wholeByMs = this.#nowMs + this.#options.coverageWaitMs
     }
     this.#replayRows = Math.min(this.#options.replayChunkRows, this.#log.map.rows)
-    if (this.#status === 'recovering') this.#emit({ type: 'recovering', lost: lost.map(publicStage), reason })
+    if (this.#status === 'recovering') this.#emit({ type: 'recovering', lost: lost.map(publicStage), cause, reason })
   }
 
   #onReplacement({ request, stages }: ChainReplacementEvent): void {
@@ -305,7 +306,7 @@ export class ChainMachine {
         record.probeAsked = false
         return this.#onState(record)
       case 'closed':
-        return this.#lose([record], `${record.peer} closed the session by itself`)
+        return this.#lose([record], ['refused', `${record.peer} closed the session by itself`])
       case 'refused':
         return this.#onRefused(record, response)
       case 'accuse':
@@ -325,7 +326,7 @@ export class ChainMachine {
     const kinds = ['open', 'predecessor', 'successor', 'probe'] as const
     if (refused.id !== 0 && this.#assembly.answered(refused.id, record, ...kinds) === undefined) return
     this.#lastRefusal = { ...refused, peer: record.peer }
-    this.#lose([record], `${record.peer} refused (${refused.code}): ${refused.message}`)
+    this.#lose([record], ['refused', `${record.peer} refused (${refused.code}): ${refused.message}`])
   }
 
   #onAccuse(record: StageRecord, side: 'predecessor' | 'successor', term: number, problem: Problem): void {
@@ -334,7 +335,7 @@ export class ChainMachine {
     switch (problem.code) {
       case WireErrorCode.HistoryLost:
         // It can serve as well as before once it has its rows again, so it may be chosen again.
-        if (side === 'successor') this.#lose([record], `${record.peer} has no history left to rebuild its successor`, { again: true })
+        if (side === 'successor') this.#lose([record], ['history-lost', `${record.peer} has no history for its successor`], { again: true })
         return
       case WireErrorCode.NotFinite:
         if (side === 'predecessor') this.#onNotFinite(record, link)
@@ -350,10 +351,10 @@ export class ChainMachine {
     if (link.from === 0) {
       // The bad rows are in the relay's log, which is filled anew; who made them may be lost already.
       this.#own.forgetRelay(link.boundary)
-      this.#renew(link, 'activations at a relay are not finite')
+      this.#renew(link, ['not-finite', 'activations at a relay are not finite'])
     }
     const culprit = this.#roster.stages.find((candidate) => candidate.span.end === link.boundary)
-    if (culprit !== undefined) this.#lose([culprit], `${culprit.peer} sent activations that are not finite`)
+    if (culprit !== undefined) this.#lose([culprit], ['not-finite', `${culprit.peer} sent activations that are not finite`])
   }
 
   /** Something is wrong with a link. That alone proves nothing: it asks for a look, and often enough for a new link. */
@@ -368,19 +369,19 @@ export class ChainMachine {
     else this.#checkSoon()
   }
 
-  #renew(link: Link, reason: string): void {
+  #renew(link: Link, why: Cause): void {
     this.#roster.renew(link)
     this.#own.drop()
-    this.#beginRecovery([], reason)
+    this.#beginRecovery([], why)
   }
 
   #mendLink(link: Link, reason: string): void {
     const remedy = this.#blame.remedy(link, this.#roster)
     if (remedy.kind === 'renew') {
-      this.#renew(link, reason)
+      this.#renew(link, ['no-progress', reason])
     } else if (remedy.kind === 'replace') {
       const [from, to] = [link.from, link.to].map((stage) => this.#roster.stage(stage)?.peer ?? 'the coordinator')
-      this.#lose([remedy.stage], `the link from ${from} to ${to} fails: ${reason}`)
+      this.#lose([remedy.stage], ['no-progress', `the link from ${from} to ${to} fails: ${reason}`])
     }
   }
 
@@ -391,11 +392,11 @@ export class ChainMachine {
   }
 
   #onState(record: StageRecord): void {
-    if ((record.state?.turnMs ?? 0) > this.#options.maxTurnMs) return this.#lose([record], `the runtime of ${record.peer} hangs`)
+    if ((record.state?.turnMs ?? 0) > this.#options.maxTurnMs) return this.#lose([record], ['no-progress', `${record.peer} hangs`])
     const culprit = this.#checkup.answered(this.#nowMs, this.#results.pending > 0)
     if (culprit === undefined || this.#status !== 'open') return
     if (culprit.kind === 'link') this.#mendLink(culprit.link, 'nothing passes it')
-    else this.#lose([culprit.stage], `${culprit.stage.peer} does not compute what it has taken`)
+    else this.#lose([culprit.stage], ['no-progress', `${culprit.stage.peer} does not compute what it has taken`])
   }
 
   // The shape of the chain
@@ -445,7 +446,7 @@ export class ChainMachine {
   #onResult(step: StepMessage, body: Uint8Array): Problem | undefined {
     if (!isFinite(body, this.init.encoding)) {
       // A stage refuses what is not finite, so it was the tail that made it.
-      this.#lose(this.#roster.stages.slice(-1), 'the last stage sent results that are not finite')
+      this.#lose(this.#roster.stages.slice(-1), ['not-finite', 'the last stage sent results that are not finite'])
       return undefined
     }
     const results = this.#results.take(step, body)
@@ -477,7 +478,7 @@ export class ChainMachine {
       return this.#fail(...recoveryFailure(this.#roster.gaps[0], this.#options.coverageWaitMs))
     }
     const late = this.#assembly.late(now)
-    this.#lose(late, `no answer in time from ${late.map((record) => record.peer).join(', ')}`)
+    this.#lose(late, ['no-answer', `no answer in time from ${late.map((record) => record.peer).join(', ')}`])
     this.#own.tick(now)
     if (this.#renewLeasesAtMs !== undefined && now >= this.#renewLeasesAtMs) {
       this.#renewLeasesAtMs = now + this.#options.leaseMs / 3

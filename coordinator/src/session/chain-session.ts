@@ -242,7 +242,7 @@ export class ChainSession implements TokenSession {
         break
       case 'recovering':
         for (const { peer } of effect.lost) this.#components.onPeerFailed?.(peer)
-        onEvent?.({ type: 'recovering', lost: effect.lost.map(toSessionStage), reason: effect.reason })
+        onEvent?.({ type: 'recovering', lost: effect.lost.map(toSessionStage), cause: effect.cause, reason: effect.reason })
         break
       case 'recovered':
         this.#recoveries++

@@ -1,4 +1,5 @@
 import type { AbortOptions, PeerId, SessionId, Want } from '@skein/protocol'
+import type { RecoveryReason } from './chain-events.ts'
 
 /** A stage of the present chain, as callers see it. */
 export interface SessionStage {
@@ -19,7 +20,7 @@ export interface StepOutput {
 /** What a session tells of itself besides the results of its steps. */
 export type SessionEvent =
   | { readonly type: 'opened'; readonly session: SessionId; readonly chain: readonly SessionStage[] }
-  | { readonly type: 'recovering'; readonly lost: readonly SessionStage[]; readonly reason: string }
+  | { readonly type: 'recovering'; readonly lost: readonly SessionStage[]; readonly cause: RecoveryReason; readonly reason: string }
   | { readonly type: 'recovered'; readonly chain: readonly SessionStage[] }
   | { readonly type: 'uncovered'; readonly blocks: readonly { readonly start: number; readonly end: number }[] }
 

@@ -93,6 +93,7 @@ export class FakeSwarm {
     const messages: ChatMessage[] = options.system === undefined ? [] : [{ role: 'system', content: options.system }]
     return {
       messages,
+      maxContextTokens: options.maxContextTokens ?? 1024,
       get tokens() {
         return 10 * messages.length
       },
