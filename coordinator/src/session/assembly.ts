@@ -17,6 +17,8 @@ interface AssemblyContext {
   readonly init: ChainMachineInit
   readonly options: ChainMachineOptions
   readonly bytesPerRow: number
+  /** What comes on top of a wait, for the size of what is under way. */
+  readonly patienceMs: () => number
   readonly allocateId: () => number
   readonly emit: (effect: ChainEffect) => void
 }
@@ -106,7 +108,8 @@ export class Assembly {
   probe(record: StageRecord, nowMs: number): void {
     if (record.phase !== 'open' || record.probeAsked) return
     record.probeAsked = true
-    const id = this.#ask(record, 'probe', 0, nowMs + this.context.options.answerMs)
+    const { options, patienceMs } = this.context
+    const id = this.#ask(record, 'probe', 0, nowMs + Math.min(options.answerMs, options.probeMs + patienceMs()))
     this.context.emit({ type: 'control', stage: record.stage, request: { type: 'probe', id } })
   }
 

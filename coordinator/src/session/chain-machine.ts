@@ -67,15 +67,12 @@ export class ChainMachine {
       roster: this.#roster,
       options: this.#options,
       bytesPerRow: this.#bytesPerRow,
+      patienceMs: () => stepPatienceMs(Math.max(this.#results.oldestRows, this.#replayRows), this.#bytesPerRow),
       emit: (effect: ChainEffect) => this.#emit(effect)
     }
-    const { checkAfterMs, stuckAfterMs, answerMs } = this.#options
-    this.#graveyard = new Graveyard(answerMs, shared.emit, () => this.#nextId++)
+    this.#graveyard = new Graveyard(this.#options.answerMs, shared.emit, () => this.#nextId++)
     this.#checkup = new Checkup({
-      roster: this.#roster,
-      checkAfterMs,
-      stuckAfterMs,
-      patienceMs: () => stepPatienceMs(Math.max(this.#results.oldestRows, this.#replayRows), this.#bytesPerRow),
+      ...shared,
       sentSeq: () => this.#log.lastSeq,
       receivedSeq: (boundary) => this.#own.receivedSeq(boundary)
     })
@@ -459,7 +456,7 @@ export class ChainMachine {
     this.#losses = 0
     this.#excluded.clear()
     this.#blame.clear()
-    this.#checkup.schedule(this.#nowMs, this.#results.pending > 0)
+    this.#checkup.progressed(this.#nowMs, this.#results.pending > 0)
     return undefined
   }
 

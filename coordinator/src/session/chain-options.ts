@@ -34,14 +34,19 @@ export interface ChainMachineOptions extends LinkSenderOptions, LinkDialerOption
   readonly openMs: number
   /** The dial of a control channel together with the answer to `open`. */
   readonly openStageMs: number
-  /** The answer to a reroute, a probe or a close. */
+  /** The answer to a reroute or a close; the most that is waited for one to a probe. */
   readonly answerMs: number
+  /** The answer to a probe, besides the patience for what is under way on the same connections: a node answers at once, whatever it computes. */
+  readonly probeMs: number
   /** How long a recovery may wait until every block is covered again. */
   readonly coverageWaitMs: number
   /** The wait before the swarm is asked again for blocks that nobody could take. */
   readonly searchAgainMs: number
   /** Without any result for so long, all stages are probed, and then again and again. */
   readonly checkAfterMs: number
+  /** Once it is known how long results take, `checkFactor` times that will do, and the patience that a step of this size deserves, but at least so long. */
+  readonly leastCheckMs: number
+  readonly checkFactor: number
   /** Without any progress between probes for so long, what holds the chain up is replaced. */
   readonly stuckAfterMs: number
   /** A runtime's turn that takes longer than this hangs. */
@@ -59,9 +64,12 @@ export const chainDefaults: ChainMachineOptions = {
   openMs: 30_000,
   openStageMs: 10_000,
   answerMs: 5_000,
+  probeMs: 3_000,
   coverageWaitMs: 60_000,
   searchAgainMs: 1_000,
   checkAfterMs: 3_000,
+  leastCheckMs: 1_000,
+  checkFactor: 5,
   stuckAfterMs: 15_000,
   maxTurnMs: 60_000,
   maxLosses: 24,

@@ -1,3 +1,4 @@
+import type { ChainMachineOptions } from './chain-options.ts'
 import type { Link, Roster, StageRecord } from './roster.ts'
 
 /** What holds a chain up. */
@@ -44,8 +45,7 @@ function findCulprit(roster: Roster, sentSeq: number, receivedSeq: (boundary: nu
 
 interface CheckupContext {
   readonly roster: Roster
-  readonly checkAfterMs: number
-  readonly stuckAfterMs: number
+  readonly options: Pick<ChainMachineOptions, 'checkAfterMs' | 'leastCheckMs' | 'checkFactor' | 'stuckAfterMs'>
   /** What comes on top, for the size of what is under way. */
   readonly patienceMs: () => number
   /** The last seq that was submitted. */
@@ -62,6 +62,9 @@ export class Checkup {
   #running = false
   #progress = ''
   #sinceMs = 0
+  #waitsSinceMs: number | undefined
+  /** From one result to the next, lately. */
+  #usualMs: number | undefined
 
   constructor(private readonly context: CheckupContext) {}
 
@@ -71,7 +74,25 @@ export class Checkup {
 
   /** The next one is due a while from now, if there is anything to wait for. */
   schedule(nowMs: number, waiting: boolean): void {
-    this.#atMs = waiting ? nowMs + this.context.checkAfterMs : undefined
+    this.#waitsSinceMs = waiting ? (this.#waitsSinceMs ?? nowMs) : undefined
+    this.#atMs = waiting ? nowMs + this.#afterMs() : undefined
+  }
+
+  /** A result has come. */
+  progressed(nowMs: number, waiting: boolean): void {
+    if (this.#waitsSinceMs !== undefined) {
+      const tookMs = nowMs - this.#waitsSinceMs
+      this.#usualMs = this.#usualMs === undefined ? tookMs : 0.8 * this.#usualMs + 0.2 * tookMs
+    }
+    this.#waitsSinceMs = undefined
+    this.schedule(nowMs, waiting)
+  }
+
+  /** Nothing tells a chain whose host has lost its power from one that computes, but that its next result is late. */
+  #afterMs(): number {
+    const { options, patienceMs } = this.context
+    if (this.#usualMs === undefined) return options.checkAfterMs
+    return Math.min(options.checkAfterMs, Math.max(options.leastCheckMs, options.checkFactor * this.#usualMs + patienceMs()))
   }
 
   soon(nowMs: number): void {
@@ -94,7 +115,7 @@ export class Checkup {
 
   /** A stage has answered. Once all have, nobody is dead; but does anything move? */
   answered(nowMs: number, waiting: boolean): Culprit | undefined {
-    const { roster, stuckAfterMs, receivedSeq } = this.context
+    const { roster, options, receivedSeq } = this.context
     if (!this.#running || roster.stages.some((record) => record.probeAsked)) return undefined
     this.#running = false
     const sentSeq = this.context.sentSeq()
@@ -103,7 +124,7 @@ export class Checkup {
       this.#progress = progress
       this.#sinceMs = nowMs
     }
-    if (nowMs - this.#sinceMs < stuckAfterMs + this.context.patienceMs()) return undefined
+    if (nowMs - this.#sinceMs < options.stuckAfterMs + this.context.patienceMs()) return undefined
     this.#sinceMs = nowMs
     return findCulprit(roster, sentSeq, receivedSeq)
   }
