@@ -112,6 +112,11 @@ export class SimNode {
     return this.#incarnation !== undefined && this.#leaving === undefined
   }
 
+  /** The process stands still. */
+  get isFrozen(): boolean {
+    return this.#frozen
+  }
+
   get #isServing(): boolean {
     return this.isUp && !this.#frozen && this.#incarnation?.daemon.state === 'serving'
   }

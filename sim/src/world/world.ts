@@ -224,13 +224,15 @@ export class World {
   /** Everything heals, every node comes back, and all that is under way must come to its end. */
   async #settle(): Promise<void> {
     for (const client of this.clients) client.stopAsking()
+    // Where nothing was wrong, nothing heals: what fails from here on has no excuse. Nor is it one that nodes come back.
+    if (this.faults.active > 0 || this.nodes.some(({ isFrozen }) => isFrozen)) this.#faultMs = this.nowMs
     this.faults.healAll()
     for (const node of this.nodes) {
       node.endChurn()
       node.thaw()
       node.start()
     }
-    this.#happened({ kind: 'heal', text: 'everything heals; what is under way must end' })
+    this.#log({ kind: 'heal', text: 'everything heals; what is under way must end' })
     const untilMs = this.nowMs + this.scenario.settleMs
     while (this.#recorder.open.size > 0 && this.nowMs < untilMs && !this.#isOver()) {
       await this.#runUntil(Math.min(untilMs, this.nowMs + 1_000))
@@ -341,8 +343,12 @@ export class World {
     return chosen
   }
 
-  #happened(event: Omit<RunEvent, 'atMs'>): void {
+  #log(event: Omit<RunEvent, 'atMs'>): void {
     this.#recorder.log.push({ ...event, atMs: this.nowMs })
+  }
+
+  #happened(event: Omit<RunEvent, 'atMs'>): void {
+    this.#log(event)
     if (event.kind === 'fault' || event.kind === 'heal') this.#faultMs = this.nowMs
   }
 
@@ -367,7 +373,7 @@ export class World {
     })
     const replay = this.#init.replayCommand ?? `simulate({ scenario, seed: ${this.seed} }) with the scenario ${this.scenario.name}`
     this.violations.push({ oracle, atMs, text, lastEvents, replay })
-    this.#recorder.log.push({ atMs, kind: 'violation', text: `${oracle}: ${text}` })
+    this.#log({ kind: 'violation', text: `${oracle}: ${text}` })
   }
 
   #makeNodes(): SimNode[] {
