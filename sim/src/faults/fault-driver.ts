@@ -14,11 +14,15 @@ export interface FaultDriverComponents {
   readonly happened: (kind: 'fault' | 'heal', text: string, node?: number) => void
 }
 
+type NodeFault = Exclude<ScenarioFault, { kind: 'partition' }>
+
 /** Makes the faults of a scenario happen at their times, and ends them. */
 export class FaultDriver {
   readonly #components: FaultDriverComponents
   readonly #heals = new Set<() => void>()
   readonly #planned = new Set<() => void>()
+  /** What is in force at each node, and in which of its lives it began. */
+  readonly #imposed = new Map<SimNode, Set<{ readonly fault: NodeFault; readonly life: number }>>()
 
   constructor(components: FaultDriverComponents) {
     this.#components = components
@@ -57,57 +61,96 @@ export class FaultDriver {
     for (const node of this.#targets(fault.target, random)) this.#hit(fault, node)
   }
 
-  #hit(fault: Exclude<ScenarioFault, { kind: 'partition' }>, node: SimNode): void {
-    const { clock, internet } = this.#components
+  #hit(fault: NodeFault, node: SimNode): void {
     const name = `node ${node.number}`
     switch (fault.kind) {
       case 'crash':
         this.#happened('fault', `${name} is killed`, node)
         node.crash()
-        if (fault.restartAfterMs !== undefined) this.#healAfter(fault.restartAfterMs, () => node.start())
+        this.#impose(fault, node, fault.restartAfterMs, (inForce) => {
+          if (inForce.length === 0) node.start()
+          return undefined
+        })
         break
       case 'freeze':
         this.#happened('fault', `${name} freezes`, node)
-        node.freeze()
-        this.#healAfter(fault.forMs, () => {
+        this.#impose(fault, node, fault.forMs, (inForce) => {
+          if (inForce.length > 0) {
+            if (!node.isFrozen) node.freeze()
+            return undefined
+          }
           node.thaw()
-          this.#happened('heal', `${name} thaws`, node)
+          return `${name} thaws`
         })
         break
       case 'slow':
         this.#happened('fault', `${name} computes ${fault.factor} times slower`, node)
-        node.condition.slowFactor = fault.factor
-        this.#healAfter(fault.forMs, () => {
-          node.condition.slowFactor = 1
-          this.#happened('heal', `${name} computes as before`, node)
+        this.#impose(fault, node, fault.forMs, (inForce) => {
+          const factor = inForce.reduce((product, each) => product * each.factor, 1)
+          node.condition.slowFactor = factor
+          return `${name} computes ${inForce.length === 0 ? 'as before' : `${factor} times slower`}`
         })
         break
       case 'lie':
         this.#happened('fault', `${name} begins to lie`, node)
-        node.condition.lieShare = fault.share
-        this.#healAfter(Infinity, () => {
-          node.condition.lieShare = 0
+        this.#impose(fault, node, Infinity, (inForce) => {
+          node.condition.lieShare = Math.max(0, ...inForce.map(({ share }) => share))
+          return inForce.length === 0 ? `${name} lies no more` : undefined
         })
         break
-      case 'corrupt': {
+      case 'corrupt':
         this.#happened('fault', `bytes of ${name} are flipped on their way`, node)
-        const end = internet.corrupt({ peers: (peer) => peer === node.peer, share: fault.share })
-        this.#healAfter(fault.forMs, end)
+        this.#corrupt(fault, node)
         break
-      }
       case 'clock-jump':
         this.#happened('fault', `the wall clock of ${name} jumps by ${fault.byMs} ms`, node)
-        clock.note(fault.byMs >>> 0)
+        this.#components.clock.note(fault.byMs >>> 0)
         node.jumpClock(fault.byMs)
         break
       case 'full-disk':
         this.#happened('fault', `the disk of ${name} is full`, node)
-        node.disk.full = true
-        this.#healAfter(fault.forMs, () => {
-          node.disk.full = false
+        this.#impose(fault, node, fault.forMs, (inForce) => {
+          node.disk.full = inForce.length > 0
+          return node.disk.full ? undefined : `the disk of ${name} has room again`
         })
         break
     }
+  }
+
+  /**
+   * Puts a fault in force at a node. Those of one kind that overlap there are in force together: the end of one heals no other.
+   *
+   * @param forMs how long; undefined: it stays, and nothing of it heals
+   * @param change told of all that are in force when this one begins and when it ends; gives what the log says of its end
+   */
+  #impose<Fault extends NodeFault>(
+    fault: Fault,
+    node: SimNode,
+    forMs: number | undefined,
+    change: (inForce: readonly Fault[]) => string | undefined
+  ): void {
+    const { kind } = fault
+    const imposed = { fault, life: node.life }
+    const all = this.#imposed.get(node) ?? new Set()
+    this.#imposed.set(node, all.add(imposed))
+    // What a process suffers ends with it; what a machine does, goes on in the next one.
+    const isGone = ({ life }: { readonly life: number }): boolean => (kind === 'crash' || kind === 'freeze') && life !== node.life
+    const inForce = (): Fault[] => [...all].filter((one) => one.fault.kind === kind && !isGone(one)).map((one) => one.fault as Fault)
+    change(inForce())
+    if (forMs === undefined) return
+    this.#healAfter(forMs, () => {
+      all.delete(imposed)
+      const text = isGone(imposed) ? undefined : change(inForce())
+      if (text !== undefined) this.#happened('heal', text, node)
+    })
+  }
+
+  #corrupt({ forMs, share }: Extract<ScenarioFault, { kind: 'corrupt' }>, node: SimNode): void {
+    const end = this.#components.internet.corrupt({ peers: (peer) => peer === node.peer, share })
+    this.#healAfter(forMs, () => {
+      end()
+      this.#happened('heal', `bytes of node ${node.number} arrive as they were sent`, node)
+    })
   }
 
   #partition(fault: Extract<ScenarioFault, { kind: 'partition' }>, random: Random): void {

@@ -112,6 +112,11 @@ export class SimNode {
     return this.#incarnation !== undefined && this.#leaving === undefined
   }
 
+  /** How often its process has been started: the number of the present life, or of the last one. */
+  get life(): number {
+    return this.#incarnations
+  }
+
   /** The process stands still. */
   get isFrozen(): boolean {
     return this.#frozen

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict'
+import type { ScenarioFault } from '../scenario/scenario.ts'
+import { defineScenario } from '../world/define-scenario.ts'
+import type { SimNode } from '../world/sim-node.ts'
+import { simulate } from '../world/simulate.ts'
+
+/** What is seen of node 0 at some times, in seconds. */
+async function watch<T>(faults: readonly ScenarioFault[], seconds: readonly number[], see: (node: SimNode) => T): Promise<T[]> {
+  const world = simulate({ scenario: defineScenario({ faults }) })
+  const seen: T[] = []
+  for (const second of seconds) {
+    await world.runFor(second * 1_000 - world.nowMs)
+    seen.push(see(world.node(0)))
+  }
+  assert.deepEqual(world.violations, [])
+  return seen
+}
+
+const target = { node: 0 } as const
+const freeze = (atMs: number, forMs: number): ScenarioFault => ({ kind: 'freeze', atMs, target, forMs })
+const slow = (atMs: number, forMs: number, factor: number): ScenarioFault => ({ kind: 'slow', atMs, target, forMs, factor })
+const crash = (atMs: number, restartAfterMs?: number): ScenarioFault => ({
+  ...{ kind: 'crash', atMs, target },
+  ...(restartAfterMs === undefined ? {} : { restartAfterMs })
+})
+
+describe('faults that overlap', () => {
+  it('freeze a node until the last of them is over', async () => {
+    const found = await watch([freeze(8_000, 30_000), freeze(9_000, 1_000)], [7, 9.5, 11, 37, 39], (node) => node.isFrozen)
+    assert.deepEqual(found, [false, true, true, true, false])
+  })
+
+  it('leave a freeze behind with the process that it was of', async () => {
+    const faults = [freeze(8_000, 30_000), crash(10_000, 2_000), freeze(15_000, 1_000), freeze(36_000, 10_000)]
+    assert.deepEqual(await watch(faults, [9, 13, 15.5, 17, 39, 47], (node) => node.isFrozen), [true, false, true, false, true, false])
+  })
+
+  it('slow a node down by their product, each for its time', async () => {
+    const faults = [slow(8_000, 30_000, 20), slow(9_000, 2_000, 2), slow(10_000, 40_000, 3)]
+    const found = await watch(faults, [7, 8.5, 9.5, 10.5, 12, 39, 51], ({ condition }) => condition.slowFactor)
+    assert.deepEqual(found, [1, 20, 40, 120, 60, 3, 1])
+  })
+
+  it('keep a disk full until the last of them is over', async () => {
+    const full = (atMs: number, forMs: number): ScenarioFault => ({ kind: 'full-disk', atMs, target, forMs })
+    assert.deepEqual(await watch([full(8_000, 30_000), full(9_000, 1_000)], [9.5, 11, 39], ({ disk }) => disk.full), [true, true, false])
+  })
+
+  it('keep a node down until the last of them would have it back, if each would', async () => {
+    const isUp = (node: SimNode): boolean => node.isUp
+    assert.deepEqual(await watch([crash(8_000, 30_000), crash(9_000, 1_000)], [9, 11, 39], isUp), [false, false, true])
+    assert.deepEqual(await watch([crash(8_000), crash(9_000, 1_000)], [11, 59], isUp), [false, false])
+  })
+
+  it('tell of the end of each kind once, when it is over', async () => {
+    const faults: ScenarioFault[] = [
+      ...[freeze(8_000, 5_000), freeze(9_000, 1_000), slow(8_000, 5_000, 20), slow(9_000, 1_000, 2)],
+      { kind: 'full-disk', atMs: 8_000, target, forMs: 5_000 },
+      { kind: 'corrupt', atMs: 8_000, target, forMs: 5_000, share: 0.1 }
+    ]
+    const world = simulate({ scenario: defineScenario({ faults }) })
+    await world.runFor(20_000)
+    const heals = world.record().log.flatMap(({ kind, atMs, text }) => (kind === 'heal' ? [`${atMs}: ${text}`] : []))
+    assert.deepEqual(heals, [
+      '10000: node 0 computes 20 times slower',
+      '13000: node 0 thaws',
+      '13000: node 0 computes as before',
+      '13000: the disk of node 0 has room again',
+      '13000: bytes of node 0 arrive as they were sent'
+    ])
+  })
+})
