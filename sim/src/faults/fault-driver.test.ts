@@ -70,3 +70,40 @@ describe('faults that overlap', () => {
     ])
   })
 })
+
+describe('faults at clients', () => {
+  const during = { atMs: 8_000, forMs: 10_000 } as const
+
+  it('cut them off from nodes by the names of their groups', async () => {
+    const between = [{ group: 'clients 0' }, { group: 'nodes 0' }] as const
+    const world = simulate({ scenario: defineScenario({ faults: [{ kind: 'partition', ...during, between, oneWay: false }] }) })
+    await world.runFor(7_000)
+    const before = await world.runUntil(world.client(0).generate())
+    assert.equal(before.outcome, 'completed')
+    await world.runFor(9_000 - world.nowMs)
+    assert.ok(world.record().log.some(({ text }) => text === '1 peers are cut off from 3 others'))
+    const answer = await world.runUntil(world.client(0).generate())
+    assert.deepEqual(answer.tokens, answer.expected)
+    assert.ok(world.nowMs > 18_000, `it had its answer at ${world.nowMs} ms`)
+  })
+
+  it('flip bytes of theirs', async () => {
+    const world = simulate({
+      scenario: defineScenario({ faults: [{ kind: 'corrupt', ...during, target: { group: 'clients 0' }, share: 1 }] })
+    })
+    await world.runFor(9_000)
+    assert.ok(world.record().log.some(({ text }) => text === 'bytes of client 0 are flipped on their way'))
+    const answer = await world.runUntil(world.client(0).generate())
+    assert.deepEqual(answer.tokens, answer.expected)
+    assert.ok(world.nowMs > 18_000, `it had its answer at ${world.nowMs} ms`)
+  })
+
+  it('that are injected are refused when they could do nothing', () => {
+    const world = simulate({ scenario: defineScenario() })
+    assert.throws(
+      () => world.inject({ kind: 'freeze', atMs: 0, forMs: 1_000, target: { group: 'clients 0' } }),
+      /only clients in the group/
+    )
+    assert.throws(() => world.inject({ kind: 'crash', atMs: 0, target: { node: 3 } }), /there are 3 nodes, numbered from 0/)
+  })
+})

@@ -2,6 +2,7 @@ import type { PeerId, Random } from '@skein/protocol'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
 import type { VirtualInternet } from '../net/virtual-network.ts'
 import type { FaultTarget, ScenarioFault } from '../scenario/scenario.ts'
+import type { SimClient } from '../world/sim-client.ts'
 import type { SimNode } from '../world/sim-node.ts'
 
 export interface FaultDriverComponents {
@@ -9,12 +10,20 @@ export interface FaultDriverComponents {
   readonly random: Random
   readonly internet: VirtualInternet
   readonly nodes: readonly SimNode[]
-  /** Where every peer is, clients included: a region that is cut off takes them with it. */
-  readonly regionOf: ReadonlyMap<PeerId, string>
+  readonly clients: readonly SimClient[]
   readonly happened: (kind: 'fault' | 'heal', text: string, node?: number) => void
 }
 
-type NodeFault = Exclude<ScenarioFault, { kind: 'partition' }>
+/** What is done to a node; the others are done to what passes between peers. */
+type NodeFault = Exclude<ScenarioFault, { kind: 'partition' | 'corrupt' }>
+
+interface Peer {
+  readonly peer: PeerId
+  /** For the log. */
+  readonly name: string
+  /** Undefined for a client. */
+  readonly node: SimNode | undefined
+}
 
 /** Makes the faults of a scenario happen at their times, and ends them. */
 export class FaultDriver {
@@ -54,11 +63,9 @@ export class FaultDriver {
 
   /** Makes a fault happen now, whatever its `atMs` says. */
   inject(fault: ScenarioFault, random: Random): void {
-    if (fault.kind === 'partition') {
-      this.#partition(fault, random)
-      return
-    }
-    for (const node of this.#targets(fault.target, random)) this.#hit(fault, node)
+    if (fault.kind === 'partition') this.#partition(fault, random)
+    else if (fault.kind === 'corrupt') for (const peer of this.#peers(fault.target, random)) this.#corrupt(fault, peer)
+    else for (const node of this.#nodes(fault.target, random)) this.#hit(fault, node)
   }
 
   #hit(fault: NodeFault, node: SimNode): void {
@@ -97,10 +104,6 @@ export class FaultDriver {
           node.condition.lieShare = Math.max(0, ...inForce.map(({ share }) => share))
           return inForce.length === 0 ? `${name} lies no more` : undefined
         })
-        break
-      case 'corrupt':
-        this.#happened('fault', `bytes of ${name} are flipped on their way`, node)
-        this.#corrupt(fault, node)
         break
       case 'clock-jump':
         this.#happened('fault', `the wall clock of ${name} jumps by ${fault.byMs} ms`, node)
@@ -145,18 +148,19 @@ export class FaultDriver {
     })
   }
 
-  #corrupt({ forMs, share }: Extract<ScenarioFault, { kind: 'corrupt' }>, node: SimNode): void {
-    const end = this.#components.internet.corrupt({ peers: (peer) => peer === node.peer, share })
+  #corrupt({ forMs, share }: Extract<ScenarioFault, { kind: 'corrupt' }>, { peer, name, node }: Peer): void {
+    this.#happened('fault', `bytes of ${name} are flipped on their way`, node)
+    const end = this.#components.internet.corrupt({ peers: (each) => each === peer, share })
     this.#healAfter(forMs, () => {
       end()
-      this.#happened('heal', `bytes of node ${node.number} arrive as they were sent`, node)
+      this.#happened('heal', `bytes of ${name} arrive as they were sent`, node)
     })
   }
 
   #partition(fault: Extract<ScenarioFault, { kind: 'partition' }>, random: Random): void {
     const [first, second] = fault.between
-    const from = this.#peers(first, random.fork('from'))
-    const to = this.#peers(second, random.fork('to'))
+    const from = new Set(this.#peers(first, random.fork('from')).map(({ peer }) => peer))
+    const to = new Set(this.#peers(second, random.fork('to')).map(({ peer }) => peer))
     // A peer is not cut off from its own side.
     for (const peer of from) to.delete(peer)
     this.#happened('fault', `${from.size} peers are cut off from ${to.size} others${fault.oneWay ? ' one way' : ''}`)
@@ -178,7 +182,7 @@ export class FaultDriver {
     cancel = this.#components.clock.setTimer(ms, once)
   }
 
-  #targets(target: FaultTarget, random: Random): SimNode[] {
+  #nodes(target: FaultTarget, random: Random): SimNode[] {
     const { nodes } = this.#components
     if ('node' in target) return nodes.filter(({ number }) => number === target.node)
     if ('group' in target) return nodes.filter(({ group }) => group.name === target.group)
@@ -189,11 +193,13 @@ export class FaultDriver {
     return chosen
   }
 
-  #peers(target: FaultTarget, random: Random): Set<PeerId> {
-    if ('region' in target) {
-      return new Set([...this.#components.regionOf].filter(([, region]) => region === target.region).map(([peer]) => peer))
-    }
-    return new Set(this.#targets(target, random).map(({ peer }) => peer))
+  /** Whom it hits of all peers: of a region or a group clients as well. */
+  #peers(target: FaultTarget, random: Random): Peer[] {
+    const nodes = this.#nodes(target, random).map((node) => ({ peer: node.peer, name: `node ${node.number}`, node }))
+    const clients = this.#components.clients.filter(({ group, region }) => {
+      return 'group' in target ? group.name === target.group : 'region' in target && region === target.region
+    })
+    return [...nodes, ...clients.map(({ peer, number }) => ({ peer, name: `client ${number}`, node: undefined }))]
   }
 
   #happened(kind: 'fault' | 'heal', text: string, node?: SimNode): void {

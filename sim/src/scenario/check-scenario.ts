@@ -1,6 +1,7 @@
-import { didYouMean, type FieldPath, type Problem } from './problems.ts'
 import { meanOf } from '../workload/draw.ts'
-import type { Distribution, FaultTarget, NodeGroup, Scenario, ScenarioFault } from './scenario.ts'
+import { checkFaults } from './check-faults.ts'
+import { didYouMean, type FieldPath, type Problem } from './problems.ts'
+import type { Distribution, NodeGroup, Scenario } from './scenario.ts'
 import { scenarioLimits } from './schema.ts'
 
 /** What a scenario may refer to beyond itself. */
@@ -20,7 +21,7 @@ export function checkScenario(scenario: Scenario, options: CheckOptions): Proble
     ...checkEvents(scenario),
     ...checkSessions(scenario),
     ...checkNetwork(scenario, options),
-    ...scenario.faults.flatMap((fault, index) => checkFault(scenario, fault, ['faults', index])),
+    ...checkFaults(scenario),
     ...checkExpectations(scenario, options.figures)
   ]
 }
@@ -210,36 +211,6 @@ function checkNetwork({ network: { latency, lossShare }, regions }: Scenario, { 
     }
   }
   return problems
-}
-
-function checkFault(scenario: Scenario, fault: ScenarioFault, path: FieldPath): Problem[] {
-  const problems: Problem[] = []
-  if (fault.atMs >= scenario.durationMs)
-    problems.push({ path: [...path, 'at'], message: "expected a time before the scenario's duration ends" })
-  if (fault.kind === 'lie' && !scenario.allowLies) {
-    problems.push({ path, message: 'a liar makes wrong answers, which are violations unless the scenario has allowLies: true' })
-  }
-  const targets: Array<[FaultTarget, FieldPath]> =
-    fault.kind === 'partition'
-      ? fault.between.map((target, index): [FaultTarget, FieldPath] => [target, [...path, 'between', index]])
-      : [[fault.target, [...path, 'target']]]
-  return [...problems, ...targets.flatMap(([target, at]) => checkTarget(scenario, target, at))]
-}
-
-function checkTarget({ nodes, clients, regions }: Scenario, target: FaultTarget, path: FieldPath): Problem[] {
-  if ('node' in target) {
-    const total = nodes.reduce((sum, { count }) => sum + count, 0)
-    return target.node < total ? [] : [{ path: [...path, 'node'], message: `there are ${total} nodes, numbered from 0` }]
-  }
-  if ('random' in target) return []
-  const [field, name, names] =
-    'group' in target
-      ? (['group', target.group, [...nodes, ...clients].map((group) => group.name)] as const)
-      : (['region', target.region, regions.map((region) => region.name)] as const)
-  if (names.includes(name)) return []
-  return [
-    { path: [...path, field], message: `no ${field} is called '${name}'${didYouMean(name, names) || `; known: ${names.join(', ')}`}` }
-  ]
 }
 
 function checkExpectations({ expect }: Scenario, figures: readonly string[]): Problem[] {

@@ -163,6 +163,33 @@ describe('readScenario', () => {
         'faults: [{ kind: partition, at: 1m, for: 1m, between: [{ group: homs }, { region: frankfurt }] }]\nclients:',
         /no group is called 'homs'/
       ],
+      ['clients:', 'faults: [{ kind: crash, at: 1m, target: { random: 0 } }]\nclients:', /target\.random: expected at least 1/],
+      [
+        'clients:',
+        'faults: [{ kind: freeze, at: 1m, for: 1m, target: { group: users } }]\nclients:',
+        /faults\[0\]\.target\.group: there are only clients in the group users; they can be cut off \(partition\)/
+      ],
+      [
+        'nodes:\n  - name: homes',
+        'faults: [{ kind: crash, at: 1m, target: { region: virginia } }]\nnodes:\n  - name: homes\n    regions: [frankfurt]',
+        /target\.region: there are only clients in virginia/
+      ],
+      [
+        'nodes:',
+        'faults: [{ kind: crash, at: 1m, target: { group: none } }]\nnodes:\n  - { name: none, count: 0, device: rtx-3090, blocksPerNode: 8 }',
+        /target\.group: there is nobody in the group none: such a fault does nothing/
+      ],
+      ...[
+        '{ region: frankfurt }, { region: frankfurt }',
+        '{ node: 0 }, { node: 0 }',
+        '{ region: frankfurt }, { node: 2 }',
+        '{ group: homes }, { random: 8 }',
+        '{ group: homes }, { group: homes }'
+      ].map((between): [string, string, RegExp] => [
+        'clients:',
+        `faults: [{ kind: partition, at: 1m, for: 1m, between: [${between}] }]\nclients:`,
+        /faults\[0\]\.between: all of the second side are on the first: nobody would be cut off/
+      ]),
       ['name: base', 'name: base\nname: again', /^x\.yaml:3:1: not YAML: Map keys must be unique/],
       ['name: base', 'name: [', /not YAML/]
     ]
@@ -172,6 +199,19 @@ describe('readScenario', () => {
     }
     assert.match(problemsOf('- 1')[0] ?? '', /^x\.yaml:1:1: expected a scenario/)
     assert.match(problemsOf('')[0] ?? '', /expected a scenario/)
+  })
+
+  it('takes faults that hit clients, and some of both sides', () => {
+    for (const between of [
+      '{ group: users }, { group: homes }',
+      '{ node: 0 }, { region: frankfurt }',
+      '{ random: 8 }, { group: users }',
+      '{ random: 7 }, { group: homes }'
+    ]) {
+      const fault = `{ kind: partition, at: 1m, for: 1m, between: [${between}] }`
+      assert.equal(read(base.replace('clients:', `faults: [${fault}]\nclients:`)).faults.length, 1, between)
+    }
+    assert.equal(read(`${base}faults: [{ kind: corrupt, at: 1m, for: 1m, share: 1, target: { group: users } }]`).faults.length, 1)
   })
 
   it('tells all problems at once, in the order of the file', () => {

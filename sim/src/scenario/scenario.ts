@@ -178,7 +178,10 @@ export type Workload =
       readonly maxRequests: number
     }
 
-/** What a fault hits: a node by its number in the population, a group, a region, or a random node drawn from the seed. */
+/**
+ * What a fault hits: a node by its number in the population, a group, a region, or random nodes drawn from the seed. Clients
+ * of a group or region are hit by `partition` and `corrupt`; all else is done to nodes.
+ */
 export type FaultTarget = { readonly node: number } | { readonly group: string } | { readonly region: string } | { readonly random: number }
 
 export type ScenarioFault =

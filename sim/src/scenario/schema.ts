@@ -281,9 +281,12 @@ const target = z
     z.strictObject({ node: wholeNumber(0, scenarioLimits.nodes) }),
     z.strictObject({ group: z.string() }),
     z.strictObject({ region: z.string() }),
-    z.strictObject({ random: wholeNumber(0, 1_000_000) })
+    z.strictObject({ random: wholeNumber(1, 1_000_000) })
   ])
-  .describe('Whom: { node: NUMBER } in the order of the groups, { group: NAME }, { region: NAME }, or { random: N }, drawn from the seed.')
+  .describe(
+    'Whom: { node: NUMBER } in the order of the groups, { group: NAME }, { region: NAME }, or { random: N }, drawn from the seed. ' +
+      'Clients of a group or region are cut off and their bytes flipped too; all else is done to nodes.'
+  )
 
 const at = duration.describe('When, from the start.')
 const during = duration.describe('How long.')
@@ -312,7 +315,7 @@ const fault = z
       between: z.tuple([target, target]),
       oneWay: z.boolean().prefault(false).describe('Only from the first to the second.')
     }),
-    z.strictObject({ kind: z.literal('corrupt').describe('flips bytes of what it sends'), at, target, for: during, share }),
+    z.strictObject({ kind: z.literal('corrupt').describe('flips bytes of what it sends and is sent'), at, target, for: during, share }),
     z.strictObject({
       kind: z.literal('clock-jump').describe('its wall clock jumps'),
       at,

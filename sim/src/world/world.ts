@@ -10,6 +10,8 @@ import { virtualInternet } from '../net/virtual-network.ts'
 import { checkBounds, checkLeaks, checkMap, checkRecoveries, checkSilence } from '../oracles/checks.ts'
 import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
+import { checkFaults } from '../scenario/check-faults.ts'
+import { ScenarioError } from '../scenario/problems.ts'
 import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
 import { autoSpans } from './auto-spans.ts'
 import { Census } from './census.ts'
@@ -119,7 +121,7 @@ export class World {
       random: this.#random.fork('faults'),
       internet,
       nodes: this.nodes,
-      regionOf: new Map([...this.nodes, ...this.clients].map(({ peer, region }) => [peer, region])),
+      clients: this.clients,
       happened: (kind, text, node) => this.#happened({ kind, text, ...(node === undefined ? {} : { node }) })
     })
   }
@@ -143,8 +145,10 @@ export class World {
     return this.clock.monotonicMs()
   }
 
-  /** Makes a fault happen now. */
+  /** Makes a fault happen now, whatever its `atMs` says. @throws ScenarioError for one that could do nothing */
   inject(fault: ScenarioFault): void {
+    const problems = checkFaults({ ...this.scenario, faults: [{ ...fault, atMs: 0 }] })
+    if (problems.length > 0) throw new ScenarioError(this.scenario.name, problems)
     this.faults.inject(fault, this.#random.fork(`injected at ${this.nowMs}`))
   }
 

@@ -1,0 +1,85 @@
+import { didYouMean, type FieldPath, type Problem } from './problems.ts'
+import type { FaultTarget, Scenario, ScenarioFault } from './scenario.ts'
+
+/** Faults that could never happen, would hit nobody, or hit who cannot suffer them. */
+export function checkFaults(scenario: Scenario): Problem[] {
+  if (scenario.faults.length === 0) return []
+  const peers = new Population(scenario)
+  return scenario.faults.flatMap((fault, index) => checkFault(scenario, peers, fault, ['faults', index]))
+}
+
+function checkFault(scenario: Scenario, peers: Population, fault: ScenarioFault, path: FieldPath): Problem[] {
+  const problems: Problem[] = []
+  if (fault.atMs >= scenario.durationMs)
+    problems.push({ path: [...path, 'at'], message: "expected a time before the scenario's duration ends" })
+  if (fault.kind === 'lie' && !scenario.allowLies) {
+    problems.push({ path, message: 'a liar makes wrong answers, which are violations unless the scenario has allowLies: true' })
+  }
+  if (fault.kind !== 'partition') {
+    // What happens on the way happens to clients too; all else is done to a node's process or machine.
+    return [...problems, ...checkTarget(scenario, peers, fault.target, fault.kind === 'corrupt', [...path, 'target'])]
+  }
+  const sides = fault.between.flatMap((target, index) => checkTarget(scenario, peers, target, true, [...path, 'between', index]))
+  if (sides.length > 0) return [...problems, ...sides]
+  const [from, to] = fault.between.map((target) => peers.of(target, true))
+  // Who is on both sides is on the first.
+  if (from === undefined || to === undefined || [...to].some((peer) => !from.has(peer))) return problems
+  return [...problems, { path: [...path, 'between'], message: 'all of the second side are on the first: nobody would be cut off' }]
+}
+
+function checkTarget(scenario: Scenario, peers: Population, target: FaultTarget, hitsClients: boolean, path: FieldPath): Problem[] {
+  const { nodes, clients, regions } = scenario
+  if ('node' in target) {
+    return target.node < peers.nodes ? [] : [{ path: [...path, 'node'], message: `there are ${peers.nodes} nodes, numbered from 0` }]
+  }
+  if ('random' in target) return target.random > 0 ? [] : [{ path: [...path, 'random'], message: 'expected at least 1' }]
+  const [field, name, names] =
+    'group' in target
+      ? (['group', target.group, [...nodes, ...clients].map((group) => group.name)] as const)
+      : (['region', target.region, regions.map((region) => region.name)] as const)
+  const at = [...path, field]
+  if (!names.includes(name)) {
+    return [{ path: at, message: `no ${field} is called '${name}'${didYouMean(name, names) || `; known: ${names.join(', ')}`}` }]
+  }
+  if ((peers.of(target, hitsClients)?.size ?? 0) > 0) return []
+  const which = field === 'group' ? `the group ${name}` : name
+  if ((peers.of(target, true)?.size ?? 0) === 0) return [{ path: at, message: `there is nobody in ${which}: such a fault does nothing` }]
+  const message = `there are only clients in ${which}; they can be cut off (partition) and their bytes flipped (corrupt), all else is done to nodes`
+  return [{ path: at, message }]
+}
+
+/** Who there is, for the targets of faults: nodes by their numbers, clients by those after the nodes'. */
+class Population {
+  readonly nodes: number
+  readonly #scenario: Scenario
+  readonly #known = new Map<string, ReadonlySet<number>>()
+
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario
+    this.nodes = scenario.nodes.reduce((sum, { count }) => sum + count, 0)
+  }
+
+  /** Undefined when only the run can tell. */
+  of(target: FaultTarget, withClients: boolean): ReadonlySet<number> | undefined {
+    if ('node' in target) return new Set([target.node])
+    if ('random' in target) return target.random < this.nodes ? undefined : this.#those(() => true, 'all', false)
+    if ('group' in target) return this.#those((group) => group === target.group, `group ${target.group}`, withClients)
+    return this.#those((_group, region) => region === target.region, `region ${target.region}`, withClients)
+  }
+
+  #those(isMeant: (group: string, region: string) => boolean, name: string, withClients: boolean): ReadonlySet<number> {
+    const key = `${name}${withClients ? ', clients too' : ''}`
+    const known = this.#known.get(key)
+    if (known !== undefined) return known
+    const { nodes, clients } = this.#scenario
+    const found = new Set<number>()
+    let number = 0
+    for (const group of withClients ? [...nodes, ...clients] : nodes) {
+      for (let index = 0; index < group.count; index++, number++) {
+        if (isMeant(group.name, group.regions[index % group.regions.length]!)) found.add(number)
+      }
+    }
+    this.#known.set(key, found)
+    return found
+  }
+}
