@@ -4,12 +4,11 @@ import { fileURLToPath } from 'node:url'
 import { describeError, InvalidArgumentError } from '@skein/protocol'
 import { devicePresets } from '../compute/device-presets.ts'
 import { modelPresets } from '../compute/model-presets.ts'
-import { latencyDataSets } from '../net/latency-data.ts'
-import { figureNames } from '../report/figures.ts'
 import { didYouMean } from '../scenario/problems.ts'
 import { type Override, readScenario } from '../scenario/read-scenario.ts'
 import { regionPresets } from '../scenario/region-presets.ts'
 import type { Scenario } from '../scenario/scenario.ts'
+import { knownNames } from '../world/known-names.ts'
 import { statOf } from './stat-of.ts'
 
 /** The scenarios that come with the package. */
@@ -56,8 +55,7 @@ export function loadScenario(nameOrPath: string, options: LoadOptions = {}): Sce
     file: file.startsWith(shippedFolder) ? basename(file) : file,
     presets: { devices: devicePresets, models: modelPresets, regions: regionPresets },
     readFile: (path) => readText(besideScenario(file, path)),
-    figures: figureNames,
-    dataSets: Object.fromEntries(Object.entries(latencyDataSets).map(([name, { places }]) => [name, places.map((place) => place.name)]))
+    ...knownNames
   })
 }
 

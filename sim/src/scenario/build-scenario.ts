@@ -157,14 +157,6 @@ class Builder {
   }
 
   #peers(group: ScenarioInput['nodes'][number] | ScenarioInput['clients'][number], regions: readonly string[], path: Path) {
-    group.regions?.forEach((region, index) => {
-      if (regions.includes(region)) return
-      const hint = didYouMean(region, regions)
-      this.#problem(
-        [...path, 'regions', index],
-        `'${region}' is not one of the scenario's regions${hint === '' ? `: ${regions.join(', ')}` : hint}`
-      )
-    })
     return {
       name: group.name,
       count: group.count,
@@ -185,7 +177,7 @@ class Builder {
     return {
       ...this.#peers(group, regions, path),
       span,
-      blocksPerNode: span === 'auto' ? (group.blocksPerNode ?? 1) : span.end - span.start,
+      blocksPerNode: span === 'auto' ? (group.blocksPerNode ?? 1) : Math.max(1, span.end - span.start),
       kvTokens: group.kvTokens,
       historyBytes: group.history,
       maxSessions: group.maxSessions,

@@ -1,7 +1,8 @@
 import { meanOf } from '../workload/draw.ts'
 import { checkFaults } from './check-faults.ts'
+import { checkNumbers } from './check-numbers.ts'
 import { didYouMean, type FieldPath, type Problem } from './problems.ts'
-import type { Distribution, NodeGroup, Scenario } from './scenario.ts'
+import type { ClientGroup, Distribution, NodeGroup, Scenario } from './scenario.ts'
 import { scenarioLimits } from './schema.ts'
 
 /** What a scenario may refer to beyond itself. */
@@ -14,8 +15,12 @@ export interface CheckOptions {
 
 /** What cannot be simulated, or would never mean anything, although every field alone is right. */
 export function checkScenario(scenario: Scenario, options: CheckOptions): Problem[] {
+  const problems = checkNumbers(scenario)
+  // The others compute with them.
+  if (problems.length > 0) return problems
   return [
     ...checkSize(scenario),
+    ...checkPlaces(scenario),
     ...checkHosting(scenario),
     ...checkMachines(scenario),
     ...checkEvents(scenario),
@@ -50,6 +55,23 @@ function checkSize({ durationMs, settleMs, nodes, clients, regions }: Scenario):
     ...duplicates(regions.map(({ name }) => name)).map((index) => ({ path: ['regions', index], message: 'it is listed twice' }))
   )
   return problems
+}
+
+/** Groups are in regions of the scenario. */
+function checkPlaces({ nodes, clients, regions }: Scenario): Problem[] {
+  const names = regions.map(({ name }) => name)
+  const check = (field: string, groups: ReadonlyArray<NodeGroup | ClientGroup>): Problem[] =>
+    groups.flatMap((group, at) => {
+      const path = [field, at, 'regions']
+      if (group.regions.length === 0) return [{ path, message: 'expected at least one region' }]
+      return group.regions.flatMap((region, index) => {
+        if (names.includes(region)) return []
+        const hint = didYouMean(region, names)
+        const message = `'${region}' is not one of the scenario's regions${hint === '' ? `: ${names.join(', ')}` : hint}`
+        return [{ path: [...path, index], message }]
+      })
+    })
+  return [...check('nodes', nodes), ...check('clients', clients)]
 }
 
 function duplicates(names: readonly string[]): number[] {
@@ -168,6 +190,7 @@ function least(distribution: Distribution): number {
 
 function checkSessions({ model, nodes, clients }: Scenario): Problem[] {
   return clients.flatMap((group, index) => {
+    if (group.workload.maxRequests === 0) return []
     const needed = least(group.workload.promptTokens) + least(group.workload.outputTokens)
     const path = ['clients', index, 'workload']
     if (needed > model.contextTokens) {

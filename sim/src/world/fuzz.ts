@@ -1,6 +1,8 @@
 import type { Violation } from '../record/run-record.ts'
 import type { Scenario } from '../scenario/scenario.ts'
+import { checkScenario } from '../scenario/check-scenario.ts'
 import { drawWorld } from './draw-world.ts'
+import { knownNames } from './known-names.ts'
 import { shrink } from './shrink.ts'
 import { World, type WorldInit } from './world.ts'
 
@@ -69,6 +71,8 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
     if (violation === undefined) continue
     let smallestViolation = violation
     const fails = async (scenario: Scenario): Promise<boolean> => {
+      // What is found is to be run again, so it must be a scenario that can be.
+      if (checkScenario(scenario, knownNames).length > 0) return false
       const { violation: again } = await run(scenario, replayCommand)
       if (again?.oracle !== violation.oracle) return false
       smallestViolation = again

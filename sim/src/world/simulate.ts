@@ -13,7 +13,8 @@ import { World, type WorldInit } from './world.ts'
  * assert.deepEqual(world.violations, [])
  * ```
  *
- * @throws InvalidArgumentError for a scenario that no network can be made of
+ * @throws ScenarioError with every problem of a scenario that cannot be run, before anything of it is made; InvalidArgumentError
+ * for a real model of another shape
  */
 export function simulate(init: WorldInit): World {
   return new World(init)

@@ -169,7 +169,9 @@ describe('a simulated world', () => {
 
   it('sees a liar, and lets it pass only where the scenario does', async () => {
     const lie: ScenarioFault = { kind: 'lie', atMs: 5_000, target: { random: 9 }, share: 0.2 }
-    const strict = await simulate({ scenario: busy('liars', { faults: [lie] }) }).run()
+    const world = simulate({ scenario: busy('liars') })
+    for (const { condition } of world.nodes) condition.lieShare = 0.2
+    const strict = await world.run()
     assert.equal(strict.violations[0]?.oracle, 'answer')
     assert.equal(strict.violations[0]?.replay, 'simulate({ scenario, seed: 1 }) with the scenario liars')
     assert.ok((strict.violations[0]?.lastEvents.length ?? 0) > 0)

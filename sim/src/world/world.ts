@@ -11,10 +11,12 @@ import { checkBounds, checkLeaks, checkMap, checkRecoveries, checkSilence } from
 import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
 import { checkFaults } from '../scenario/check-faults.ts'
+import { checkScenario } from '../scenario/check-scenario.ts'
 import { ScenarioError } from '../scenario/problems.ts'
 import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
 import { autoSpans } from './auto-spans.ts'
 import { Census } from './census.ts'
+import { knownNames } from './known-names.ts'
 import { rememberingReader } from './remembering-reader.ts'
 import { SimClient } from './sim-client.ts'
 import { SimNode } from './sim-node.ts'
@@ -79,8 +81,11 @@ export class World {
   #faultMs = -Infinity
   #uncoveredMs = -Infinity
 
+  /** @throws ScenarioError for a scenario that cannot be run; InvalidArgumentError for a real model of another shape */
   constructor(init: WorldInit) {
     const { scenario, realModel } = init
+    const problems = checkScenario(scenario, knownNames)
+    if (problems.length > 0) throw new ScenarioError(scenario.name, problems)
     if (realModel !== undefined) requireSameShape(scenario, realModel)
     this.#init = init
     this.scenario = scenario
