@@ -31,6 +31,7 @@ import { Pipe } from './pipe.ts'
 import { Rendezvous } from './rendezvous.ts'
 import { findRoute, type Route } from './route.ts'
 import { packetNoise } from './packet-noise.ts'
+import * as timeouts from './timeouts.ts'
 import { VirtualHost } from './virtual-host.ts'
 
 const MiB = 1024 * 1024
@@ -190,8 +191,8 @@ export class Hub implements VirtualInternet {
       relayDurationMs: init.relayDurationMs ?? 3_600_000,
       holePunching: init.holePunching ?? false,
       keepAliveIntervalMs: init.keepAliveIntervalMs ?? 10_000,
-      keepAliveTimeoutMs: init.keepAliveTimeoutMs ?? 5_000,
-      dialTimeoutMs: init.dialTimeoutMs ?? 6_000,
+      keepAliveTimeoutMs: init.keepAliveTimeoutMs ?? timeouts.keepAliveTimeoutMs,
+      dialTimeoutMs: init.dialTimeoutMs ?? timeouts.dialTimeoutMs,
       onTransfer: init.onTransfer
     }
   }

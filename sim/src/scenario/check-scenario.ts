@@ -1,6 +1,7 @@
 import { meanOf } from '../workload/draw.ts'
 import { checkFaults } from './check-faults.ts'
 import { checkNumbers } from './check-numbers.ts'
+import { checkReach } from './check-reach.ts'
 import { didYouMean, type FieldPath, type Problem } from './problems.ts'
 import type { ClientGroup, Distribution, NodeGroup, Scenario } from './scenario.ts'
 import { scenarioLimits } from './schema.ts'
@@ -26,6 +27,7 @@ export function checkScenario(scenario: Scenario, options: CheckOptions): Proble
     ...checkEvents(scenario),
     ...checkSessions(scenario),
     ...checkNetwork(scenario, options),
+    ...checkReach(scenario),
     ...checkFaults(scenario),
     ...checkExpectations(scenario, options.figures)
   ]
@@ -205,12 +207,11 @@ function checkSessions({ model, nodes, clients }: Scenario): Problem[] {
 /** The longest life of a TCP segment is taken to be two minutes (RFC 9293); both ways of a round trip. */
 const maxOneWayMs = 60_000
 
-function checkNetwork({ network: { latency, lossShare }, regions }: Scenario, { dataSets }: CheckOptions): Problem[] {
+function checkNetwork({ network: { latency }, regions }: Scenario, { dataSets }: CheckOptions): Problem[] {
   const path = ['network', 'latency']
   const problems: Problem[] = []
   const farthest = latency.kind === 'constant' ? latency.oneWayMs : latency.kind === 'matrix' ? Math.max(0, ...latency.oneWayMs.flat()) : 0
   if (farthest > maxOneWayMs) problems.push({ path, message: 'expected at most 1m: no packet lives longer' })
-  if (lossShare >= 1) problems.push({ path: ['network', 'loss'], message: 'expected less than 1: nothing would ever arrive' })
   if (latency.kind === 'matrix') {
     const rows = latency.oneWayMs
     const size = regions.length

@@ -143,7 +143,22 @@ describe('readScenario', () => {
       ],
       ['clients:', 'machines: [{ name: desk, cores: 0.5 }]\nclients:', /machines\[0\]\.cores: expected a whole number from 1 to 1024/],
       ['clients:', 'machines: [{ name: desk, core: 2 }]\nclients:', /machines\[0\]\.core: unknown field; did you mean cores\?/],
-      ['clients:', 'network: { loss: 100 % }\nclients:', /loss: expected less than 1/],
+      ['clients:', 'network: { loss: 100 % }\nclients:', /loss: expected less than 50 %/],
+      ['clients:', 'network: { loss: 0.5 }\nclients:', /network\.loss: expected less than 50 %: timeouts double/],
+      [
+        'clients:',
+        'network: { jitter: 10h }\nclients:',
+        /network\.jitter: the mean round trip of the nearest peers would be 20 h, and .* silent for 5 s are given up/
+      ],
+      ['clients:', 'network: { latency: 3s }\nclients:', /network\.latency: the mean round trip of the nearest peers would be 6 s/],
+      ['clients:', 'network: { latency: 0.8s }\nclients:', /network\.latency: even the nearest peers would need 6\.4 s to connect/],
+      ['clients:', 'network: { latency: { kind: geographic, access: 1s } }\nclients:', /would need 8 s to connect/],
+      ['clients:', 'network: { latency: { kind: matrix, oneWay: [[1s, 2s], [2s, 1s]] } }\nclients:', /would need 8 s to connect/],
+      ...['cone', 'symmetric'].map((nat): [string, string, RegExp] => [
+        'blocksPerNode: 8',
+        `blocksPerNode: 8\n    nat: ${nat}`,
+        /^x\.yaml:7:1: nodes: all nodes are behind NATs, so nobody relays/
+      ]),
       ['clients:', 'network: { latency: { kind: matrix, oneWay: [[1ms]] } }\nclients:', /expected 2 rows of 2 values/],
       [
         'clients:',
@@ -199,6 +214,19 @@ describe('readScenario', () => {
     }
     assert.match(problemsOf('- 1')[0] ?? '', /^x\.yaml:1:1: expected a scenario/)
     assert.match(problemsOf('')[0] ?? '', /expected a scenario/)
+  })
+
+  it('takes networks that are bad, and on which peers still meet', () => {
+    for (const network of [
+      '{ loss: 49 %, jitter: 1s }',
+      '{ latency: 700ms }',
+      '{ latency: 2.4s, connectRoundTrips: 1 }',
+      '{ latency: { kind: matrix, oneWay: [[1ms, 3s], [3s, 1ms]] } }'
+    ]) {
+      assert.equal(read(`${base}network: ${network}`).network.connectRoundTrips > 0, true, network)
+    }
+    const relayed = '  - { name: hubs, count: 1, device: rtx-3090, blocksPerNode: 8 }\nclients:'
+    assert.equal(read(base.replace('count: 8', 'count: 8\n    nat: symmetric').replace('clients:', relayed)).nodes[0]?.nat, 'symmetric')
   })
 
   it('takes faults that hit clients, and some of both sides', () => {
