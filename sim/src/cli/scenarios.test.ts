@@ -120,6 +120,18 @@ describe('shipped scenarios', function () {
       assert.ok(lostMs > 10 && lostMs < 40, `${lostMs} ms a token`)
     })
 
+    it('a cone is as good as a symmetric NAT until holes are punched, and then as an open node', async () => {
+      const figuresWith = async (...overrides: string[]) => {
+        const { sessionTokensPerSecondP50, latencyMsP50 } = figures(await runSmall('relay-price', ...overrides))
+        return { speed: sessionTokensPerSecondP50 ?? 0, latencyMsP50 }
+      }
+      const [cone, symmetric] = [await figuresWith('nodes.homes.nat=cone'), await figuresWith('nodes.homes.nat=symmetric')]
+      assert.deepEqual(cone, symmetric)
+      const punching = 'network.holePunching=true'
+      const [punched, open] = [await figuresWith('nodes.homes.nat=cone', punching), await figuresWith('nodes.homes.nat=open', punching)]
+      assert.ok(punched.speed > 1.05 * cone.speed && punched.speed > 0.9 * open.speed, `${cone.speed}, ${punched.speed}, ${open.speed}`)
+    })
+
     it('lost packets make answers slower', async () => {
       const latency = 'latencyMsP50'
       const none = await figureOf(latency, 'packet-loss', 'network.loss=0')

@@ -15,12 +15,13 @@ export interface Route {
 
 /** Round trips through the relay by which two peers agree on a direct connection (DCUtR: connect, then sync). */
 const punchRoundTrips = 2
-/** Round trips through the relay by which an open peer asks one behind a NAT to dial back. */
+/** Round trips through the relay by which an open peer asks one behind a NAT to dial back (DCUtR: connection reversal). */
 const reversalRoundTrips = 1
 
 /**
- * Who can connect to whom. An open target is dialled. Behind a NAT, it is asked through a relay: to dial back when the
- * dialer is open, to punch holes when both NATs are cones and the transport can, and else everything goes by the relay.
+ * Who can connect to whom. An open target is dialled; one behind a NAT is reached through its relay, which then carries
+ * everything. With hole punching (libp2p's DCUtR, which does both) the relay is left: the target dials back when the dialer
+ * is open, and holes are punched when both NATs are cones.
  *
  * @returns undefined when a relay is needed and there is none
  */
@@ -42,8 +43,10 @@ export function findRoute(hub: Hub, dialer: VirtualHost, target: VirtualHost): R
   if (relay === undefined) return undefined
   const thereUs = latency.oneWayUs(dialer.region, relay.region) + latency.oneWayUs(relay.region, target.region)
   const backUs = latency.oneWayUs(target.region, relay.region) + latency.oneWayUs(relay.region, dialer.region)
-  if (dialer.nat === 'open') return direct(reversalRoundTrips * (thereUs + backUs))
-  if (hub.options.holePunching && dialer.nat === 'cone' && target.nat === 'cone') return direct(punchRoundTrips * (thereUs + backUs))
+  if (hub.network.holePunching) {
+    if (dialer.nat === 'open') return direct(reversalRoundTrips * (thereUs + backUs))
+    if (dialer.nat === 'cone' && target.nat === 'cone') return direct(punchRoundTrips * (thereUs + backUs))
+  }
   const relayedUs = thereUs + backUs
   return {
     relay,

@@ -39,6 +39,7 @@ export class TestWorld {
         jitterMs: { kind: 'constant', value: 0 },
         lossShare: 0,
         connectRoundTrips: 3,
+        holePunching: false,
         ...network
       },
       regions: [{ name: 'here', latitude: 0, longitude: 0 }],

@@ -67,8 +67,6 @@ export interface VirtualInternetInit {
   readonly relayBytesPerSecond?: number
   /** A relayed connection is ended after this time, as circuit relay v2 does. @default 3_600_000 */
   readonly relayDurationMs?: number
-  /** Whether two peers behind cone NATs reach each other without a relay. @default false: js-libp2p's tcp does not reuse ports */
-  readonly holePunching?: boolean
   /** Between two looks of libp2p's connection monitor. @default 10_000 */
   readonly keepAliveIntervalMs?: number
   /** How long such a look waits for an answer. @default 5_000 */
@@ -143,7 +141,6 @@ interface HubOptions {
   readonly windowBytes: number
   readonly relayRate: number
   readonly relayDurationMs: number
-  readonly holePunching: boolean
   readonly keepAliveIntervalMs: number
   readonly keepAliveTimeoutMs: number
   readonly dialTimeoutMs: number
@@ -189,7 +186,6 @@ export class Hub implements VirtualInternet {
       windowBytes: init.windowBytes ?? 4 * MiB,
       relayRate: linkRate(init.relayBytesPerSecond ?? Infinity, 'a relay'),
       relayDurationMs: init.relayDurationMs ?? 3_600_000,
-      holePunching: init.holePunching ?? false,
       keepAliveIntervalMs: init.keepAliveIntervalMs ?? 10_000,
       keepAliveTimeoutMs: init.keepAliveTimeoutMs ?? timeouts.keepAliveTimeoutMs,
       dialTimeoutMs: init.dialTimeoutMs ?? timeouts.dialTimeoutMs,
@@ -355,7 +351,7 @@ export class Hub implements VirtualInternet {
       const route = findRoute(this, dialer, target)
       if (route === undefined) {
         const atUs = clock.nowUs + this.latency.meanRoundTripUs(dialer.region)
-        clock.schedule(atUs, EventKind.connection, () => fail('both are behind NATs and there is no relay'), dialer.clock)
+        clock.schedule(atUs, EventKind.connection, () => fail('it is behind a NAT and there is no relay'), dialer.clock)
         return
       }
       if (this.#isRouteCut(dialer, target, route.relay) || this.#isRouteCut(target, dialer, route.relay)) return

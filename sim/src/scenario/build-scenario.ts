@@ -67,7 +67,8 @@ class Builder {
         latency: input.network.latency,
         jitterMs: this.#distribution(input.network.jitter, ['network', 'jitter']),
         lossShare: input.network.loss,
-        connectRoundTrips: input.network.connectRoundTrips
+        connectRoundTrips: input.network.connectRoundTrips,
+        holePunching: input.network.holePunching
       },
       regions,
       ...(input.machines.length === 0 ? {} : { machines: input.machines }),

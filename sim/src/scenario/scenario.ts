@@ -60,6 +60,7 @@ export interface ScenarioDevice {
   readonly noise: Distribution
 }
 
+/** `open`: can be dialled. `cone`: by a relay, which it leaves by hole punching where the network has that. `symmetric`: by a relay. */
 export type NatClass = 'open' | 'cone' | 'symmetric'
 
 /** How far apart two regions are. */
@@ -81,6 +82,8 @@ export interface ScenarioNetwork {
   readonly lossShare: number
   /** Round trips of a new connection: tcp, noise, yamux and identify. */
   readonly connectRoundTrips: number
+  /** Whether peers leave the relay where they can (libp2p's DCUtR). What skein runs on does not: a relayed connection stays one. */
+  readonly holePunching: boolean
 }
 
 export interface ScenarioRegion {

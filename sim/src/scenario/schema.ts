@@ -132,7 +132,14 @@ const network = z
       .min(0)
       .max(20)
       .prefault(4)
-      .describe('Round trips of a new connection: one of TCP, one and a half of noise, the rest of yamux and identify.')
+      .describe('Round trips of a new connection: one of TCP, one and a half of noise, the rest of yamux and identify.'),
+    holePunching: z
+      .boolean()
+      .prefault(false)
+      .describe(
+        "Whether peers leave the relay by libp2p's DCUtR: a peer behind a NAT dials an open one back, and two cones reach each other. " +
+          'Production code has none: what begins through a relay stays there.'
+      )
   })
   .describe('The internet between the peers.')
 
@@ -149,7 +156,10 @@ const machine = z
 
 const nat = z
   .enum(['open', 'cone', 'symmetric'])
-  .describe('Who can dial it: anyone (open), anyone after hole punching (cone), or only through a relay (symmetric).')
+  .describe(
+    'Who can dial it: anyone (open); through a relay only (symmetric); or the same, but with network.holePunching open peers and cones ' +
+      'get a direct connection to it (cone). Without hole punching, a cone is as a symmetric one.'
+  )
 
 const peerFields = {
   name: name.describe('How faults, overrides and reports call the group.'),

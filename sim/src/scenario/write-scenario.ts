@@ -40,7 +40,8 @@ export function writeScenario(scenario: Scenario): string {
         latency: latencyFields(network.latency),
         jitter: distribution(network.jitterMs, ms),
         loss: network.lossShare,
-        connectRoundTrips: network.connectRoundTrips
+        connectRoundTrips: network.connectRoundTrips,
+        holePunching: network.holePunching
       },
       regions,
       ...(machines && { machines }),

@@ -19,7 +19,8 @@ const network: ScenarioNetwork = {
   latency: { kind: 'constant', oneWayMs: 20 },
   jitterMs: { kind: 'constant', value: 0 },
   lossShare: 0,
-  connectRoundTrips: 4
+  connectRoundTrips: 4,
+  holePunching: false
 }
 
 /**

@@ -73,7 +73,8 @@ function drawNetwork(random: Random): ScenarioNetwork {
       random.below(2) === 0 ? { kind: 'constant', oneWayMs: magnitude(random, 1, 150) } : { kind: 'geographic', detour: 1.5, accessMs: 5 },
     jitterMs: random.below(2) === 0 ? constant(0) : exponential(magnitude(random, 1, 50)),
     lossShare: random.below(3) === 0 ? random.float() * 0.03 : 0,
-    connectRoundTrips: between(random, 1, 5)
+    connectRoundTrips: between(random, 1, 5),
+    holePunching: random.fork('hole punching').below(2) === 0
   }
 }
 

@@ -66,7 +66,8 @@ async function measure({ pairs, framesPerPair, depth, shared }: Setting): Promis
       latency: { kind: 'constant', oneWayMs: 20 },
       jitterMs: { kind: 'constant', value: 0 },
       lossShare: 0,
-      connectRoundTrips: 3
+      connectRoundTrips: 3,
+      holePunching: false
     },
     regions: [{ name: 'here', latitude: 0, longitude: 0 }]
   })
