@@ -10,6 +10,8 @@ import { regionPresets } from '../scenario/region-presets.ts'
 import { scenarioJsonSchema } from '../scenario/schema.ts'
 import { formatDuration } from '../scenario/units.ts'
 import { loadScenario, shippedScenarios } from './scenario-files.ts'
+import { meanOf } from '../workload/draw.ts'
+import { workloadPresets } from '../workload/workload-presets.ts'
 import type { SimContext } from './sim-io.ts'
 
 /** `skein-sim list`: the shipped scenarios and studies, and the question of each. */
@@ -43,7 +45,7 @@ export function explain(field: string, { json, schema }: { readonly json: boolea
   context.print(json, { field, lines }, field === '' ? [...lines, '', `Also: skein-sim explain ${topicNames.join(' | ')}`] : lines)
 }
 
-const topicNames = ['figures', 'devices', 'models', 'regions', 'datasets'] as const
+const topicNames = ['figures', 'devices', 'models', 'regions', 'datasets', 'workloads'] as const
 
 function topic(name: string): string[] | undefined {
   switch (name) {
@@ -90,6 +92,21 @@ function topic(name: string): string[] | undefined {
         `${dataSet}: ${source}`,
         `  regions: ${places.map((place) => place.name).join(', ')}`
       ])
+    case 'workloads':
+      return [
+        ...table(
+          ['workload', 'prompt', 'answer'],
+          Object.values(workloadPresets).map((preset) => [
+            preset.name,
+            meanOf(preset.promptTokens).toFixed(1),
+            meanOf(preset.outputTokens).toFixed(1)
+          ]),
+          new Set([1, 2])
+        ),
+        '',
+        'Means in tokens; workload: { kind: open, preset: NAME, ... } draws from the distributions. Sources:',
+        ...Object.values(workloadPresets).map(({ name: workload, source }) => `  ${workload}: ${source}`)
+      ]
     default:
       return undefined
   }

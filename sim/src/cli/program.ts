@@ -192,7 +192,7 @@ export function skeinSimCommand(version: string, actions: SkeinSimActions, keep:
   const explainField = program
     .command('explain')
     .description('Says what a field of a scenario, a figure of the report or a preset means.')
-    .argument('[field]', 'such as nodes.churn, completedShare, figures, devices, models, regions or datasets', '')
+    .argument('[field]', 'such as nodes.churn, completedShare, figures, devices, models, regions, datasets or workloads', '')
     .addOption(new Option('--schema', 'print the JSON Schema of scenarios').default(false))
   addJson(explainField).action((field: string, flags: OutputFlags & { schema: boolean }) => keep(actions.explain(field, flags)))
 

@@ -9,6 +9,7 @@ import { type Override, readScenario } from '../scenario/read-scenario.ts'
 import { regionPresets } from '../scenario/region-presets.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { knownNames } from '../world/known-names.ts'
+import { workloadPresets } from '../workload/workload-presets.ts'
 import { statOf } from './stat-of.ts'
 
 /** The scenarios that come with the package. */
@@ -53,7 +54,7 @@ export function loadScenario(nameOrPath: string, options: LoadOptions = {}): Sce
   return readScenario(readText(file), {
     ...options,
     file: file.startsWith(shippedFolder) ? basename(file) : file,
-    presets: { devices: devicePresets, models: modelPresets, regions: regionPresets },
+    presets: { devices: devicePresets, models: modelPresets, regions: regionPresets, workloads: workloadPresets },
     readFile: (path) => readText(besideScenario(file, path)),
     ...knownNames
   })

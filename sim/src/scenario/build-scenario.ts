@@ -24,6 +24,8 @@ export interface ScenarioPresets {
   readonly devices: Readonly<Record<string, ScenarioDevice>>
   readonly models: Readonly<Record<string, ScenarioModel>>
   readonly regions: Readonly<Record<string, ScenarioRegion>>
+  /** Lengths of prompts and answers. */
+  readonly workloads: Readonly<Record<string, Pick<Workload, 'promptTokens' | 'outputTokens'>>>
 }
 
 /** Reads a file that the scenario names. @throws when it cannot be read */
@@ -240,9 +242,15 @@ class Builder {
   }
 
   #workload(input: ScenarioInput['clients'][number]['workload'], path: Path): Workload {
+    const named = input.preset
+    const preset = named === undefined ? undefined : this.#preset('workload', named, this.#presets.workloads, [...path, 'preset'])
+    const lengths = (field: 'promptTokens' | 'outputTokens'): Distribution => {
+      const given = input[field]
+      return given === undefined ? (preset?.[field] ?? { kind: 'constant', value: 64 }) : this.#distribution(given, [...path, field])
+    }
     const shared = {
-      promptTokens: this.#distribution(input.promptTokens, [...path, 'promptTokens']),
-      outputTokens: this.#distribution(input.outputTokens, [...path, 'outputTokens']),
+      promptTokens: lengths('promptTokens'),
+      outputTokens: lengths('outputTokens'),
       maxRequests: input.maxRequests
     }
     return input.kind === 'open'

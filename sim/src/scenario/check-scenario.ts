@@ -184,6 +184,7 @@ function least(distribution: Distribution): number {
     case 'empirical':
       return distribution.values.reduce((lowest, value) => Math.min(lowest, value), Infinity)
     case 'exponential':
+    case 'gamma':
     case 'weibull':
     case 'lognormal':
       return 1

@@ -143,6 +143,13 @@ export function distributionOf(kind: Quantity) {
       .refine(({ mean, median }) => (mean === undefined) !== (median === undefined), { error: 'expected one of mean and median' })
       .transform(({ mean, median }): DistributionInput => ({ kind: 'exponential', mean: mean ?? (median ?? 0) / ln2 })),
     z
+      .strictObject({
+        kind: z.literal('gamma'),
+        mean: parameter,
+        cv: z.number().min(0.05).max(20).describe('standard deviation over mean: 1 is exponential, above it come bursts and long gaps')
+      })
+      .transform((input): DistributionInput => input),
+    z
       .strictObject({ kind: z.literal('weibull'), shape: positive.max(20), scale: parameter })
       .transform((input): DistributionInput => input),
     z
@@ -163,6 +170,6 @@ export function distributionOf(kind: Quantity) {
   ])
   return z.union([constant, shapes]).meta({
     id: `${kind}Distribution`,
-    description: `a ${kind}, or a distribution of it: { kind: constant | uniform | exponential | weibull | lognormal | empirical, ... }`
+    description: `a ${kind}, or a distribution of it: { kind: constant | uniform | exponential | gamma | weibull | lognormal | empirical, ... }`
   })
 }

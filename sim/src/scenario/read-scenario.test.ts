@@ -6,6 +6,7 @@ import { devicePresets } from '../compute/device-presets.ts'
 import { modelPresets } from '../compute/model-presets.ts'
 import { figureNames } from '../report/figures.ts'
 import { drawWorld } from '../world/draw-world.ts'
+import { workloadPresets } from '../workload/workload-presets.ts'
 import { writeDevice } from './device-file.ts'
 import { childFields, explainField, suggestField } from './explain.ts'
 import { ScenarioError } from './problems.ts'
@@ -37,7 +38,7 @@ clients:
 function read(text: string, options: Partial<ReadScenarioOptions> = {}): Scenario {
   return readScenario(text, {
     file: 'x.yaml',
-    presets: { devices: devicePresets, models: modelPresets, regions: regionPresets },
+    presets: { devices: devicePresets, models: modelPresets, regions: regionPresets, workloads: workloadPresets },
     readFile: () => assert.fail('no file was named'),
     figures: ['completedShare'],
     dataSets: { lab: ['frankfurt'] },
@@ -290,6 +291,22 @@ describe('readScenario', () => {
     assert.match(problemsOf(churn('file: up.csv, values: [1s]'))[0] ?? '', /expected one of values and file/)
   })
 
+  it('reads the lengths of a published workload, unless they are given, and gaps in bursts', () => {
+    const workload = (fields: string): string => base.replace(/workload: .*/, `workload: { ${fields} }`)
+    const gamma = 'kind: open, interArrival: { kind: gamma, mean: 30s, cv: 3 }'
+    const { workload: found } = read(workload(`${gamma}, preset: lmsys-chat-1m, outputTokens: 9`)).clients[0] ?? assert.fail()
+    assert.deepEqual(found.kind === 'open' && found.interArrivalMs, { kind: 'gamma', mean: 30_000, cv: 3 })
+    assert.deepEqual(found.promptTokens, workloadPresets['lmsys-chat-1m']?.promptTokens)
+    assert.deepEqual(found.outputTokens, { kind: 'constant', value: 9 })
+    const { workload: plain } = read(workload(gamma)).clients[0] ?? assert.fail()
+    assert.deepEqual([plain.promptTokens, plain.outputTokens], Array(2).fill({ kind: 'constant', value: 64 }))
+    assert.match(
+      problemsOf(workload(`${gamma}, preset: sharegtp`)).join(),
+      /^x\.yaml:\d+:\d+: clients\[0\]\.workload\.preset: no workload is called 'sharegtp' \(did you mean sharegpt\?\)/
+    )
+    assert.match(problemsOf(workload('kind: open, interArrival: { kind: gamma, mean: 30s, cv: 0 }')).join(), /cv: expected at least 0\.05/)
+  })
+
   it('reads churn that follows the day, and its bounds', () => {
     const churn = (fields: string): string => base.replace(/churn: .*/, `churn: { kind: diurnal, ${fields} }`)
     const found = read(churn('least: 20 %, most: 90 %').replace('duration: 10m', 'duration: 10m\nstartHour: 6'))
@@ -417,6 +434,10 @@ describe('writeScenario', () => {
     drawn.push(
       ...[diurnal, trace].map((churn) => ({ ...world!, startHour: 7.5, nodes: [{ ...world!.nodes[0]!, count: 1, blocksPerNode, churn }] }))
     )
+    const interArrivalMs = { kind: 'gamma', mean: 1_500, cv: 2.5 } as const
+    const { promptTokens, outputTokens } = workloadPresets['azure-code-2023']!
+    const workload = { kind: 'open', interArrivalMs, promptTokens, outputTokens, maxRequests: 9 } as const
+    drawn.push({ ...world!, clients: [{ ...world!.clients[0]!, workload }] })
     const shared = { regions: [world!.regions[0]!.name], machine: 'desk' }
     drawn.push({
       ...{ ...world!, machines: [{ name: 'desk', cores: 4 }] },
@@ -438,7 +459,7 @@ describe('writeScenario', () => {
     for (const scenario of [...shipped, ...drawn]) {
       const again = readScenario(writeScenario(scenario), {
         file: scenario.name,
-        presets: { devices: {}, models: {}, regions: {} },
+        presets: { devices: {}, models: {}, regions: {}, workloads: {} },
         readFile: () => assert.fail('no file is named'),
         figures: figureNames,
         dataSets: { 'ibm-cloud-2024': scenario.regions.map(({ name }) => name) }

@@ -10,6 +10,8 @@ export type Distribution =
   | { readonly kind: 'constant'; readonly value: number }
   | { readonly kind: 'uniform'; readonly min: number; readonly max: number }
   | { readonly kind: 'exponential'; readonly mean: number }
+  /** `cv` is the coefficient of variation, the standard deviation over the mean: 1 is exponential, more is bursts and long gaps. */
+  | { readonly kind: 'gamma'; readonly mean: number; readonly cv: number }
   | { readonly kind: 'weibull'; readonly shape: number; readonly scale: number }
   | { readonly kind: 'lognormal'; readonly median: number; readonly sigma: number }
   /** Drawn uniformly from values, such as those of a trace. */

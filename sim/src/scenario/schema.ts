@@ -250,8 +250,16 @@ const nodes = z
   .describe('The volunteers, in groups of one kind.')
 
 const lengths = {
-  promptTokens: counts.prefault(64).describe('Length of a prompt.'),
-  outputTokens: counts.prefault(64).describe('Length of an answer.'),
+  preset: z
+    .string()
+    .optional()
+    .describe('Lengths of prompts and answers as a published trace has them, unless they are given: skein-sim explain workloads.'),
+  promptTokens: counts
+    .optional()
+    .describe("Length of a prompt; 64, or the preset's, when not given. What is longer than the model's context is clipped to it."),
+  outputTokens: counts
+    .optional()
+    .describe("Length of an answer; 64, or the preset's, when not given; no more than the context has left after the prompt."),
   maxRequests: wholeNumber(1, 1_000_000).prefault(1_000_000).describe('A client stops after so many.')
 }
 
@@ -265,7 +273,9 @@ const workload = z
     }),
     z.strictObject({
       kind: z.literal('open').describe('requests come whatever happens to earlier ones'),
-      interArrival: durations.describe('From one request of a client to its next; exponential makes a Poisson process.'),
+      interArrival: durations.describe(
+        'From one request of a client to its next; exponential makes a Poisson process, gamma with a cv above 1 bursts.'
+      ),
       ...lengths
     })
   ])

@@ -80,6 +80,8 @@ function distribution(input: Distribution, unit: (value: number) => string | num
       return { kind: 'uniform', min: unit(input.min), max: unit(input.max) }
     case 'exponential':
       return { kind: 'exponential', mean: unit(input.mean) }
+    case 'gamma':
+      return { kind: 'gamma', mean: unit(input.mean), cv: input.cv }
     case 'weibull':
       return { kind: 'weibull', shape: input.shape, scale: unit(input.scale) }
     case 'lognormal':

@@ -16,12 +16,33 @@ export function draw(distribution: Distribution, random: Random): number {
       return distribution.min + (distribution.max - distribution.min) * random.float()
     case 'exponential':
       return -distribution.mean * ln(open(random))
+    case 'gamma': {
+      const variance = distribution.cv * distribution.cv
+      return distribution.mean * variance * drawGamma(1 / variance, random)
+    }
     case 'weibull':
       return distribution.scale * pow(-ln(open(random)), 1 / distribution.shape)
     case 'lognormal':
       return distribution.median * exp(distribution.sigma * normalQuantile(open(random)))
     case 'empirical':
       return distribution.values[random.below(distribution.values.length)] ?? 0
+  }
+}
+
+/**
+ * Of the gamma distribution with a scale of 1, by Marsaglia and Tsang ("A simple method for generating gamma variables", ACM
+ * TOMS 26, 2000): the cube of a normal number, drawn again in the few cases where it does not fit.
+ */
+function drawGamma(shape: number, random: Random): number {
+  // Theirs is for shapes of at least 1; a smaller one is that of 1 more, times a power of a uniform number.
+  if (shape < 1) return drawGamma(shape + 1, random) * pow(open(random), 1 / shape)
+  const d = shape - 1 / 3
+  const c = 1 / Math.sqrt(9 * d)
+  for (;;) {
+    const x = normalQuantile(open(random))
+    const root = 1 + c * x
+    const cube = root * root * root
+    if (cube > 0 && ln(open(random)) < (x * x) / 2 + d * (1 - cube + ln(cube))) return d * cube
   }
 }
 
@@ -43,6 +64,7 @@ export function meanOf(distribution: Distribution): number {
     case 'uniform':
       return (distribution.min + distribution.max) / 2
     case 'exponential':
+    case 'gamma':
       return distribution.mean
     case 'weibull':
       return distribution.scale * gamma(1 + 1 / distribution.shape)
