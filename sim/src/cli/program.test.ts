@@ -282,6 +282,12 @@ describe('skein-sim', () => {
     assert.equal(rows[0]?.figures.tokens, ((tokens[0] ?? 0) + (tokens[1] ?? 0)) / 2)
   })
 
+  it('shows in the table of a sweep what a field held, also when it was a mapping', async () => {
+    const argv = ['sweep', file, '--vary', 'network.latency=20ms,{kind: geographic, detour: 2}', '--jobs', '1']
+    const { stdout } = await world.run(argv)
+    assert.match(stdout, /^20ms .*\n\{"kind":"geographic","detour":2\} /m)
+  })
+
   it('ends a sweep at the first run that fails, and says which it was', async () => {
     world.record = ({ scenario }) => {
       if (scenario.nodes[0]?.count === 8) throw new Error('the world fell apart')

@@ -88,7 +88,7 @@ function sweepLines(
 ): string[] {
   const fields = varied.map(({ field }) => field)
   const cells = rows.map(({ set, figures }) => [
-    ...fields.map((field) => String(set[field])),
+    ...fields.map((field) => shown(set[field])),
     ...columns.map((name) => formatFigure(name, figures[name]))
   ])
   const right = new Set(columns.map((_, index) => fields.length + index))
@@ -172,6 +172,11 @@ function parseOutput(stdout: string): (Partial<OneRun> & { error?: { message?: s
     // Not an object: the process died in the middle. The caller reports its exit code and standard error.
     return undefined
   }
+}
+
+/** A value as one writes it: a field may hold a mapping. */
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
 /** Runs `task` for each item, at most `jobs` at a time; results in the order of the items. The first failure ends it all. */

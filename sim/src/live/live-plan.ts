@@ -66,6 +66,9 @@ function problemsOf(scenario: Scenario): string[] {
   if (count(clients) > maxLiveClients) problems.push(`it has ${count(clients)} clients, and at most ${maxLiveClients} are run`)
   if (network.lossShare > 0) problems.push('loss of packets is not made by live links')
   if (!['constant', 'uniform'].includes(network.jitterMs.kind)) problems.push('live jitter is constant or uniform')
+  if (network.latency.kind === 'matrix' && network.latency.oneWayMs.flat().some((cell) => typeof cell !== 'number')) {
+    problems.push('live delays are the same for all peers of two regions')
+  }
   if ([...nodes, ...clients].some(({ nat }) => nat !== 'open')) problems.push('nobody is behind a NAT on loopback')
   if (nodes.some(({ churn }) => churn !== undefined)) problems.push('churn is not made by live processes: name crashes as faults')
   for (const fault of faults) {

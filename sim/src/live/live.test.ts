@@ -12,7 +12,11 @@ const constant = (value: number) => ({ kind: 'constant', value }) as const
 describe('live runs', () => {
   it('name everything in a scenario that cannot be done live', () => {
     const scenario = defineScenario({
-      network: { lossShare: 0.1, jitterMs: { kind: 'exponential', mean: 3 } },
+      network: {
+        lossShare: 0.1,
+        jitterMs: { kind: 'exponential', mean: 3 },
+        latency: { kind: 'matrix', oneWayMs: [[{ kind: 'exponential', mean: 9 }]] }
+      },
       nodes: [{ count: 20, nat: 'cone', churn: { kind: 'renewal', upMs: constant(1), downMs: constant(1), graceful: true } }],
       faults: [
         { kind: 'lie', atMs: 0, target: { node: 0 }, share: 1 },
@@ -23,7 +27,7 @@ describe('live runs', () => {
     assert.throws(() => planLive(scenario, seededRandom(1)), {
       code: 'ERR_SKEIN_INVALID_ARGUMENT',
       message:
-        /20 nodes.*at most 16.*loss of packets.*jitter.*behind a NAT.*churn.*the fault lie.*live crash hits a node by its number.*no node 99/
+        /20 nodes.*at most 16.*loss of packets.*jitter.*live delays are the same.*behind a NAT.*churn.*the fault lie.*live crash hits a node by its number.*no node 99/
     })
   })
 

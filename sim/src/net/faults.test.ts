@@ -213,6 +213,31 @@ describe('links and windows', () => {
   })
 })
 
+describe('distances of pairs', () => {
+  it('are kept by connections, and frames keep their order whatever the jitter', async () => {
+    const world = new TestWorld({
+      latency: { kind: 'matrix', oneWayMs: [[{ kind: 'empirical', values: [0, 10, 80] }]] },
+      jitterMs: { kind: 'exponential', mean: 30 }
+    })
+    const peers = Array.from({ length: 8 }, (_, index) => world.join(`p${index}`))
+    const least = new Set<number>()
+    for (const to of peers.slice(1)) {
+      const [near, far] = await world.open(peers[0]!, to)
+      const roundTripMs = peers[0]!.network.path(to.peer)?.roundTripMs ?? assert.fail()
+      least.add(roundTripMs)
+      world.transfers.length = 0
+      for (let number = 1; number <= 60; number++) near.send(modelled(number))
+      for (let number = 1; number <= 60; number++) assert.equal((await world.run(far.receive()))?.body?.byteLength, number)
+      const delays = world.transfers.map(({ arrivedMs, finishMs }) => arrivedMs - finishMs)
+      assert.ok(Math.min(...delays) >= roundTripMs / 2, `${Math.min(...delays)} of ${roundTripMs}`)
+    }
+    assert.deepEqual(
+      [...least].toSorted((a, b) => a - b),
+      [0, 20, 160]
+    )
+  })
+})
+
 describe('NAT', () => {
   const kinds = ['open', 'cone', 'symmetric'] as const
 

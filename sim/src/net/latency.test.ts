@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
-import type { ScenarioRegion } from '../scenario/scenario.ts'
+import { type PeerId, seededRandom } from '@skein/protocol'
+import { draw, meanOf } from '../workload/draw.ts'
+import type { Distribution, ScenarioRegion } from '../scenario/scenario.ts'
 import { arcSine, cosDegrees, greatCircleKm, sinDegrees } from './great-circle.ts'
 import { latencyDataSets } from './latency-data.ts'
-import { LatencyTable } from './latency.ts'
+import { LatencyTable, maxOneWayMs } from './latency.ts'
+import { PairDelays } from './pair-delays.ts'
 
 const frankfurt: ScenarioRegion = { name: 'frankfurt', latitude: 50.11, longitude: 8.68 }
 const tokyo: ScenarioRegion = { name: 'tokyo', latitude: 35.68, longitude: 139.69 }
@@ -46,11 +49,58 @@ describe('latency models', () => {
     }
   })
 
+  it('know the mean of a distribution, for what is not between two peers', () => {
+    const spread: Distribution = { kind: 'uniform', min: 10, max: 30 }
+    const table = new LatencyTable({ kind: 'matrix', oneWayMs: [[1, spread, 1], [5, 1, 1], [1, 1, 1]] }, regions) // prettier-ignore
+    assert.deepEqual([table.oneWayUs(0, 1), table.oneWayUs(1, 0), table.roundTripUs(0, 1)], [20_000, 5_000, 25_000])
+    assert.deepEqual([table.distribution(0, 1), table.distribution(1, 0)], [spread, undefined])
+  })
+
   it('refuse what is impossible', () => {
     const bad = { code: 'ERR_SKEIN_INVALID_ARGUMENT' }
     assert.throws(() => new LatencyTable({ kind: 'constant', oneWayMs: -1 }, regions), bad)
     assert.throws(() => new LatencyTable({ kind: 'matrix', oneWayMs: [[1]] }, regions), bad)
     assert.throws(() => new LatencyTable({ kind: 'measured', dataSet: 'guessed' }, regions), /ibm-cloud-2024/)
     assert.throws(() => new LatencyTable({ kind: 'constant', oneWayMs: 1 }, regions).indexOf('atlantis'), /frankfurt, tokyo/)
+  })
+})
+
+describe('delays of pairs of peers', () => {
+  const spread: Distribution = { kind: 'lognormal', median: 40, sigma: 0.5 }
+  const table = new LatencyTable({ kind: 'matrix', oneWayMs: [[1, spread], [spread, 7]] }, [frankfurt, tokyo]) // prettier-ignore
+  const peer = (number: number, region = number % 2) => ({ self: `12D3KooWpeer${number}` as PeerId, region })
+  const pairs = Array.from({ length: 400 }, (_, index) => [peer(2 * index), peer(2 * index + 1)] as const)
+
+  it('are those of the regions, and of a distribution one of each pair, whoever asks and in whatever order', () => {
+    const delays = new PairDelays(table, seededRandom(1))
+    const found = pairs.map(([a, b]) => delays.oneWayUs(a, b))
+    const again = new PairDelays(table, seededRandom(1))
+    assert.deepEqual(pairs.toReversed().map(([a, b]) => again.oneWayUs(a, b)), found.toReversed()) // prettier-ignore
+    assert.deepEqual(pairs.map(([a, b]) => delays.oneWayUs(b, a)), found) // prettier-ignore
+    assert.notDeepEqual(pairs.map(([a, b]) => new PairDelays(table, seededRandom(2)).oneWayUs(a, b)), found) // prettier-ignore
+    assert.ok(new Set(found).size > 390)
+    assert.ok(found.every((us) => Number.isInteger(us) && us > 0))
+    const mean = found.reduce((sum, us) => sum + us, 0) / found.length
+    assert.ok(Math.abs(mean / 1000 / meanOf(spread) - 1) < 0.1, `${mean} us`)
+    assert.equal(delays.roundTripUs(peer(1), peer(3)), 14_000)
+  })
+
+  it('depend on nothing that is drawn besides', () => {
+    const random = seededRandom(1)
+    const before = pairs.map(([a, b]) => new PairDelays(table, random).oneWayUs(a, b))
+    draw(spread, random)
+    const delays = new PairDelays(table, random)
+    delays.oneWayUs(peer(1001), peer(1002))
+    assert.deepEqual(pairs.map(([a, b]) => delays.oneWayUs(a, b)), before) // prettier-ignore
+  })
+
+  it('are no longer than a packet lives', () => {
+    const far = new LatencyTable({ kind: 'matrix', oneWayMs: [[{ kind: 'empirical', values: [1, 1e7] }]] }, [frankfurt])
+    const delays = new PairDelays(far, seededRandom(1))
+    const found = pairs.map(([a, b]) => delays.oneWayUs({ ...a, region: 0 }, { ...b, region: 0 }))
+    assert.deepEqual(
+      [...new Set(found)].toSorted((a, b) => a - b),
+      [1_000, maxOneWayMs * 1000]
+    )
   })
 })

@@ -1,23 +1,29 @@
 import { InvalidArgumentError } from '@skein/protocol'
-import type { LatencyModel, ScenarioRegion } from '../scenario/scenario.ts'
+import type { Distribution, LatencyModel, ScenarioRegion } from '../scenario/scenario.ts'
+import { meanOf } from '../workload/draw.ts'
 import { greatCircleKm } from './great-circle.ts'
 import { type LatencyDataSet, latencyDataSets } from './latency-data.ts'
 
 /** Light in fibre, about two thirds of its speed in a vacuum (refractive index 1.47 to 1.5). */
 const kmPerMsInFibre = (299_792.458 * 2) / 3 / 1000
 
-/** One-way delays between regions, in whole microseconds. */
+/** The longest life of a TCP segment is taken to be two minutes (RFC 9293); both ways of a round trip. */
+export const maxOneWayMs = 60_000
+
+/** One-way delays between regions, in whole microseconds; of a distribution, its mean. What two peers have is in `PairDelays`. */
 export class LatencyTable {
   readonly #indexes: ReadonlyMap<string, number>
   readonly #oneWayUs: readonly number[]
+  readonly #cells: ReadonlyArray<number | Distribution>
   readonly #count: number
 
   /** @throws InvalidArgumentError for a matrix of another size, an unknown data set, a delay that is negative or not finite */
   constructor(model: LatencyModel, regions: readonly ScenarioRegion[]) {
     this.#count = regions.length
     this.#indexes = new Map(regions.map(({ name }, index) => [name, index]))
-    const oneWayMs = delaysOf(model, regions)
-    this.#oneWayUs = oneWayMs.map((ms) => {
+    this.#cells = delaysOf(model, regions)
+    this.#oneWayUs = this.#cells.map((cell) => {
+      const ms = typeof cell === 'number' ? cell : meanOf(cell)
       if (!(ms >= 0) || ms === Infinity) throw new InvalidArgumentError(`a delay of ${ms} ms between two regions is not possible`)
       return Math.round(ms * 1000)
     })
@@ -34,6 +40,12 @@ export class LatencyTable {
     return this.#oneWayUs[from * this.#count + to] as number
   }
 
+  /** Of which each pair of peers draws its delay in milliseconds; undefined when all have the same. */
+  distribution(from: number, to: number): Distribution | undefined {
+    const cell = this.#cells[from * this.#count + to]
+    return typeof cell === 'object' ? cell : undefined
+  }
+
   roundTripUs(a: number, b: number): number {
     return this.oneWayUs(a, b) + this.oneWayUs(b, a)
   }
@@ -47,7 +59,7 @@ export class LatencyTable {
 }
 
 /** Rows, then columns, in the order of the regions. */
-function delaysOf(model: LatencyModel, regions: readonly ScenarioRegion[]): number[] {
+function delaysOf(model: LatencyModel, regions: readonly ScenarioRegion[]): Array<number | Distribution> {
   switch (model.kind) {
     case 'constant':
       return regions.flatMap(() => regions.map(() => model.oneWayMs))

@@ -26,10 +26,10 @@ const reversalRoundTrips = 1
  * @returns undefined when a relay is needed and there is none
  */
 export function findRoute(hub: Hub, dialer: VirtualHost, target: VirtualHost): Route | undefined {
-  const { latency } = hub
+  const { delays } = hub
   const { connectRoundTrips } = hub.network
-  const forwardUs = latency.oneWayUs(dialer.region, target.region)
-  const backwardUs = latency.oneWayUs(target.region, dialer.region)
+  const forwardUs = delays.oneWayUs(dialer, target)
+  const backwardUs = delays.oneWayUs(target, dialer)
   const roundTripUs = forwardUs + backwardUs
   const direct = (extraUs: number): Route => ({
     relay: undefined,
@@ -41,8 +41,8 @@ export function findRoute(hub: Hub, dialer: VirtualHost, target: VirtualHost): R
   if (target.nat === 'open') return direct(0)
   const relay = nearestRelay(hub, target, dialer)
   if (relay === undefined) return undefined
-  const thereUs = latency.oneWayUs(dialer.region, relay.region) + latency.oneWayUs(relay.region, target.region)
-  const backUs = latency.oneWayUs(target.region, relay.region) + latency.oneWayUs(relay.region, dialer.region)
+  const thereUs = delays.oneWayUs(dialer, relay) + delays.oneWayUs(relay, target)
+  const backUs = delays.oneWayUs(target, relay) + delays.oneWayUs(relay, dialer)
   if (hub.network.holePunching) {
     if (dialer.nat === 'open') return direct(reversalRoundTrips * (thereUs + backUs))
     if (dialer.nat === 'cone' && target.nat === 'cone') return direct(punchRoundTrips * (thereUs + backUs))
@@ -54,7 +54,7 @@ export function findRoute(hub: Hub, dialer: VirtualHost, target: VirtualHost): R
     backwardUs: backUs,
     roundTripUs: relayedUs,
     // The dialer's connection to the relay, then one through it.
-    setUpUs: Math.round(connectRoundTrips * (latency.roundTripUs(dialer.region, relay.region) + relayedUs))
+    setUpUs: Math.round(connectRoundTrips * (delays.roundTripUs(dialer, relay) + relayedUs))
   }
 }
 
@@ -67,7 +67,7 @@ function nearestRelay(hub: Hub, peer: VirtualHost, dialer: VirtualHost): Virtual
   let nearest: VirtualHost[] = []
   for (const relay of hub.relays) {
     if (!isUsable(relay) || relay === dialer) continue
-    const roundTripUs = hub.latency.roundTripUs(peer.region, relay.region)
+    const roundTripUs = hub.delays.roundTripUs(peer, relay)
     if (roundTripUs > leastUs) continue
     if (roundTripUs < leastUs) nearest = []
     leastUs = roundTripUs

@@ -27,6 +27,7 @@ import type { NatClass, ScenarioNetwork, ScenarioRegion } from '../scenario/scen
 import { ConnectionEnd, type FramePacket } from './connection.ts'
 import { FairSharing, Link } from './fair-share.ts'
 import { LatencyTable } from './latency.ts'
+import { PairDelays } from './pair-delays.ts'
 import { Pipe } from './pipe.ts'
 import { Rendezvous } from './rendezvous.ts'
 import { findRoute, type Route } from './route.ts'
@@ -160,6 +161,7 @@ export class Hub implements VirtualInternet {
   readonly clock: VirtualClock
   readonly options: HubOptions
   readonly latency: LatencyTable
+  readonly delays: PairDelays
   readonly rendezvous: Rendezvous
   readonly hosts = new Map<PeerId, VirtualHost>()
   /** Open peers that carry others' connections, in the order in which they joined. */
@@ -181,6 +183,7 @@ export class Hub implements VirtualInternet {
     this.clock = init.clock
     this.#random = init.random.fork('network')
     this.latency = new LatencyTable(init.network.latency, init.regions)
+    this.delays = new PairDelays(this.latency, this.#random.fork('delays'))
     this.rendezvous = new Rendezvous(init.clock)
     this.options = {
       windowBytes: init.windowBytes ?? 4 * MiB,

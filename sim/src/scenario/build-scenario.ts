@@ -8,6 +8,7 @@ import type {
   ClientGroup,
   Distribution,
   Expectation,
+  LatencyModel,
   NodeGroup,
   Scenario,
   ScenarioDevice,
@@ -16,6 +17,7 @@ import type {
   ScenarioRegion,
   Workload
 } from './scenario.ts'
+import { readRoundTrips } from './round-trip-file.ts'
 import type { ScenarioInput } from './schema.ts'
 import { readTrace } from './trace-file.ts'
 
@@ -66,7 +68,7 @@ class Builder {
       settleMs: input.settle,
       model: this.#model(input.model, ['model']),
       network: {
-        latency: input.network.latency,
+        latency: this.#latency(input.network.latency, names, ['network', 'latency']),
         jitterMs: this.#distribution(input.network.jitter, ['network', 'jitter']),
         lossShare: input.network.loss,
         connectRoundTrips: input.network.connectRoundTrips,
@@ -80,6 +82,22 @@ class Builder {
       allowLies: input.allowLies,
       expect: toExpectations(input.expect)
     }
+  }
+
+  #latency(input: ScenarioInput['network']['latency'], regions: readonly string[], path: Path): LatencyModel {
+    if (input.kind === 'matrix') {
+      const cell = (value: DistributionInput, at: Path): number | Distribution => {
+        const found = this.#distribution(value, at)
+        return found.kind === 'constant' ? found.value : found
+      }
+      const rows = input.oneWayMs.map((row, from) => row.map((value, to) => cell(value, [...path, 'oneWay', from, to])))
+      return { kind: 'matrix', oneWayMs: rows }
+    }
+    if (input.kind !== 'measured') return input
+    const { dataSet = '', file } = input
+    if (file === undefined) return { kind: 'measured', dataSet }
+    const oneWayMs = this.#read([...path, 'file'], () => readRoundTrips(this.#readFile(file), file, regions))
+    return oneWayMs === undefined ? { kind: 'constant', oneWayMs: 1 } : { kind: 'matrix', oneWayMs }
   }
 
   #region(region: ScenarioInput['regions'][number], path: Path): ScenarioRegion {
@@ -122,9 +140,16 @@ class Builder {
   }
 
   #deviceOf(file: string, path: Path): ScenarioDevice | undefined {
-    try {
+    return this.#read(path, () => {
       const { noise, ...fields } = readDevice(this.#readFile(file), file)
       return { ...fields, noise: this.#distribution(noise, path) }
+    })
+  }
+
+  /** What a file beside the scenario holds; undefined, and its problems, when it cannot be read. */
+  #read<T>(path: Path, read: () => T): T | undefined {
+    try {
+      return read()
     } catch (error) {
       const lines = error instanceof ScenarioError ? error.message.split('\n') : [describeError(error)]
       for (const line of lines) this.#problem(path, line)

@@ -1,3 +1,4 @@
+import { maxOneWayMs } from '../net/latency.ts'
 import { meanOf } from '../workload/draw.ts'
 import { checkFaults } from './check-faults.ts'
 import { checkNumbers } from './check-numbers.ts'
@@ -205,13 +206,14 @@ function checkSessions({ model, nodes, clients }: Scenario): Problem[] {
   })
 }
 
-/** The longest life of a TCP segment is taken to be two minutes (RFC 9293); both ways of a round trip. */
-const maxOneWayMs = 60_000
+function farthestOf(cells: ReadonlyArray<number | Distribution>): number {
+  return cells.reduce<number>((most, cell) => Math.max(most, typeof cell === 'number' ? cell : meanOf(cell)), 0)
+}
 
 function checkNetwork({ network: { latency }, regions }: Scenario, { dataSets }: CheckOptions): Problem[] {
   const path = ['network', 'latency']
   const problems: Problem[] = []
-  const farthest = latency.kind === 'constant' ? latency.oneWayMs : latency.kind === 'matrix' ? Math.max(0, ...latency.oneWayMs.flat()) : 0
+  const farthest = latency.kind === 'constant' ? latency.oneWayMs : latency.kind === 'matrix' ? farthestOf(latency.oneWayMs.flat()) : 0
   if (farthest > maxOneWayMs) problems.push({ path, message: 'expected at most 1m: no packet lives longer' })
   if (latency.kind === 'matrix') {
     const rows = latency.oneWayMs

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '@skein/protocol'
+import { csvRows } from './csv-rows.ts'
 import { parseDurationMs } from './units.ts'
 
 /** When a node is there: from and until, in milliseconds. */
@@ -24,16 +25,12 @@ export function areInOrder(sessions: readonly Session[]): boolean {
  * @throws InvalidArgumentError with the line, and what was expected there
  */
 export function readChurnTrace(text: string, file: string, unit?: string): Session[][] {
-  const lines = text
-    .split(/\r?\n/)
-    .map((line, index) => ({ cells: line.split(',').map((cell) => cell.trim().replace(/^"(.*)"$/, '$1')), line: index + 1 }))
-    .filter(({ cells }) => cells.some((cell) => cell !== '') && !cells[0]!.startsWith('#'))
   const fail = (line: number, expected: string, found: string): never => {
     throw new InvalidArgumentError(
       `${file}:${line}: expected ${expected}, found ${JSON.stringify(found.slice(0, 40))}; this is no trace of churn`
     )
   }
-  const [header, ...rows] = lines
+  const [header, ...rows] = csvRows(text)
   if (header === undefined) throw new InvalidArgumentError(`${file}:1: expected a header with node, up and down, found nothing`)
   const column = (...names: string[]): number => {
     const index = header.cells.findIndex((cell) => names.includes(cell))

@@ -367,6 +367,67 @@ describe('readScenario', () => {
     assert.match(problemsOf(churn('unit: s')).join(), /expected one of file and sessions/)
   })
 
+  it('reads distances between regions as distributions, and from a file of round trips', () => {
+    const network = (latency: string): string => base.replace('clients:', `network: { latency: ${latency} }\nclients:`)
+    const spread = '{ kind: exponential, mean: 40ms }'
+    assert.deepEqual(read(network(`{ kind: matrix, oneWay: [[1ms, ${spread}], [{ kind: constant, value: 9ms }, 0]] }`)).network.latency, {
+      kind: 'matrix',
+      oneWayMs: [
+        [1, { kind: 'exponential', mean: 40 }],
+        [9, 0]
+      ]
+    })
+    assert.match(
+      problemsOf(network('{ kind: matrix, oneWay: [[1ms, { kind: exponential, mean: 3m }], [1ms, 1ms]] }')).join(),
+      /latency: expected at most 1m/
+    )
+    const measured = network('{ kind: measured, file: rtt.csv }')
+    const file = (content: string) => ({ readFile: (path: string) => (path === 'rtt.csv' ? content : assert.fail(path)) })
+    const oneWayOf = (content: string): unknown => {
+      const { latency } = read(measured, file(content)).network
+      return latency.kind === 'matrix' ? latency.oneWayMs : assert.fail(latency.kind)
+    }
+    const both = { kind: 'empirical', values: [44, 46] }
+    assert.deepEqual(
+      oneWayOf('# ping\nfrom,to,rtt\nvirginia,frankfurt,88\nfrankfurt,frankfurt,1ms\r\nvirginia, frankfurt ,92\n"virginia",virginia,0.5\n'),
+      [
+        [0.5, both],
+        [both, 0.25]
+      ]
+    )
+    assert.deepEqual(
+      oneWayOf('{ "frankfurt": { "frankfurt": 1, "virginia": [88, 92] },\n "virginia": { "virginia": [2], "frankfurt": 90 } }'),
+      [
+        [0.5, both],
+        [45, 1]
+      ]
+    )
+    const wrong = (content: string): string => problemsOf(measured, file(content)).join('\n')
+    assert.match(
+      wrong('\u0000ELF'),
+      /^x\.yaml:\d+:\d+: network\.latency\.file: rtt\.csv:1:1: expected a header with from, to and rtt, or JSON, found .*no table/
+    )
+    assert.match(wrong(''), /rtt\.csv:1:1: expected a header/)
+    assert.match(wrong('from,to,rtt\n'), /rtt\.csv:2:1: expected a measurement/)
+    for (const value of ['fast', '-3', '0', 'NaN', '', '1e9']) {
+      assert.match(
+        wrong(`from,to,rtt\nfrankfurt, virginia, ${value}`),
+        /rtt\.csv:2:\d+: expected a round trip in milliseconds above 0/,
+        value
+      )
+    }
+    assert.match(wrong('from,to,rtt\nfrankfurt, virginia, fast'), /rtt\.csv:2:22: .*found "fast"/)
+    assert.match(wrong('from,to,rtt\n,virginia,9'), /rtt\.csv:2:1: expected the name of a region/)
+    assert.match(
+      wrong('from,to,rtt\nfrankfurt,virginia,90'),
+      /rtt\.csv has no round trip of peers in frankfurt, of peers in virginia; its regions are frankfurt, virginia/
+    )
+    assert.match(wrong('{ "frankfurt": { "virginia": -1 } }'), /rtt\.csv:1:30: frankfurt\.virginia: expected a round trip/)
+    assert.match(wrong('{ "frankfurt": 9 }'), /rtt\.csv:1:16: frankfurt: expected fields/)
+    assert.match(wrong('{ "frankfurt": '), /rtt\.csv:1:\d+: not YAML/)
+    assert.match(problemsOf(network('{ kind: measured }')).join(), /latency: expected one of dataSet and file/)
+  })
+
   it('reads a device from a file, and says what is wrong with it', () => {
     const text = writeDevice({ ...devicePresets['rtx-3090']!, name: 'mine', overheadNsPerPastRow: 5 }, ['a comment'])
     const withFile = (fields: string): string => base.replace('device: rtx-3090', `device: { file: mine.yaml${fields} }`)
@@ -438,6 +499,8 @@ describe('writeScenario', () => {
     const { promptTokens, outputTokens } = workloadPresets['azure-code-2023']!
     const workload = { kind: 'open', interArrivalMs, promptTokens, outputTokens, maxRequests: 9 } as const
     drawn.push({ ...world!, clients: [{ ...world!.clients[0]!, workload }] })
+    const cells = world!.regions.map(() => world!.regions.map((_, index) => (index === 0 ? 3.5 : interArrivalMs)))
+    drawn.push({ ...world!, network: { ...world!.network, latency: { kind: 'matrix', oneWayMs: cells } } })
     const shared = { regions: [world!.regions[0]!.name], machine: 'desk' }
     drawn.push({
       ...{ ...world!, machines: [{ name: 'desk', cores: 4 }] },

@@ -69,8 +69,8 @@ export type NatClass = 'open' | 'cone' | 'symmetric'
 export type LatencyModel =
   /** One way, between any two peers. */
   | { readonly kind: 'constant'; readonly oneWayMs: number }
-  /** Rows and columns in the order of `regions`; one way. */
-  | { readonly kind: 'matrix'; readonly oneWayMs: readonly (readonly number[])[] }
+  /** Rows and columns in the order of `regions`; one way. Of a distribution each pair of peers draws one delay for the whole run. */
+  | { readonly kind: 'matrix'; readonly oneWayMs: ReadonlyArray<ReadonlyArray<number | Distribution>> }
   /** Great-circle distance at two thirds of the speed of light, times a detour factor, plus the access links. */
   | { readonly kind: 'geographic'; readonly detour: number; readonly accessMs: number }
   /** A shipped table of measured round trips, by name. */

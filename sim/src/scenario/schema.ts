@@ -108,7 +108,12 @@ const latency = z
     z.discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('constant'), oneWay: duration }).transform(({ kind, oneWay }) => ({ kind, oneWayMs: oneWay })),
       z
-        .strictObject({ kind: z.literal('matrix'), oneWay: z.array(z.array(duration)).describe('a row a region, in their order') })
+        .strictObject({
+          kind: z.literal('matrix'),
+          oneWay: z
+            .array(z.array(durations))
+            .describe('a row a region, in their order; of a distribution each pair of peers draws one delay for the whole run')
+        })
         .transform(({ kind, oneWay }) => ({ kind, oneWayMs: oneWay })),
       z
         .strictObject({
@@ -117,7 +122,19 @@ const latency = z
           access: duration.prefault('5ms').describe('added for the two access links')
         })
         .transform(({ kind, detour, access }) => ({ kind, detour, accessMs: access })),
-      z.strictObject({ kind: z.literal('measured'), dataSet: z.string().describe('a shipped table of round trips, by its name') })
+      z
+        .strictObject({
+          kind: z.literal('measured'),
+          dataSet: z.string().optional().describe('a shipped table of round trips, by its name: skein-sim explain datasets'),
+          file: z
+            .string()
+            .min(1)
+            .optional()
+            .describe(
+              'or one of your own beside the scenario: CSV with from, to and rtt in ms, or JSON; several values of a pair are drawn from'
+            )
+        })
+        .refine(({ dataSet, file }) => (dataSet === undefined) !== (file === undefined), { error: 'expected one of dataSet and file' })
     ])
   ])
   .describe('How far apart two peers are, one way: a constant, a matrix of regions, geographic, or a measured table.')

@@ -111,7 +111,10 @@ function latencyFields(latency: LatencyModel): unknown {
     case 'constant':
       return ms(latency.oneWayMs)
     case 'matrix':
-      return { kind: 'matrix', oneWay: latency.oneWayMs.map((row) => row.map(ms)) }
+      return {
+        kind: 'matrix',
+        oneWay: latency.oneWayMs.map((row) => row.map((cell) => (typeof cell === 'number' ? ms(cell) : distribution(cell, ms))))
+      }
     case 'geographic':
       return { kind: 'geographic', detour: latency.detour, access: ms(latency.accessMs) }
     case 'measured':
