@@ -153,6 +153,13 @@ export class IdentityError extends SkeinError<'ERR_SKEIN_IDENTITY'> {
   }
 }
 
+/** An address cannot be listened on. The detail has `address` and, where the system said why, its `errno`. */
+export class ListenError extends SkeinError<'ERR_SKEIN_LISTEN'> {
+  constructor(message: string, options?: SkeinErrorOptions) {
+    super('ERR_SKEIN_LISTEN', message, options)
+  }
+}
+
 /** The one-line text of anything that was thrown, with those causes that say something new. Never a stack. */
 export function describeError(error: unknown): string {
   const parts: string[] = []

@@ -28,6 +28,7 @@ import {
   peersOfAddresses,
   preloadLibp2p,
   readLinkProfile,
+  requireAddresses,
   systemClock
 } from '@skein/protocol/node'
 import { openCheckpoint, type OpenedCheckpoint } from '../checkpoint/open-checkpoint.ts'
@@ -62,7 +63,7 @@ type Undo = (() => unknown)[]
 /**
  * Runs a node until it is asked to stop. The only place that puts the real implementations of the ports together.
  *
- * @throws InvalidArgumentError, CheckpointError, ConversionError, IdentityError, StatusPortError, ... before it serves
+ * @throws InvalidArgumentError, CheckpointError, ConversionError, IdentityError, ListenError, StatusPortError, ... before it serves
  */
 export async function runNode(options: NodeOptions, host: NodeProcess): Promise<void> {
   const clock = systemClock()
@@ -104,8 +105,9 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   const clock = systemClock()
   const random = cryptoRandom()
   const dataDir = options.dataDir ?? defaultDataFolder()
+  // What may be wrong is read before anything is started.
   const contacts = peersOfAddresses(options.bootstrap)
-  // Read before anything is started: it may be wrong.
+  requireAddresses([...options.listen, ...options.announce])
   const link = options.link === undefined ? undefined : readLinkProfile(options.link)
   const { identity, release } = await loadIdentity(options.identity ?? join(dataDir, 'node.key'), random)
   undo.push(release)

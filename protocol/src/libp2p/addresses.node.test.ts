@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { testIdentity } from '../testing/index.ts'
-import { areAllPrivate, peersOfAddresses } from './addresses.node.ts'
+import { areAllPrivate, peersOfAddresses, requireAddresses } from './addresses.node.ts'
 
 const [a, b] = [testIdentity(1).peerId, testIdentity(2).peerId]
 
@@ -12,6 +12,7 @@ describe('addresses', () => {
     )
     assert.throws(() => peersOfAddresses(['/ip4/127.0.0.1/tcp/1']), /names no peer/)
     assert.throws(() => peersOfAddresses(['127.0.0.1:1']), /is no multiaddr/)
+    assert.throws(() => requireAddresses(['/ip4/0.0.0.0/tcp/1', '/ip4/0.0.0.0/tcp/99999']), /tcp\/99999" is no multiaddr/)
   })
 
   it('tell a private network from the internet', () => {

@@ -19,6 +19,11 @@ export function peersOfAddresses(addresses: readonly string[]): PeerId[] {
   return [...new Set(peers)]
 }
 
+/** @throws InvalidArgumentError that names the first one that is no multiaddr */
+export function requireAddresses(addresses: readonly string[]): void {
+  for (const text of addresses) parseAddress(text)
+}
+
 /**
  * Whether there are addresses and each of them is of this host or a private network, so that the swarm they belong to is
  * one too. "Any address of this host" (0.0.0.0) and names do not tell.

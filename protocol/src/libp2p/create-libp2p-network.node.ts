@@ -13,7 +13,8 @@ export function preloadLibp2p(): void {
 /**
  * Starts libp2p and gives it the face of the `Network` port.
  *
- * @throws InvalidArgumentError when an address is malformed or cannot be listened on, or a bootstrap address names no peer
+ * @throws InvalidArgumentError when an address is malformed or none of this machine, or a bootstrap address names no peer;
+ * ListenError when an address is taken or may not be listened on
  */
 export async function createLibp2pNetwork(init: Libp2pNetworkInit): Promise<Network> {
   const { Libp2pNetwork } = await load()

@@ -9,11 +9,11 @@ import { kadDHT, passthroughMapper, removePrivateAddressesMapper } from '@libp2p
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
-import { InvalidArgumentError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
 import type { AddressBook } from './address-book.node.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
+import { type ListenFailure, startError, watchListening } from './listen-error.node.ts'
 import { decodeWithoutThrowing, joinWrites } from './transport-tuning.node.ts'
 
 /** What the libp2p host itself is made from. */
@@ -34,9 +34,15 @@ export interface Libp2pHostInit {
   readonly allowPrivateAddresses: boolean
 }
 
-/** Starts libp2p: tcp, noise, yamux, identify, ping, and as asked the DHT and relays. */
+/**
+ * Starts libp2p: tcp, noise, yamux, identify, ping, and as asked the DHT and relays.
+ *
+ * @throws ListenError when an address is taken or may not be opened, InvalidArgumentError when none such can be listened on
+ */
 export async function startLibp2pHost(init: Libp2pHostInit, book: AddressBook, onOwnKey: () => void): Promise<Libp2p> {
   const relay = init.relay ?? 'off'
+  const failures: ListenFailure[] = []
+  const transports = relay === 'off' ? [tcp()] : [tcp(), circuitRelayTransport()]
   try {
     return await createLibp2p({
       privateKey: privateKeyFromRaw(Uint8Array.from([...init.identity.exportSeed(), ...init.identity.publicKey])),
@@ -44,7 +50,7 @@ export async function startLibp2pHost(init: Libp2pHostInit, book: AddressBook, o
         listen: relay === 'client' ? [...init.listen, '/p2p-circuit'] : [...init.listen],
         announce: [...(init.announce ?? [])]
       },
-      transports: relay === 'off' ? [tcp()] : [tcp(), circuitRelayTransport()],
+      transports: transports.map((transport) => watchListening(transport, (failure) => failures.push(failure))),
       connectionEncrypters: [watchedNoise(init.identity.peerId, onOwnKey)],
       streamMuxers: [muxer()],
       connectionManager: connectionManager(),
@@ -52,7 +58,7 @@ export async function startLibp2pHost(init: Libp2pHostInit, book: AddressBook, o
       services: services(init, relay)
     })
   } catch (error) {
-    throw new InvalidArgumentError(`cannot listen on ${init.listen.join(', ')}: is the address right, and the port free?`, { cause: error })
+    throw startError(init.listen, failures, error)
   }
 }
 

@@ -153,7 +153,26 @@ describe('the network on libp2p', function () {
     const failing = (more: Partial<Libp2pNetworkInit>) => createLibp2pNetwork(init(testIdentity('c'), more))
     await assert.rejects(failing({ bootstrap: ['/ip4/127.0.0.1/tcp/1'] }), /must end in \/p2p\//)
     await assert.rejects(failing({ bootstrap: ['localhost:4001'] }), /no multiaddr/)
-    await assert.rejects(failing({ listen: ['/ip4/127.0.0.1/tcp/' + b.addresses()[0]!.split('/')[4]] }), /cannot listen/)
+  })
+
+  it('says in one line which address it cannot listen on, why, and what to do', async () => {
+    const b = await start('b')
+    const taken = b.addresses()[0]!.replace(/\/p2p\/.*/, '')
+    const failing = (...listen: string[]) => createLibp2pNetwork(init(testIdentity('c'), { listen }))
+    await assert.rejects(failing('/ip4/127.0.0.1/tcp/0', taken), {
+      code: 'ERR_SKEIN_LISTEN',
+      message: `cannot listen on ${taken}: another process has that port (EADDRINUSE); choose another --listen, such as one with port 0, which takes a free one`,
+      detail: { address: taken, errno: 'EADDRINUSE' }
+    })
+    // 192.0.2.0/24 is nobody's (RFC 5737).
+    await assert.rejects(failing('/ip4/192.0.2.1/tcp/0'), {
+      code: 'ERR_SKEIN_INVALID_ARGUMENT',
+      message: 'cannot listen on /ip4/192.0.2.1/tcp/0: this machine does not have that address (EADDRNOTAVAIL); choose another --listen'
+    })
+    await assert.rejects(failing('/ip4/127.0.0.1/udp/0'), {
+      code: 'ERR_SKEIN_INVALID_ARGUMENT',
+      message: /^no transport can listen on \S+udp\/0: [^\n]+$/
+    })
   })
 
   it('reaches a peer through a relay, with more bytes than libp2p lets through by default', async () => {
