@@ -10,6 +10,8 @@ export const CheckpointErrorCode = {
   BadHeader: 'ERR_SKEIN_CHECKPOINT_BAD_HEADER',
   /** `config.json` lacks a value, or has one that is impossible or not supported. */
   BadConfig: 'ERR_SKEIN_CHECKPOINT_BAD_CONFIG',
+  /** `tokenizer.json` is no tokenizer. The detail has `file`. */
+  BadTokenizer: 'ERR_SKEIN_CHECKPOINT_BAD_TOKENIZER',
   /** `model_type` is none that skein knows. The detail has `known`. */
   UnknownFamily: 'ERR_SKEIN_UNKNOWN_FAMILY',
   /** A tensor that the model needs is in none of the files. The detail has `tensor`. */

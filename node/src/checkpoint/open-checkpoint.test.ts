@@ -141,6 +141,30 @@ describe('openCheckpoint', () => {
     await refuses(sharded, 'ERR_SKEIN_CHECKPOINT_MISSING_FILE', 'model-00002-of-00002.safetensors')
   })
 
+  it('asks for a tokenizer where its caller needs one, before it hashes', async () => {
+    const seen: HashProgress[] = []
+    const open = async (target: string): Promise<void> => {
+      const checkpoint = await openCheckpoint(target, { cacheDir, requireTokenizer: true, onProgress: (progress) => seen.push(progress) })
+      await checkpoint.close()
+    }
+    const file = (target: string): string => path.join(target, 'tokenizer.json')
+    const none = await copy('no-tokenizer', (own) => rm(file(own)))
+    await assert.rejects(open(none), { code: 'ERR_SKEIN_CHECKPOINT_MISSING_FILE', message: new RegExp(`${file(none)} is missing`) })
+    for (const [index, text] of ['{}', '[]', '{"model":{"type":"BPE"}}'].entries()) {
+      const empty = await copy(`bad-tokenizer-${index}`, (own) => writeFile(file(own), text))
+      await assert.rejects(open(empty), {
+        code: 'ERR_SKEIN_CHECKPOINT_BAD_TOKENIZER',
+        message: new RegExp(`${file(empty)} is no tokenizer`)
+      })
+    }
+    await assert.rejects(open(await copy('no-json', (own) => writeFile(file(own), '{'))), { code: 'ERR_SKEIN_CHECKPOINT_BAD_HEADER' })
+    assert.deepEqual(seen, [])
+    // Vocabularies are objects, and lists in Unigram models.
+    for (const vocab of ['{"a":0}', '[["a",-1]]']) {
+      await open(await copy(`tokenizer-${vocab.length}`, (own) => writeFile(file(own), `{"model":{"vocab":${vocab}}}`)))
+    }
+  })
+
   it('says which file is cut short, wherever the cut is', async () => {
     const { size } = await stat(path.join(folder, 'model.safetensors'))
     for (const bytes of [0, 7, 40, size - 1]) {

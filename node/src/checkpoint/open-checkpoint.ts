@@ -22,6 +22,7 @@ import {
   type ManifestOptions
 } from './manifest.ts'
 import type { Checkpoint, ModelConfig, TensorInfo } from './model.ts'
+import { requireTokenizer } from './require-tokenizer.ts'
 import { missingTensor, readJsonFile, TensorFiles } from './tensor-files.ts'
 
 export interface OpenCheckpointOptions extends ManifestOptions {
@@ -29,6 +30,11 @@ export interface OpenCheckpointOptions extends ManifestOptions {
   readonly name?: string
   /** Where the manifest is remembered, so that the next start need not hash again. @default {@link defaultCacheDir} */
   readonly cacheDir?: string
+  /**
+   * Refuse a folder without a tokenizer. The model's id is made of it: whoever lacks it has another model than everybody
+   * else. @default false
+   */
+  readonly requireTokenizer?: boolean
 }
 
 /** A {@link Checkpoint} on disk, with its manifest. */
@@ -60,6 +66,8 @@ const rawConfigSchema = z.looseObject({ model_type: z.string() })
 export async function openCheckpoint(folder: string, options: OpenCheckpointOptions = {}): Promise<OpenedCheckpoint> {
   const opened = await openTensors(folder)
   try {
+    // Before the hashing, which can take minutes.
+    if (options.requireTokenizer === true) await requireTokenizer(folder)
     const { manifest, kept } = await loadManifest(opened, options)
     // By default nothing that differs between two copies of the same checkpoint, such as the folder's name: their owners
     // would not find each other.

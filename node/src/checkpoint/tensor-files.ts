@@ -132,12 +132,12 @@ export class TensorFiles {
 }
 
 /** Reads a JSON file of a checkpoint. @throws CheckpointError when it is missing, too large or not JSON */
-export async function readJsonFile(file: string): Promise<unknown> {
+export async function readJsonFile(file: string, maxBytes = maxJsonBytes): Promise<unknown> {
   let text: string
   try {
     const { size } = await stat(file)
-    if (size > maxJsonBytes) {
-      throw new CheckpointError(CheckpointErrorCode.BadHeader, `${file} has ${size} bytes, more than the ${maxJsonBytes} it may have`, {
+    if (size > maxBytes) {
+      throw new CheckpointError(CheckpointErrorCode.BadHeader, `${file} has ${size} bytes, more than the ${maxBytes} it may have`, {
         detail: { file }
       })
     }

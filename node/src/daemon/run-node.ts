@@ -139,7 +139,7 @@ async function openModel(options: NodeOptions, logger: Logger, undo: Undo, signa
   const onProgress = (event: PrepareProgress): void =>
     progress.show(event.kind === 'hash' ? 'hashing the checkpoint' : 'converting weights', event.doneBytes, event.totalBytes)
   const cacheDir = options.cacheDir === undefined ? {} : { cacheDir: options.cacheDir }
-  const checkpoint = await openCheckpoint(options.model, { ...cacheDir, onProgress, signal })
+  const checkpoint = await openCheckpoint(options.model, { ...cacheDir, requireTokenizer: true, onProgress, signal })
   undo.push(() => checkpoint.close())
   const { blocks } = checkpoint.config
   const span = options.blocks ?? { start: 0, end: blocks }

@@ -69,6 +69,16 @@ describe('bad input to real processes', function () {
       expected: [/model\.layers\.5\.mlp\.up_proj\.weight/]
     },
     {
+      what: 'no tokenizer, of which the id is made',
+      change: (folder: string) => rmSync(join(folder, 'tokenizer.json')),
+      expected: [/tokenizer\.json is missing/]
+    },
+    {
+      what: 'a tokenizer that is none',
+      change: (folder: string) => writeFileSync(join(folder, 'tokenizer.json'), '{}'),
+      expected: [/tokenizer\.json is no tokenizer/]
+    },
+    {
       what: 'a configuration of another model',
       change: (folder: string) => editJson(join(folder, 'config.json'), (config) => (config['intermediate_size'] = 512)),
       expected: [/model\.safetensors/, /model\.layers\.0\.mlp\.\w+\.weight/, /384/, /512/]
