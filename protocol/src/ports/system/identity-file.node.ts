@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { open } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { open, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { describeError, IdentityError } from '../../errors.ts'
 import type { Random } from '../random.ts'
 import { ed25519Identity, exportPrivateKey, type KeyIdentity } from './ed25519.node.ts'
@@ -22,9 +22,10 @@ const maxKeyFileBytes = 4096
  * Reads a peer's key (PKCS #8, PEM) or makes a new one, and locks it, since two hosts of one key would take each other's
  * messages. The lock is `<path>.lock`, beside the file, with the process's id and start.
  *
- * @throws IdentityError when the file is readable by others, is no Ed25519 key, cannot be made, or a living process uses it
+ * @throws IdentityError when it is no file, is readable by others, is no Ed25519 key, cannot be made, or a living process uses it
  */
 export async function loadIdentity(path: string, random: Random): Promise<LockedIdentity> {
+  await requireFileOrNothing(path)
   await makeFolder(dirname(path), 0o700).catch((error: unknown) => fail(`cannot make the folder of ${path}`, error))
   const taken = await takeProcessLock(`${path}.lock`).catch((error: unknown) => fail(`cannot lock the key file ${path}`, error))
   if ('heldBy' in taken) {
@@ -40,6 +41,15 @@ export async function loadIdentity(path: string, random: Random): Promise<Locked
     await taken.lock.release()
     throw error
   }
+}
+
+/** Before its rights, and before it is opened: the advice for a file would be wrong for a folder, and a pipe would be waited for. */
+async function requireFileOrNothing(path: string): Promise<void> {
+  // What cannot be looked at fails again, with its reason, where it is used.
+  const found = await stat(path).catch(() => undefined)
+  if (found === undefined || found.isFile()) return
+  const what = found.isDirectory() ? `a folder: name a file in it, such as ${join(path, 'node.key')}` : 'no file: name another one'
+  throw new IdentityError(`the key file ${path} is ${what}`)
 }
 
 async function readKey(path: string): Promise<KeyIdentity | undefined> {

@@ -149,9 +149,23 @@ describe('the ports on this system', () => {
         await writeFile(path, content)
         await assert.rejects(loadIdentity(path, seededRandom(1)), identityError(/no (private )?key/))
       }
-      await assert.rejects(loadIdentity(folder, seededRandom(1)), identityError(/key file/))
       await writeFile(path, pem)
       await (await loadIdentity(path, seededRandom(1))).release()
+    })
+
+    it('says that a folder or a pipe is no file, whatever its rights, and changes neither', async function () {
+      if (process.platform === 'win32') return this.skip()
+      const shared = join(folder, 'shared')
+      await makeFolder(shared, 0o777)
+      await chmod(shared, 0o777)
+      await assert.rejects(
+        loadIdentity(shared, seededRandom(1)),
+        identityError(/^the key file \S+\/shared is a folder: .*\/shared\/node\.key$/)
+      )
+      const pipe = join(folder, 'pipe')
+      assert.equal(spawnSync('mkfifo', [pipe]).status, 0)
+      await assert.rejects(loadIdentity(pipe, seededRandom(1)), identityError(/^the key file \S+\/pipe is no file/))
+      assert.deepEqual((await readdir(folder)).sort(), ['pipe', 'shared'])
     })
   })
 
