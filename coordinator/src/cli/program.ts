@@ -13,16 +13,33 @@ export interface SkeinActions {
   status(flags: SwarmFlags & OutputFlags): Promise<void>
 }
 
-const examples = `
+const setup = `
 Examples:
-  $ export SKEIN_MODEL=./models/skein-tiny SKEIN_BOOTSTRAP=/ip4/192.0.2.1/tcp/4774/p2p/12D3KooW...
+  $ export SKEIN_MODEL=./models/skein-tiny SKEIN_BOOTSTRAP=/ip4/192.0.2.1/tcp/4774/p2p/12D3KooW...`
+
+const examples = {
+  all: `${setup}
+  $ skein run "Tell me a story about an owl."
+  $ skein chat
+  $ skein status
+More of them: skein run --help, skein chat --help, skein status --help.
+
+Every flag has an environment variable. Text goes to standard output, everything else to standard error.`,
+  run: `${setup}
   $ skein run "Tell me a story about an owl."
   $ cat letter.txt | skein run - --max-tokens 400 --json
+  $ skein run "Once upon a time" --raw --temperature 0.8 --seed 7 --stats`,
+  chat: `${setup}
   $ skein chat --temperature 0.7
+  $ skein chat --system "Answer in one sentence."
+  $ printf 'Hello!\\nWhat is a skein?\\n' | skein chat --json
+/help in the chat lists what it knows. Ctrl-C stops an answer, Ctrl-D leaves.`,
+  status: `${setup}
   $ skein status
+  $ skein status --json | jq .uncoveredBlocks`
+}
 
-Every flag has an environment variable. Text goes to standard output, everything else to standard error.
-Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted.`
+const exitCodeHelp = '\nExit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted.'
 
 /** The command line of `skein`, as data. */
 export function skeinCommand(version: string, actions: SkeinActions): Command {
@@ -31,6 +48,7 @@ export function skeinCommand(version: string, actions: SkeinActions): Command {
     .command('run')
     .description('Answers one prompt.')
     .argument('<prompt>', "the prompt; '-' reads standard input")
+    .addHelpText('after', examples.run)
     .action((prompt: string, flags: RunFlags) => actions.run(prompt, flags))
   addGenerationFlags(run).addOption(
     new Option('--raw', 'send the text as it is, without the chat template').env('SKEIN_RAW').default(false)
@@ -40,15 +58,17 @@ export function skeinCommand(version: string, actions: SkeinActions): Command {
   const talk = program
     .command('chat')
     .description('Answers in a conversation, one line a turn.')
+    .addHelpText('after', examples.chat)
     .action((flags: ChatFlags) => actions.chat(flags))
   addOutputFlags(addSwarmFlags(addConversationFlags(addGenerationFlags(talk))), 'print one JSON object a turn on standard output')
 
   const status = program
     .command('status')
     .description('Shows who hosts which blocks, and which blocks nobody serves.')
+    .addHelpText('after', examples.status)
     .action((flags: SwarmFlags & OutputFlags) => actions.status(flags))
   addOutputFlags(addSwarmFlags(addGenerationFlags(status, true)), 'print one JSON object on standard output')
-  return program.addHelpText('after', examples)
+  return program.addHelpText('after', examples.all).addHelpText('afterAll', exitCodeHelp)
 }
 
 /**

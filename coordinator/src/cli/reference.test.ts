@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
-import { nodeCommand } from '@skein/node'
+import { defaultText, nodeCommand, runCommand } from '@skein/node'
 import { skeinCommand } from './program.ts'
 import { commandReference } from './reference.ts'
 
@@ -28,6 +28,24 @@ describe('docs/reference/cli.md', () => {
       for (const flag of flags.filter((name) => name !== '--help')) {
         assert.ok(text.includes(`\`${flag}`) || text.includes(`, ${flag}\``), `${command.name()} ${flag}`)
       }
+    }
+  })
+
+  it('has no default that --help hides, nor a required flag that it does not mark', async () => {
+    for (const [command, argv] of [...skein.commands.map((child) => [child, [child.name()]] as const), [node, []] as const]) {
+      let help = ''
+      const program = command === node ? node : skein
+      await runCommand(program, ['node', program.name(), ...argv, '--help'], { stdout: { write: (text) => (help += text) } })
+      const words = help.replaceAll(/\s+/g, ' ')
+      for (const option of command.options.filter(({ hidden }) => !hidden)) {
+        const fallback = defaultText(option)
+        if (fallback === undefined) continue
+        const said = option.mandatory ? 'required' : `default: ${fallback}`
+        const [, facts = ''] = words.split(`${option.flags} ${option.description} (`)
+        assert.ok(facts.split(')')[0]!.split('; ').includes(said), `${command.name()} ${option.flags}: ${said}`)
+      }
+      assert.match(help, /\nExamples:\n {2}\$ /, command.name())
+      assert.match(help, /\nExit codes: 0 [^\n]*2 bad usage/, command.name())
     }
   })
 })

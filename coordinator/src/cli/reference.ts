@@ -1,3 +1,4 @@
+import { defaultText } from '@skein/node'
 import type { Command, Option } from 'commander'
 
 /**
@@ -39,7 +40,7 @@ function optionTable(options: readonly Option[]): string[] {
   const rows = options.map((option) => [
     `\`${option.flags}\``,
     meaning(option),
-    option.mandatory ? 'required' : defaultOf(option),
+    defaultText(option) ?? '',
     option.envVar === undefined ? '' : `\`${option.envVar}\``
   ])
   return [
@@ -51,9 +52,4 @@ function optionTable(options: readonly Option[]): string[] {
 
 function meaning({ description, argChoices }: Option): string {
   return argChoices === undefined ? description : `${description}: ${argChoices.map((choice) => `\`${choice}\``).join(', ')}`
-}
-
-function defaultOf({ defaultValue, defaultValueDescription }: Option): string {
-  if (defaultValueDescription !== undefined) return defaultValueDescription
-  return defaultValue === undefined || defaultValue === false ? '' : String(defaultValue)
 }

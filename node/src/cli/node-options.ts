@@ -29,6 +29,8 @@ export interface NodeOptions {
   readonly json: boolean
 }
 
+const defaultListen = '/ip4/0.0.0.0/tcp/4774'
+
 const examples = `
 Examples:
   $ skein-node --model ./models/skein-tiny
@@ -38,8 +40,8 @@ Examples:
   $ skein-node --model ./models/skein-tiny --blocks 3:6 --listen /ip4/127.0.0.1/tcp/0 --lan --json
       a node for tests on one machine, with a log for programs
 
-Signals: SIGINT and SIGTERM stop the node cleanly (a second one at once); SIGUSR2 logs its state.
-Exit codes: 0 done, 1 failed, 2 bad usage.`
+Signals: SIGINT and SIGTERM stop the node cleanly; a second one ends it at once. SIGUSR2 logs its state.
+Exit codes: 0 stopped cleanly, 1 failed, 2 bad usage, 130 ended at once by a second signal.`
 
 /** The command line of `skein-node`; `action` gets the parsed options. */
 export function nodeCommand(version: string, action: (options: NodeOptions) => Promise<void>): Command {
@@ -74,9 +76,7 @@ export function nodeCommand(version: string, action: (options: NodeOptions) => P
         .default(undefined, 'half of the processors')
     )
     .optionsGroup('Network:')
-    .addOption(
-      option('--listen <addr...>', 'multiaddrs to listen on', 'SKEIN_LISTEN').argParser(collect).default(undefined, '/ip4/0.0.0.0/tcp/4774')
-    )
+    .addOption(option('--listen <addr...>', 'multiaddrs to listen on', 'SKEIN_LISTEN').argParser(collect).default(undefined, defaultListen))
     .addOption(
       option('--announce <addr...>', 'multiaddrs to tell others instead of those listened on', 'SKEIN_ANNOUNCE').argParser(collect)
     )
@@ -86,7 +86,7 @@ export function nodeCommand(version: string, action: (options: NodeOptions) => P
     .addOption(
       option('--identity <file>', 'key of this node; made when it is not there', 'SKEIN_IDENTITY').default(
         undefined,
-        'below your data folder'
+        'node.key in --data-dir'
       )
     )
     .addOption(
@@ -123,7 +123,7 @@ export function nodeCommand(version: string, action: (options: NodeOptions) => P
     .action((options: Partial<NodeOptions> & Omit<NodeOptions, 'listen' | 'announce' | 'bootstrap' | 'threads'>) =>
       action({
         ...options,
-        listen: options.listen ?? ['/ip4/0.0.0.0/tcp/4774'],
+        listen: options.listen ?? [defaultListen],
         announce: options.announce ?? [],
         bootstrap: options.bootstrap ?? [],
         threads: options.threads ?? 0

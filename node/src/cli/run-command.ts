@@ -1,5 +1,6 @@
 import { describeError } from '@skein/protocol'
 import { type Command, CommanderError, type Option } from 'commander'
+import { optionDescription } from './help.ts'
 
 /** Exit codes of all commands of skein. */
 export const exitCodes = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const
@@ -44,7 +45,7 @@ export async function runCommand(program: Command, argv: readonly string[], opti
 
 function prepare(program: Command, stdout: { write(text: string): unknown }, stderr: { write(text: string): unknown }): void {
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().showSuggestionAfterError()
+    command.exitOverride().showSuggestionAfterError().configureHelp({ optionDescription })
     command.configureOutput({
       writeOut: (text) => void stdout.write(text),
       writeErr: (text) => void stderr.write(text),

@@ -4,9 +4,12 @@ import { InvalidArgumentError } from '@skein/protocol'
 import { Option } from 'commander'
 import { statOf } from './stat-of.ts'
 
+/** In words, for `--help`. */
+export const defaultModel = 'skein-tiny of this repository'
+
 /** `--model`, of commands that compute with a real model. */
 export function modelOption(): Option {
-  return new Option('--model <dir>', 'folder of the checkpoint (default: skein-tiny of this repository)').env('SKEIN_MODEL')
+  return new Option('--model <dir>', 'folder of the checkpoint').env('SKEIN_MODEL').default(undefined, defaultModel)
 }
 
 /** @throws InvalidArgumentError when nobody said which model and this is no copy of the repository, or it is no model's folder */

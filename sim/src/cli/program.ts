@@ -10,7 +10,7 @@ import { ScenarioError } from '../scenario/problems.ts'
 import { deviceSchema } from '../scenario/schema.ts'
 import { liveCommand, liveComparison, type LiveFlags, liveScenario, type RealityFlags } from './live.ts'
 import { makeFolder, withOutFolder } from './out-folder.ts'
-import { modelOption } from './model-folder.ts'
+import { defaultModel, modelOption } from './model-folder.ts'
 import { type RunFlags, runScenario } from './run.ts'
 import { type SimComponents, SimContext } from './sim-io.ts'
 import { sweep, type SweepFlags } from './sweep.ts'
@@ -59,9 +59,9 @@ Examples:
   $ skein-sim live my-scenario.yaml --out report
   $ skein-sim compare --live reality
   $ skein-sim explain nodes.churn
-  $ skein-sim calibrate --out this-machine.yaml
+  $ skein-sim calibrate --out this-machine.yaml`
 
-Exit codes: 0 done, 1 a promise was broken, an expectation or a goal missed, 2 bad usage, 130 interrupted.`
+const exitCodeHelp = '\nExit codes: 0 done, 1 a promise was broken, an expectation or a goal missed, 2 bad usage, 130 interrupted.'
 
 const seedParser = integerParser(0, 2 ** 32 - 1)
 
@@ -82,7 +82,10 @@ function addJson(command: Command): Command {
 
 function addSeed(command: Command): Command {
   return command.addOption(
-    new Option('--seed <number>', "all chance comes from it (default: the scenario's)").env('SKEIN_SIM_SEED').argParser(seedParser)
+    new Option('--seed <number>', 'all chance comes from it')
+      .env('SKEIN_SIM_SEED')
+      .argParser(seedParser)
+      .default(undefined, "the scenario's")
   )
 }
 
@@ -111,7 +114,7 @@ function addRuns(program: Command, { run, compare, live, compareLive }: SkeinSim
         .choices(['checksum', 'ort'])
         .default('checksum')
     )
-    .addOption(new Option('--model <dir>', 'with --runtime ort: folder of the checkpoint (default: skein-tiny of this repository)'))
+    .addOption(new Option('--model <dir>', 'with --runtime ort: folder of the checkpoint').default(undefined, defaultModel))
   addRunFlags(one, 'report.html, record.json and trace.json').action((scenario: string, flags: RunFlags) => keep(run(scenario, flags)))
 
   const two = program
@@ -152,7 +155,7 @@ function addSweep(program: Command, { sweep: act }: SkeinSimActions, keep: Keep)
     .argument('<scenario>', 'a YAML file, or the name of a shipped scenario')
     .addOption(new Option('--vary <field=v1,v2,...>', 'the values of a field; may be repeated').argParser(append).makeOptionMandatory())
     .addOption(seeds.argParser(integerParser(1, 10_000)).default(1))
-    .addOption(new Option('--jobs <number>', 'processes at a time (default: one a core)').argParser(integerParser(1, 1024)))
+    .addOption(new Option('--jobs <number>', 'processes at a time').argParser(integerParser(1, 1024)).default(undefined, 'one a core'))
     .addOption(figures.argParser((text) => text.split(',').map((name) => name.trim())))
   addJson(addScenarioFlags(addSeed(command))).action((scenario: string, flags: SweepFlags) => keep(act(scenario, flags)))
 }
@@ -197,7 +200,7 @@ export function skeinSimCommand(version: string, actions: SkeinSimActions, keep:
   addJson(explainField).action((field: string, flags: OutputFlags & { schema: boolean }) => keep(actions.explain(field, flags)))
 
   if (actions.calibrate !== undefined) addCalibrate(program, actions.calibrate, keep)
-  return program.addHelpText('after', examples)
+  return program.addHelpText('after', examples).addHelpText('afterAll', exitCodeHelp)
 }
 
 /**
