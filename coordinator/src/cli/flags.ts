@@ -30,7 +30,7 @@ export interface SwarmFlags {
 }
 
 /** What to generate. What is undefined was not asked for, so that the model's own defaults count. */
-export interface GenerationFlags extends Omit<SamplingOptions, 'logitBias'> {
+export interface GenerationFlags extends SamplingOptions {
   readonly system?: string
   readonly maxTokens?: number
   readonly stop?: readonly string[]
@@ -51,12 +51,16 @@ function option(flags: string, description: string, variable: string): Option {
 function samplingParser(name: Exclude<keyof SamplingOptions, 'logitBias'>): (text: string) => number {
   return (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text)
-    try {
-      resolveSampling({ [name]: value })
-      return value
-    } catch (error) {
-      throw new InvalidArgumentError(describeError(error).replace(/^.*: expected/, 'expected') + '.')
-    }
+    checkSampling({ [name]: value })
+    return value
+  }
+}
+
+function checkSampling(options: SamplingOptions): void {
+  try {
+    resolveSampling(options)
+  } catch (error) {
+    throw new InvalidArgumentError(describeError(error).replace(/^.*: expected/, 'expected') + '.')
   }
 }
 
@@ -64,6 +68,18 @@ function samplingOption(flags: string, name: Exclude<keyof SamplingOptions, 'log
   const variable = `SKEIN_${name.replaceAll(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`
   const fallback = name === 'seed' ? 'a fresh one' : `the model's own, else ${samplingDefaults[name]}`
   return option(flags, description, variable).argParser(samplingParser(name)).default(undefined, fallback)
+}
+
+/** Adds `ID=VALUE` to what earlier uses of the flag gave; commas separate several. */
+function collectBias(text: string, earlier: Readonly<Record<number, number>> | undefined): Record<number, number> {
+  const bias: Record<number, number> = { ...earlier }
+  for (const item of collect(text, undefined)) {
+    const [, id, value] = /^(\d+)=(\S+)$/.exec(item) ?? []
+    if (id === undefined || value === undefined) throw new InvalidArgumentError('expected a token id and a number, such as 42=-100.')
+    bias[Number(id)] = Number(value)
+  }
+  checkSampling({ logitBias: bias })
+  return bias
 }
 
 function parseBootstrap(text: string, earlier: readonly string[] | undefined): string[] {
@@ -132,6 +148,8 @@ export function addSwarmFlags(command: Command): Command {
     )
 }
 
+const biasDescription = `add a number up to ${samplingLimits.maxBias} to the logit of a token; ${samplingLimits.forbidBias} or less forbids it; may be repeated`
+
 function generationOptions(): Option[] {
   return [
     option('--system <text>', 'instructions that come before the first message', 'SKEIN_SYSTEM'),
@@ -146,6 +164,7 @@ function generationOptions(): Option[] {
     samplingOption('--repetition-penalty <n>', 'repetitionPenalty', 'make tokens of the prompt and the answer less likely; 1 for none'),
     samplingOption('--presence-penalty <n>', 'presencePenalty', 'take this from the logits of tokens that are in the answer'),
     samplingOption('--frequency-penalty <n>', 'frequencyPenalty', 'the same, once for each time that a token is in the answer'),
+    option('--logit-bias <id=value>', biasDescription, 'SKEIN_LOGIT_BIAS').argParser(collectBias),
     samplingOption('--seed <n>', 'seed', 'makes the draw repeatable'),
     option('--logprobs <n>', 'give log-probabilities, with this many of the most likely tokens; 0 for the chosen ones', 'SKEIN_LOGPROBS')
       .argParser(integerParser(0, samplingLimits.maxTopLogprobs))
@@ -189,9 +208,10 @@ export function toConnectOptions(flags: SwarmFlags): ConnectOptions {
 
 /** The flags as the SDK takes them; what was not asked for is left out. */
 export function toGenerateOptions(flags: GenerationFlags): GenerateOptions {
-  const { temperature, topP, topK, minP, repetitionPenalty, presencePenalty, frequencyPenalty, seed, maxTokens, stop, logprobs } = flags
+  const { temperature, topP, topK, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, seed } = flags
+  const { maxTokens, stop, logprobs } = flags
   const wanted: GenerateOptions = {
-    ...{ temperature, topP, topK, minP, repetitionPenalty, presencePenalty, frequencyPenalty, seed, maxTokens, stop },
+    ...{ temperature, topP, topK, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, seed, maxTokens, stop },
     logprobs: logprobs === undefined ? undefined : logprobs === 0 ? true : logprobs
   }
   return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value !== undefined))

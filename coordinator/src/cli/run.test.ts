@@ -27,8 +27,9 @@ describe('skein run', () => {
     const swarm = ['--transport', 'star', '--encoding', 'bf16', '--exact', '--lan', '--cache-dir', 'c', '--data-dir', 'd']
     const sampling = ['--temperature', '0.5', '--top-p', '0.9', '--top-k', '40', '--min-p', '0.1', '--seed', '7']
     const penalties = ['--repetition-penalty', '1.1', '--presence-penalty', '-0.5', '--frequency-penalty', '0.25']
+    const bias = ['--logit-bias', '42=-100', '--logit-bias', '7=1.5,9=-2']
     const rest = ['--max-tokens', '9', '--stop', 'a,b', '--stop', 'c', '--logprobs', '2', '--system', 'Be brief.']
-    assert.equal(await cli.run('run', 'Hello', ...swarm, ...sampling, ...penalties, ...rest), 0)
+    assert.equal(await cli.run('run', 'Hello', ...swarm, ...sampling, ...penalties, ...bias, ...rest), 0)
     const { signal, onProgress, ...connect } = cli.swarm.calls.connects[0]!
     assert.deepEqual(connect, {
       model: 'm',
@@ -56,6 +57,7 @@ describe('skein run', () => {
       repetitionPenalty: 1.1,
       presencePenalty: -0.5,
       frequencyPenalty: 0.25,
+      logitBias: { 42: -100, 7: 1.5, 9: -2 },
       maxTokens: 9,
       stop: ['a,b', 'c'],
       logprobs: 2,
@@ -78,7 +80,8 @@ describe('skein run', () => {
       ...{ SKEIN_MODEL: 'x', SKEIN_BOOTSTRAP: `${peer('A')},${peer('B')}`, SKEIN_TRANSPORT: 'star', SKEIN_ENCODING: 'f32' },
       ...{ SKEIN_EXACT: '1', SKEIN_LAN: 'true', SKEIN_CACHE_DIR: 'c', SKEIN_TEMPERATURE: '1', SKEIN_TOP_P: '0.5', SKEIN_TOP_K: '3' },
       ...{ SKEIN_MIN_P: '0.2', SKEIN_REPETITION_PENALTY: '2', SKEIN_PRESENCE_PENALTY: '1', SKEIN_FREQUENCY_PENALTY: '2', SKEIN_SEED: '4' },
-      ...{ SKEIN_MAX_TOKENS: '5', SKEIN_STOP: 'x,y', SKEIN_LOGPROBS: '0', SKEIN_SYSTEM: 's', SKEIN_JSON: '1', SKEIN_STATS: '0' }
+      ...{ SKEIN_MAX_TOKENS: '5', SKEIN_STOP: 'x,y', SKEIN_LOGPROBS: '0', SKEIN_SYSTEM: 's', SKEIN_JSON: '1', SKEIN_STATS: '0' },
+      ...{ SKEIN_LOGIT_BIAS: '1=2,3=-4' }
     }
     const cli = new CliHarness({}, { env })
     assert.equal(await cli.runRaw('run', 'Hello'), 0, cli.stderr.text)
@@ -88,7 +91,7 @@ describe('skein run', () => {
     const { signal: _signal, onEvent: _onEvent, ...generate } = cli.swarm.calls.prompts[0]!.options
     assert.deepEqual(generate, {
       ...{ temperature: 1, topP: 0.5, topK: 3, minP: 0.2, repetitionPenalty: 2, presencePenalty: 1, frequencyPenalty: 2, seed: 4 },
-      ...{ maxTokens: 5, stop: ['x,y'], logprobs: true, raw: false }
+      ...{ maxTokens: 5, stop: ['x,y'], logprobs: true, logitBias: { 1: 2, 3: -4 }, raw: false }
     })
     assert.equal((JSON.parse(cli.stdout.text) as { text: string }).text, 'Geese fly.')
     assert.equal(cli.stderr.text, '', 'SKEIN_STATS=0 means no')
@@ -173,6 +176,10 @@ describe('skein run', () => {
       [['run', 'x', '--presence-penalty', '3'], /from -2 to 2/],
       [['run', 'x', '--frequency-penalty', '-3'], /from -2 to 2/],
       [['run', 'x', '--seed', '-1'], /expected an integer from 0/],
+      [['run', 'x', '--logit-bias', '7'], /expected a token id and a number, such as 42=-100/],
+      [['run', 'x', '--logit-bias', '-1=3'], /expected a token id and a number/],
+      [['run', 'x', '--logit-bias', '7=101'], /expected a number up to 100 \(-100 or less forbids the token\)/],
+      [['run', 'x', '--logit-bias', '7=much'], /expected a number up to 100/],
       [['run', 'x', '--max-tokens', '0'], /expected an integer of at least 1/],
       [['run', 'x', '--stop', ''], /expected 1 to 256 characters/],
       [['run', 'x', '--logprobs', '21'], /expected an integer from 0 to 20/],

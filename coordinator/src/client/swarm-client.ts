@@ -264,7 +264,7 @@ export class ConnectedClient implements SwarmClient {
   ): Generation {
     this.#requireOpen()
     const { clock, logger, tokenizer, random, ends, generation } = this.#components
-    const sampling = resolveSampling(options, generation.sampling)
+    const sampling = resolveSampling(options, generation.sampling, this.#init.vocabSize)
     const run = new GenerationRun(
       {
         clock,

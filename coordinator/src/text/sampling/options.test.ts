@@ -18,6 +18,15 @@ describe('resolveSampling', () => {
     ])
   })
 
+  it('refuses a bias of a token that the model does not have, where its vocabulary is known', () => {
+    const logitBias = { 0: 1, 1023: 5 }
+    assert.equal(resolveSampling({ logitBias }, {}, 1024).logitBias.length, 2)
+    assert.throws(() => resolveSampling({ logitBias }, {}, 1023), {
+      code: 'ERR_SKEIN_INVALID_ARGUMENT',
+      message: 'logitBias names token 1023: expected an id of this model, 0 to 1022'
+    })
+  })
+
   it('names the option, its value and what is allowed', () => {
     const bad: Array<[SamplingOptions, RegExp]> = [
       [{ temperature: -1 }, /temperature is -1: expected a number from 0/],

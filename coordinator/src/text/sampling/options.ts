@@ -24,8 +24,8 @@ export interface SamplingOptions {
   /** Taken from a token's logit once for each time that it is in the answer so far. -2 to 2, as in OpenAI's API. @default 0 */
   frequencyPenalty?: number
   /**
-   * Added to the logits of these token ids, up to 100; a value of -100 or less forbids the token (as in OpenAI's API). At
-   * most 1024 entries.
+   * Added to the logits of these token ids of the model's vocabulary, up to 100; a value of -100 or less forbids the token (as
+   * in OpenAI's API). At most 1024 entries.
    * @default {}
    */
   logitBias?: Readonly<Record<number, number>>
@@ -104,7 +104,7 @@ function resolveNumber(name: NumberOption, options: SamplingOptions, fallback: S
   return value
 }
 
-function resolveBias(bias: Readonly<Record<number, number>>): Array<[number, number]> {
+function resolveBias(bias: Readonly<Record<number, number>>, vocabSize: number): Array<[number, number]> {
   const keys = Object.keys(bias)
   if (keys.length > samplingLimits.maxBiasEntries) {
     throw new InvalidArgumentError(`logitBias has ${keys.length} entries: at most ${samplingLimits.maxBiasEntries} are allowed`)
@@ -113,6 +113,9 @@ function resolveBias(bias: Readonly<Record<number, number>>): Array<[number, num
     const token = Number(key)
     const value: unknown = bias[token]
     if (!/^\d{1,10}$/.test(key)) throw new InvalidArgumentError(`logitBias names ${JSON.stringify(key)}: expected a token id`)
+    if (token >= vocabSize) {
+      throw new InvalidArgumentError(`logitBias names token ${key}: expected an id of this model, 0 to ${vocabSize - 1}`)
+    }
     if (typeof value !== 'number' || !(value <= samplingLimits.maxBias)) {
       throw new InvalidArgumentError(
         `logitBias of token ${key} is ${String(value)}: expected a number up to ${samplingLimits.maxBias} (${samplingLimits.forbidBias} or less forbids the token)`
@@ -127,9 +130,10 @@ function resolveBias(bias: Readonly<Record<number, number>>): Array<[number, num
  * Validates, and fills what the caller left out from `fallback` (the model's own defaults) and then from
  * {@link samplingDefaults}.
  *
+ * @param vocabSize how many logits the model gives, where that is known: a bias of another token has no meaning
  * @throws InvalidArgumentError that names the option, its value and what is allowed
  */
-export function resolveSampling(options: SamplingOptions = {}, fallback: SamplingOptions = {}): ResolvedSampling {
+export function resolveSampling(options: SamplingOptions = {}, fallback: SamplingOptions = {}, vocabSize = Infinity): ResolvedSampling {
   const { seed } = options
   if (seed !== undefined && (!Number.isSafeInteger(seed) || seed < 0)) {
     throw new InvalidArgumentError(`seed is ${String(seed)}: expected an integer from 0 to ${Number.MAX_SAFE_INTEGER}`)
@@ -142,7 +146,7 @@ export function resolveSampling(options: SamplingOptions = {}, fallback: Samplin
     repetitionPenalty: resolveNumber('repetitionPenalty', options, fallback),
     presencePenalty: resolveNumber('presencePenalty', options, fallback),
     frequencyPenalty: resolveNumber('frequencyPenalty', options, fallback),
-    logitBias: resolveBias(options.logitBias ?? fallback.logitBias ?? samplingDefaults.logitBias),
+    logitBias: resolveBias(options.logitBias ?? fallback.logitBias ?? samplingDefaults.logitBias, vocabSize),
     seed
   }
 }
