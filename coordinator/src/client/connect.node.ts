@@ -5,7 +5,6 @@ import {
   encodeRows,
   InvalidArgumentError,
   limits,
-  type LinkProfile,
   type Logger,
   type Network,
   type Random,
@@ -19,6 +18,7 @@ import {
   cryptoRandom,
   ed25519Identity,
   ed25519Verifier,
+  type LinkSource,
   loadIdentity,
   type LockedIdentity,
   peersOfAddresses,
@@ -33,7 +33,7 @@ import { connectDefaults, type ConnectOptions, type SwarmClient as Client } from
 
 interface Resolved extends Required<Omit<ConnectOptions, 'identity' | 'lan' | 'cacheDir' | 'signal' | 'threads' | 'link'>> {
   readonly identity?: string
-  readonly link?: LinkProfile
+  readonly link?: LinkSource
   readonly lan: boolean
   readonly cacheDir?: string
   readonly signal?: AbortSignal
@@ -71,13 +71,13 @@ function resolve(options: ConnectOptions): Resolved {
     throw new InvalidArgumentError(`prefillChunkTokens is ${chunk}: expected an integer from 1 to ${limits.maxStepRows}`)
   }
   if (options.model === '') throw new InvalidArgumentError('no model was given')
-  const { link, ...rest } = options
+  const { link, logger = silentLogger, ...rest } = options
   return {
     ...connectDefaults,
     ...withoutUndefined(rest),
-    ...(link === undefined ? {} : { link: readLinkProfile(link) }),
+    ...(link === undefined ? {} : { link: readLinkProfile(link, logger) }),
     lan: options.lan ?? areAllPrivate(options.bootstrap),
-    logger: options.logger ?? silentLogger,
+    logger,
     onProgress: options.onProgress ?? (() => {})
   }
 }
@@ -157,9 +157,9 @@ async function openNetwork(options: Resolved, clock: Clock, random: Random, logg
     random,
     logger
   })
-  cleanup.push(() => network.stop())
   const { link } = options
-  const shaped = link === undefined ? network : shapeNetwork(network, link, { clock, random })
+  const shaped = link === undefined ? network : shapeNetwork(network, link.profile, { ...link, clock, random, logger })
+  cleanup.push(() => shaped.stop())
   return { network: shaped, release: async () => locked?.release() }
 }
 

@@ -10,7 +10,6 @@ import {
   formatBlockRange,
   InvalidArgumentError,
   isSkeinError,
-  type LinkProfile,
   type Logger,
   type Network,
   shapeNetwork,
@@ -24,6 +23,7 @@ import {
   ed25519Verifier,
   fileStorage,
   type KeyIdentity,
+  type LinkSource,
   loadIdentity,
   peersOfAddresses,
   preloadLibp2p,
@@ -108,7 +108,7 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   // What may be wrong is read before anything is started.
   const contacts = peersOfAddresses(options.bootstrap)
   requireAddresses([...options.listen, ...options.announce])
-  const link = options.link === undefined ? undefined : readLinkProfile(options.link)
+  const link = options.link === undefined ? undefined : readLinkProfile(options.link, logger)
   const { identity, release } = await loadIdentity(options.identity ?? join(dataDir, 'node.key'), random)
   undo.push(release)
   const { checkpoint, prepared } = await openModel(options, logger, undo, signal)
@@ -151,7 +151,7 @@ async function openModel(options: NodeOptions, logger: Logger, undo: Undo, signa
   return { checkpoint, prepared, span }
 }
 
-async function openNetwork(options: NodeOptions, identity: KeyIdentity, logger: Logger, link: LinkProfile | undefined): Promise<Network> {
+async function openNetwork(options: NodeOptions, identity: KeyIdentity, logger: Logger, link: LinkSource | undefined): Promise<Network> {
   const { listen, announce, bootstrap, dht } = options
   const [clock, random] = [systemClock(), cryptoRandom()]
   const network = await createLibp2pNetwork({
@@ -167,7 +167,7 @@ async function openNetwork(options: NodeOptions, identity: KeyIdentity, logger: 
     random,
     logger
   })
-  return link === undefined ? network : shapeNetwork(network, link, { clock, random })
+  return link === undefined ? network : shapeNetwork(network, link.profile, { ...link, clock, random, logger })
 }
 
 /** Tells that it is ready, and waits for a stop. */

@@ -1,13 +1,26 @@
+import type { PeerId } from '../ids.ts'
 import type { Random } from '../ports/random.ts'
+import { type Break, ConnectionCuts, type CutsBetween, isCut } from './cuts.ts'
 import type { PathProfile } from './link-profile.ts'
+
+/** A path's profile, and the monotonic time from which its cuts count. */
+export interface TimedProfile {
+  readonly path: PathProfile
+  readonly startMs: number
+}
 
 /** A serial line of a bandwidth: bytes pass one after another. It only reckons; who waits is its user. */
 export class Line {
-  readonly #bytesPerMs: number
+  #bytesPerMs = Infinity
   #freeMs = 0
 
   /** @param mbps 10^6 bits a second; unlimited when undefined */
   constructor(mbps: number | undefined) {
+    this.reshape(mbps)
+  }
+
+  /** From now on it is as fast as that. */
+  reshape(mbps: number | undefined): void {
     this.#bytesPerMs = mbps === undefined ? Infinity : mbps * 125
   }
 
@@ -34,32 +47,57 @@ const maxTimerLateMs = 1
 
 /** The path from here to one peer. */
 export class ShapedPath {
-  readonly profile: PathProfile
   readonly up: Line
   readonly down: Line
-  readonly #startMs: number
   readonly #random: Random
+  readonly #ends: readonly [self: PeerId, peer: PeerId]
+  #profile!: PathProfile
+  #startMs!: number
+  #cuts!: ConnectionCuts
+  #sinceMs: number
   #lastMs = 0
   #lateMs = 0
 
-  /** @param startMs when the shaping began, which is what cuts count from */
-  constructor(profile: PathProfile, lines: { readonly up: Line; readonly down: Line }, startMs: number, random: Random) {
-    this.profile = profile
+  /** @param nowMs when there is a connection at the latest, if there will be one */
+  constructor(
+    profile: TimedProfile,
+    nowMs: number,
+    lines: { readonly up: Line; readonly down: Line },
+    ends: readonly [self: PeerId, peer: PeerId],
+    random: Random
+  ) {
     this.up = lines.up
     this.down = lines.down
-    this.#startMs = startMs
+    this.#ends = ends
     this.#random = random
+    this.#sinceMs = nowMs
+    this.reshape(profile)
+  }
+
+  /** There is a new connection. */
+  connected(nowMs: number): void {
+    this.#sinceMs = nowMs
+    this.#reckon()
+  }
+
+  /** From now on it is like that; what is under way is not touched. */
+  reshape({ path, startMs }: TimedProfile): void {
+    this.#profile = path
+    this.#startMs = startMs
+    this.#reckon()
+  }
+
+  get oneWayMs(): number {
+    return this.#profile.oneWayMs
   }
 
   get roundTripMs(): number {
-    return 2 * this.profile.oneWayMs
+    return 2 * this.#profile.oneWayMs
   }
 
   /** When something arrives there that has left the line at this time. */
   arrivalMs(sentMs: number): number {
-    const { oneWayMs, jitterMs } = this.profile
-    const jitter = jitterMs === 0 ? 0 : jitterMs * this.#random.float()
-    this.#lastMs = Math.max(this.#lastMs, this.afterCuts(sentMs + oneWayMs + jitter))
+    this.#lastMs = Math.max(this.#lastMs, this.leavesAt(sentMs) + this.oneWayMs + this.#drawJitterMs())
     return this.#lastMs
   }
 
@@ -78,10 +116,45 @@ export class ShapedPath {
     }
   }
 
-  /** This time, or the end of the cut that it is in. */
-  afterCuts(atMs: number): number {
-    const since = atMs - this.#startMs
-    const cut = this.profile.cutsMs.find(([from, to]) => since >= from && since < to)
-    return cut === undefined ? atMs : this.#startMs + cut[1]
+  /** When something that would leave at this time leaves. */
+  leavesAt(atMs: number): number {
+    return this.#moved(atMs, (sinceMs) => this.#cuts.leavesAt(sinceMs))
+  }
+
+  /** When something that the peer would send at this time leaves it. */
+  peerSendsAt(atMs: number): number {
+    return this.#moved(atMs, (sinceMs) => this.#cuts.peerSendsAt(sinceMs))
+  }
+
+  /** Whether nobody can connect now. */
+  isCut(atMs: number): boolean {
+    return isCut(this.#between, atMs - this.#startMs)
+  }
+
+  /** When the connection breaks at this side, and when the peer has given it up; Infinity: never. */
+  get break(): Break {
+    const { atMs, theirsMs } = this.#cuts.break
+    return { atMs: this.#startMs + atMs, theirsMs: this.#startMs + theirsMs }
+  }
+
+  get #between(): CutsBetween {
+    return { there: this.#profile.cutsMs, back: this.#profile.cutsBackMs }
+  }
+
+  #reckon(): void {
+    this.#cuts = new ConnectionCuts(this.#between, this.#sinceMs - this.#startMs, this.oneWayMs, ...this.#ends)
+  }
+
+  /** By times since the profile's start; what is not moved is not rounded either. */
+  #moved(atMs: number, move: (sinceMs: number) => number): number {
+    const sinceMs = atMs - this.#startMs
+    const movedMs = move(sinceMs)
+    return movedMs === sinceMs ? atMs : this.#startMs + movedMs
+  }
+
+  #drawJitterMs(): number {
+    const { jitterMs } = this.#profile
+    if (typeof jitterMs !== 'number') return jitterMs[this.#random.below(jitterMs.length)] as number
+    return jitterMs === 0 ? 0 : jitterMs * this.#random.float()
   }
 }

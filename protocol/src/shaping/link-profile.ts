@@ -1,17 +1,25 @@
 import { describeError, InvalidArgumentError } from '../errors.ts'
 import { parsePeerId, type PeerId } from '../ids.ts'
 
-/** A time in which nothing arrives, in milliseconds since the shaping began; `to` is exclusive. */
+/** A time in which nothing passes, in milliseconds since the profile's start; `to` is exclusive. */
 export type Cut = readonly [fromMs: number, toMs: number]
 
 /** How a path to one peer is. */
 export interface PathProfile {
   /** Delay of every frame on its way there, in milliseconds. The way back is taken to be as long, until the peer shapes its own. */
   readonly oneWayMs: number
-  /** Up to so much is added to each frame's delay, drawn uniformly. Frames of one peer never overtake each other. */
-  readonly jitterMs: number
-  /** Ascending and apart. What would arrive in a cut arrives at its end, as through a connection that retransmits. */
+  /**
+   * Added to each frame's delay: up to so much, drawn uniformly, or one of these values. Frames of one peer never overtake each
+   * other.
+   */
+  readonly jitterMs: number | readonly number[]
+  /**
+   * When nothing goes to the peer, ascending and apart. What would leave in a cut does so with TCP's first retransmission after
+   * it; a cut of 5 to 15 s or more breaks the connection; in a cut nobody can connect. See `ConnectionCuts`.
+   */
   readonly cutsMs: readonly Cut[]
+  /** When nothing comes from the peer, which is for its own profile to see to. @default `cutsMs` */
+  readonly cutsBackMs: readonly Cut[]
 }
 
 /**
@@ -25,14 +33,19 @@ export interface LinkProfile extends PathProfile {
   readonly downMbps?: number
   /** Round trips that a new connection costs: tcp, noise, yamux, identify. */
   readonly connectRoundTrips: number
+  /** When the times of cuts begin, by the wall clock in milliseconds since 1970. @default when the shaping begins */
+  readonly startWallMs?: number
   /** What is different for single peers. */
   readonly peers: ReadonlyMap<PeerId, PathProfile>
 }
 
 const maxMs = 3_600_000
+/** Of a cut: thirty days, as long as a scenario may be. */
+const maxCutMs = 30 * 86_400_000
 const maxMbps = 1_000_000
-const pathFields = ['oneWayMs', 'jitterMs', 'cutsMs'] as const
-const fields = [...pathFields, 'upMbps', 'downMbps', 'connectRoundTrips', 'peers'] as const
+const maxJitterValues = 10_000
+const pathFields = ['oneWayMs', 'jitterMs', 'cutsMs', 'cutsBackMs'] as const
+const fields = [...pathFields, 'upMbps', 'downMbps', 'connectRoundTrips', 'startWallMs', 'peers'] as const
 
 type Fields = Readonly<Record<string, unknown>>
 
@@ -49,13 +62,15 @@ export function parseLinkProfile(text: string): LinkProfile {
     throw new InvalidArgumentError(`a link profile must be a JSON object such as {"oneWayMs": 25, "upMbps": 20}: ${describeError(error)}`)
   }
   const object = objectOf(value, '', fields)
-  const base = pathOf(object, '', { oneWayMs: 0, jitterMs: 0, cutsMs: [] })
+  const base = pathOf(object, '', { oneWayMs: 0, jitterMs: 0, cutsMs: [], cutsBackMs: [] })
   const upMbps = mbps(object, 'upMbps')
   const downMbps = mbps(object, 'downMbps')
+  const startWallMs = number(object, '', 'startWallMs', 0, Number.MAX_SAFE_INTEGER)
   return {
     ...base,
     ...(upMbps === undefined ? {} : { upMbps }),
     ...(downMbps === undefined ? {} : { downMbps }),
+    ...(startWallMs === undefined ? {} : { startWallMs }),
     connectRoundTrips: number(object, '', 'connectRoundTrips', 0, 100) ?? 4,
     peers: peersOf(object['peers'], base)
   }
@@ -78,11 +93,28 @@ function peersOf(value: unknown, base: PathProfile): Map<PeerId, PathProfile> {
 }
 
 function pathOf(object: Fields, prefix: string, base: PathProfile): PathProfile {
+  const own = object['cutsMs'] === undefined ? undefined : cutsOf(object['cutsMs'], `${prefix}cutsMs`)
+  const back = object['cutsBackMs'] === undefined ? own : cutsOf(object['cutsBackMs'], `${prefix}cutsBackMs`)
   return {
     oneWayMs: number(object, prefix, 'oneWayMs', 0, maxMs) ?? base.oneWayMs,
-    jitterMs: number(object, prefix, 'jitterMs', 0, maxMs) ?? base.jitterMs,
-    cutsMs: object['cutsMs'] === undefined ? base.cutsMs : cutsOf(object['cutsMs'], `${prefix}cutsMs`)
+    jitterMs: jitterOf(object, prefix) ?? base.jitterMs,
+    cutsMs: own ?? base.cutsMs,
+    cutsBackMs: back ?? base.cutsBackMs
   }
+}
+
+function jitterOf(object: Fields, prefix: string): number | readonly number[] | undefined {
+  const value = object['jitterMs']
+  if (!Array.isArray(value)) return number(object, prefix, 'jitterMs', 0, maxMs)
+  const isGood = (ms: unknown): boolean => typeof ms === 'number' && ms >= 0 && ms <= maxMs
+  if (value.length === 0 || value.length > maxJitterValues || !value.every(isGood)) {
+    throw wrong(
+      `${prefix}jitterMs`,
+      value.length > 8 ? `${value.length} values` : value,
+      `1 to ${maxJitterValues} values from 0 to ${maxMs}`
+    )
+  }
+  return value as number[]
 }
 
 function cutsOf(value: unknown, field: string): Cut[] {
@@ -91,7 +123,8 @@ function cutsOf(value: unknown, field: string): Cut[] {
   let last = -1
   return value.map((cut: unknown) => {
     const [from, to] = Array.isArray(cut) && cut.length === 2 ? (cut as unknown[]) : []
-    if (typeof from !== 'number' || typeof to !== 'number' || !(from > last && to > from && to <= maxMs)) throw wrong(field, cut, expected)
+    if (typeof from !== 'number' || typeof to !== 'number' || !(from > last && to > from && to <= maxCutMs))
+      throw wrong(field, cut, expected)
     last = to
     return [from, to] as const
   })

@@ -163,21 +163,23 @@ describe('a shaped network', () => {
     ])
   })
 
-  it('holds what would arrive in a cut until it ends', async () => {
-    const shaped = new Shaped({ oneWayMs: 5, cutsMs: [[600, 700]] })
+  it('holds what would leave in a cut until the first retransmission after it, and then keeps to the bandwidth', async () => {
+    const shaped = new Shaped({ oneWayMs: 5, upMbps: 1, cutsMs: [[600, 700]] })
     const channel = await shaped.open()
-    await shaped.clock.advanceAsync(90)
-    channel.send(numbered(0))
-    await shaped.clock.advanceAsync(10)
-    channel.send(numbered(1))
+    await shaped.clock.advanceAsync(97)
+    channel.send(numbered(0, 121))
+    await shaped.clock.advanceAsync(3)
+    channel.send(numbered(1, 12_496))
     await shaped.clock.advanceAsync(110)
-    channel.send(numbered(2))
-    await shaped.clock.advanceAsync(50)
+    channel.send(numbered(2, 121))
+    await shaped.clock.advanceAsync(300)
+    // The first has left; TCP tries after 200 ms.
     assertArrivals(shaped, [
-      [0, 95],
-      [1, 200],
-      [2, 215]
+      [0, 103],
+      [1, 405],
+      [2, 406]
     ])
+    assert.equal(shaped.a.path(peerB)?.roundTripMs, 10)
   })
 
   it('counts frames that are under way against the send buffer', async () => {
@@ -266,4 +268,143 @@ describe('a shaped network', () => {
       ['refused', lateMs + 20]
     ])
   })
+})
+
+describe('a shaped network with a cut', () => {
+  const longMs = 60_000
+  /** The same cut in both profiles; the times count from the beginning of the shaping. */
+  const cutPair = (fromMs: number, toMs: number, oneWay = false): Shaped =>
+    new Shaped(
+      { oneWayMs: 10, cutsMs: [[fromMs, toMs]], ...(oneWay && { cutsBackMs: [] }) },
+      { oneWayMs: 10, cutsMs: oneWay ? [] : [[fromMs, toMs]], cutsBackMs: [[fromMs, toMs]] }
+    )
+
+  /** The states of a network's connection to a peer, and when they began. */
+  const watch = (shaped: Shaped, network: Network): Array<readonly [string, number]> => {
+    const events: Array<readonly [string, number]> = []
+    network.subscribe(({ type }) => events.push([type, shaped.clock.monotonicMs()]))
+    return events
+  }
+
+  it('breaks the connection at both sides after the time of keep-alive, and connects anew afterwards', async () => {
+    const shaped = cutPair(1000, longMs)
+    const channel = await shaped.open()
+    const events = [watch(shaped, shaped.a), watch(shaped, shaped.b)]
+    await shaped.clock.advanceAsync(600)
+    channel.send(numbered(0))
+    const ping = assert.rejects(shaped.a.ping(peerB), { code: 'ERR_SKEIN_DIAL_FAILED', message: /the connection to .* broke/ })
+    await shaped.clock.advanceAsync(4800)
+    assert.equal(events.flat().length, 0)
+    await shaped.clock.advanceAsync(10_200)
+    await ping
+    assert.deepEqual(await channel.closed, { kind: 'remote' })
+    assert.deepEqual(
+      shaped.arrivals.map(([what]) => what),
+      ['closed']
+    )
+    assert.deepEqual([shaped.a.path(peerB), shaped.b.path(peerA)], [undefined, undefined])
+    for (const own of events) {
+      assert.deepEqual(
+        own.map(([type]) => type),
+        ['disconnected']
+      )
+      assert.ok(own[0]![1] >= 6000 && own[0]![1] < 16_000)
+    }
+    await shaped.clock.advanceAsync(longMs)
+    await shaped.open()
+    for (const own of events)
+      assert.deepEqual(
+        own.map(([type]) => type),
+        ['disconnected', 'connected']
+      )
+    assert.equal(shaped.a.path(peerB)?.roundTripMs, 20)
+    await shaped.a.stop()
+    await shaped.b.stop()
+    await shaped.clock.advanceAsync(10)
+    assert.equal(shaped.clock.pendingTimers, 0)
+  })
+
+  it('answers no dial: it is given up after the dial timeout, though the cut may be over by then', async () => {
+    const shaped = cutPair(0, 3000)
+    shaped.b.handle(protocol, limits, () => {})
+    let failedMs: number | undefined
+    shaped.a.open(peerB, protocol, { limits }).catch((error: unknown) => {
+      assert.match(String(error), /cannot be reached: nobody answers/)
+      failedMs = shaped.clock.monotonicMs()
+    })
+    await shaped.clock.advanceAsync(5999)
+    assert.equal(failedMs, undefined)
+    await shaped.clock.advanceAsync(1)
+    assert.equal(failedMs, 6000)
+  })
+
+  it('one way lets through what goes the other way, until the connection breaks', async () => {
+    const shaped = cutPair(1000, longMs, true)
+    let far: Channel | undefined
+    shaped.b.handle(protocol, limits, (channel) => (far = channel))
+    const opening = shaped.a.open(peerB, protocol, { limits })
+    await shaped.clock.advanceAsync(1000)
+    const near = await opening
+    near.send(numbered(0))
+    far!.send(numbered(1))
+    let heard: number | undefined
+    void near.receive().then((frame) => (heard = numberOf(frame)))
+    const nothing = assert.rejects(far!.receive(), { code: 'ERR_SKEIN_CHANNEL_CLOSED' })
+    await shaped.clock.advanceAsync(11)
+    assert.equal(heard, 1)
+    await shaped.clock.advanceAsync(15_000)
+    await nothing
+    assert.deepEqual([(await near.closed).kind, (await far!.closed).kind], ['remote', 'remote'])
+  })
+
+  it('keeps the news of a peer that has gone', async () => {
+    const shaped = cutPair(1000, 3000)
+    const channel = await shaped.open()
+    const events = watch(shaped, shaped.a)
+    await shaped.clock.advanceAsync(1000)
+    let closedMs: number | undefined
+    void channel.closed.then(() => (closedMs = shaped.clock.monotonicMs()))
+    await shaped.b.stop()
+    await shaped.clock.advanceAsync(2400)
+    assert.deepEqual([closedMs, events], [undefined, []])
+    await shaped.clock.advanceAsync(1000)
+    // A retransmission comes after 3 s of the cut.
+    assertNear(closedMs!, 4010)
+    assert.deepEqual(events, [['disconnected', 4000]])
+  })
+
+  it('is in the profile that is read again, by the wall clock', async () => {
+    const internet = memoryInternet()
+    const clock = new ManualClock()
+    let newer: string | undefined
+    const reread = () => {
+      const text = newer
+      newer = undefined
+      return text === undefined ? undefined : parseLinkProfile(text)
+    }
+    const a = shapeNetwork(internet.join(peerA), parseLinkProfile('{"connectRoundTrips": 0}'), { clock, random: seededRandom(7), reread })
+    const b = internet.join(peerB)
+    const arrivedMs: number[] = []
+    b.handle(protocol, limits, (channel) => {
+      const read = async () => {
+        while ((await channel.receive()) !== undefined) arrivedMs.push(clock.monotonicMs())
+      }
+      void read()
+    })
+    a.learn({ peer: peerB, addresses: b.addresses(), source: 'trusted' })
+    const channel = await a.open(peerB, protocol, { limits })
+    newer = JSON.stringify({ connectRoundTrips: 0, startWallMs: clock.wallMs() + 1000, cutsMs: [[500, 600]] })
+    for (const number of [0, 1, 2]) {
+      await clock.advanceAsync(750)
+      channel.send(numbered(number))
+    }
+    await clock.advanceAsync(1000)
+    assert.deepEqual(arrivedMs, [750, 1700, 2250])
+    await a.stop()
+    assert.equal(clock.pendingTimers, 0)
+  })
+
+  function assertNear(ms: number, expected: number): void {
+    assert.ok(Math.abs(ms - expected) <= 0.51, `${ms} and not ${expected} ms`)
+  }
 })

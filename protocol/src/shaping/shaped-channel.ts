@@ -120,8 +120,17 @@ export class ShapedChannel implements Channel {
   }
 
   reset(): void {
+    this.#abandon({ kind: 'reset' })
+  }
+
+  /** Its connection is gone. */
+  break(): void {
+    this.#abandon({ kind: 'remote' })
+  }
+
+  #abandon(cause: CloseCause): void {
     if (this.#cause !== undefined) return
-    this.#close({ kind: 'reset' })
+    this.#close(cause)
     this.#inner.reset()
   }
 
@@ -140,6 +149,12 @@ export class ShapedChannel implements Channel {
     this.#cancelLine = undefined
     for (let item = this.#waiting[0]; item !== undefined && this.#cause === undefined; item = this.#waiting[0]) {
       const nowMs = this.#clock.monotonicMs()
+      // What is cut off takes nothing of the line from the others.
+      const leavesMs = this.#path.leavesAt(nowMs)
+      if (leavesMs > nowMs) {
+        this.#cancelLine = this.#clock.setTimer(leavesMs - nowMs, () => this.#serialize())
+        return
+      }
       if (item.unsentBytes > 0 && this.#lineMs > nowMs + toleranceMs) {
         this.#cancelLine = this.#clock.setTimer(this.#lineMs - nowMs - toleranceMs, () => this.#serialize())
         return
@@ -195,7 +210,7 @@ export class ShapedChannel implements Channel {
   }
 
   async #innerClosed(cause: CloseCause): Promise<void> {
-    if (cause.kind === 'remote') await this.#sleepUntil(this.#clock.monotonicMs() + this.#path.profile.oneWayMs)
+    if (cause.kind === 'remote') await this.#sleepUntil(this.#path.peerSendsAt(this.#clock.monotonicMs()) + this.#path.oneWayMs)
     while (cause.kind === 'ended' && this.#arrived !== undefined && this.#cause === undefined) await this.#wait(this.#sleepers)
     this.#close(cause)
   }

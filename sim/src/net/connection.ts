@@ -1,4 +1,4 @@
-import { DialError, type Frame } from '@skein/protocol'
+import { DialError, type Frame, retransmissionAt } from '@skein/protocol'
 import { type Event, EventKind } from '../kernel/event-queue.ts'
 import type { Pipe } from './pipe.ts'
 import { Packet, SendStream } from './send-stream.ts'
@@ -8,10 +8,6 @@ import type { Hub } from './virtual-network.ts'
 
 /** What messages of the connection itself cost: opening a channel, a reset, a ping. */
 const controlBytes = 64
-
-/** The first retransmission timeout of TCP on Linux, which doubles from there. */
-const retransmitUs = 200_000
-const maxRetransmitUs = 120_000_000
 
 export interface PathFacts {
   readonly kind: 'direct' | 'relayed'
@@ -181,12 +177,7 @@ export class ConnectionEnd {
   /** TCP tries again after 200 ms, 400 ms more, and so on; a healed path is noticed at the next try. */
   #resumeAtRetransmission(): void {
     const { clock } = this.#hub
-    let waitUs = retransmitUs
-    let atUs = this.#blockedSinceUs + waitUs
-    while (atUs < clock.nowUs) {
-      waitUs = Math.min(2 * waitUs, maxRetransmitUs)
-      atUs += waitUs
-    }
+    const atUs = retransmissionAt(this.#blockedSinceUs, clock.nowUs, 1000)
     clock.schedule(
       atUs,
       EventKind.connection,

@@ -10,6 +10,7 @@
  * @packageDocumentation
  */
 import {
+  connectionTimes,
   DialError,
   type Frame,
   InvalidArgumentError,
@@ -32,7 +33,6 @@ import { Pipe } from './pipe.ts'
 import { Rendezvous } from './rendezvous.ts'
 import { findRoute, type Route } from './route.ts'
 import { packetNoise } from './packet-noise.ts'
-import * as timeouts from './timeouts.ts'
 import { VirtualHost } from './virtual-host.ts'
 
 const MiB = 1024 * 1024
@@ -189,9 +189,9 @@ export class Hub implements VirtualInternet {
       windowBytes: init.windowBytes ?? 4 * MiB,
       relayRate: linkRate(init.relayBytesPerSecond ?? Infinity, 'a relay'),
       relayDurationMs: init.relayDurationMs ?? 3_600_000,
-      keepAliveIntervalMs: init.keepAliveIntervalMs ?? 10_000,
-      keepAliveTimeoutMs: init.keepAliveTimeoutMs ?? timeouts.keepAliveTimeoutMs,
-      dialTimeoutMs: init.dialTimeoutMs ?? timeouts.dialTimeoutMs,
+      keepAliveIntervalMs: init.keepAliveIntervalMs ?? connectionTimes.keepAliveIntervalMs,
+      keepAliveTimeoutMs: init.keepAliveTimeoutMs ?? connectionTimes.keepAliveTimeoutMs,
+      dialTimeoutMs: init.dialTimeoutMs ?? connectionTimes.dialTimeoutMs,
       onTransfer: init.onTransfer
     }
   }

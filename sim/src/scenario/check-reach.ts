@@ -1,4 +1,4 @@
-import { dialTimeoutMs, keepAliveTimeoutMs } from '../net/timeouts.ts'
+import { connectionTimes } from '@skein/protocol'
 import { meanOf } from '../workload/draw.ts'
 import type { Problem } from './problems.ts'
 import type { LatencyModel, Scenario } from './scenario.ts'
@@ -10,6 +10,7 @@ const maxLossShare = 0.5
 /** Networks on which no two peers, or no client and node, could ever talk. */
 export function checkReach({ network, nodes }: Scenario): Problem[] {
   const { latency, jitterMs, lossShare, connectRoundTrips } = network
+  const { dialTimeoutMs, keepAliveTimeoutMs } = connectionTimes
   const problems: Problem[] = []
   if (lossShare >= maxLossShare) {
     const message = 'expected less than 50 %: timeouts double with each loss of a packet, so that the mean wait for one would have no end'
@@ -41,7 +42,7 @@ function nearestOneWayMs(latency: LatencyModel): number {
     case 'constant':
       return latency.oneWayMs
     case 'matrix':
-      return latency.oneWayMs.flat().reduce((least, ms) => Math.min(least, ms), Infinity)
+      return Math.min(...latency.oneWayMs.flat().map((cell) => (typeof cell === 'number' ? cell : meanOf(cell))))
     case 'geographic':
       return latency.accessMs
     case 'measured':
