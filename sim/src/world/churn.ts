@@ -1,6 +1,6 @@
 import type { Random } from '@skein/protocol'
 import { cosDegrees, sinDegrees } from '../net/great-circle.ts'
-import type { Churn, DiurnalChurn } from '../scenario/scenario.ts'
+import type { Churn, DiurnalChurn, NodeGroup, Scenario } from '../scenario/scenario.ts'
 import { draw, drawMs } from '../workload/draw.ts'
 
 /** When one node comes and goes. Its calls follow each other as the node's stays do: `stay` when it has come, `away` when it has gone. */
@@ -22,7 +22,18 @@ export interface ChurnPlace {
   readonly startHour: number
 }
 
-/** The schedule of a node, which draws from `random`. */
+/** The schedule of a node, which draws from `random`. @returns undefined for one that never leaves */
+export function nodeSchedule(
+  { regions, startHour }: Pick<Scenario, 'regions' | 'startHour'>,
+  { group, index, region }: { readonly group: NodeGroup; readonly index: number; readonly region: string },
+  random: Random
+): ChurnSchedule | undefined {
+  if (group.churn === undefined) return undefined
+  const longitude = regions.find(({ name }) => name === region)?.longitude ?? 0
+  return churnSchedule(group.churn, { index, longitude, startHour }, random)
+}
+
+/** The schedule of a node in some place, which draws from `random`. */
 export function churnSchedule(churn: Churn, { index, longitude, startHour }: ChurnPlace, random: Random): ChurnSchedule {
   switch (churn.kind) {
     case 'renewal':

@@ -17,7 +17,8 @@ import type { NodeFacts } from '../oracles/checks.ts'
 import type { NodeRecord } from '../record/run-record.ts'
 import type { NodeGroup } from '../scenario/scenario.ts'
 import { draw } from '../workload/draw.ts'
-import { type ChurnSchedule, churnSchedule } from './churn.ts'
+import { nodeSchedule } from './churn.ts'
+import { ChurnDriver } from './churn-driver.ts'
 import { Disk } from './disk.ts'
 import { peerHost } from './peer-host.ts'
 import { PeerLog } from './peer-log.ts'
@@ -72,10 +73,7 @@ export class SimNode {
   #incarnations = 0
   #leaving: Promise<void> | undefined
   #frozen = false
-  readonly #schedule: ChurnSchedule | undefined
-  /** The schedule, while it is followed. */
-  #churn: ChurnSchedule | undefined
-  #cancelChurn: (() => void) | undefined
+  readonly #churn: ChurnDriver
   readonly #up: Array<[number, number]> = []
   #busyMs = 0
   #rows = 0
@@ -94,13 +92,19 @@ export class SimNode {
       upBytesPerSecond: bytesPerSecond(draw(init.group.upMbps, init.random)),
       downBytesPerSecond: bytesPerSecond(draw(init.group.downMbps, init.random))
     }
-    const { churn } = init.group
-    if (churn !== undefined) {
-      const { regions, startHour } = context.scenario
-      const longitude = regions.find(({ name }) => name === init.region)?.longitude ?? 0
-      this.#schedule = churnSchedule(churn, { index: init.index, longitude, startHour }, init.random)
+    const { clock, scenario } = context
+    const churned = {
+      isRunning: () => this.#incarnation !== undefined,
+      start: () => this.start(),
+      leave: () => {
+        if (this.group.churn?.graceful === true) void this.leave()
+        else this.crash()
+      }
     }
-    const { clock } = context
+    this.#churn = new ChurnDriver(nodeSchedule(scenario, init, init.random), churned, {
+      nowMs: () => clock.monotonicMs(),
+      setTimer: (ms, callback) => clock.setTimer(ms, callback)
+    })
     this.log = new PeerLog({
       nowMs: () => clock.monotonicMs(),
       onError: (text) => context.violated('error-log', `node ${init.number} logged an error: ${text}`, [this.peer])
@@ -239,20 +243,16 @@ export class SimNode {
 
   /** Whether it is there when the run begins; who is not comes by itself. */
   get isThereFirst(): boolean {
-    return this.#schedule === undefined || this.#schedule.firstMs === 0
+    return this.#churn.isThereFirst
   }
 
   /** Comes and goes as its group does, until {@link endChurn}. */
   startChurn(): void {
-    this.#churn = this.#schedule
-    if (this.isThereFirst) this.#planLeave()
-    else this.#planArrival(this.#churn?.firstMs)
+    this.#churn.begin()
   }
 
   endChurn(): void {
-    this.#churn = undefined
-    this.#cancelChurn?.()
-    this.#cancelChurn = undefined
+    this.#churn.end()
   }
 
   /** How long its process has been gone; 0 when it runs, Infinity when it never has. */
@@ -306,38 +306,6 @@ export class SimNode {
     const last = this.#up.at(-1)
     if (last !== undefined) last[1] = this.#context.clock.monotonicMs()
     this.#context.happened({ kind: 'node-down', node: this.number, text })
-    this.#planReturn()
-  }
-
-  #planLeave(): void {
-    this.#plan(this.#churn?.stay(this.#context.clock.monotonicMs()), () => {
-      if (this.group.churn?.graceful === true) void this.leave()
-      else this.crash()
-      // It was down already by a fault: it goes on from there.
-      if (this.#incarnation === undefined && this.#cancelChurn === undefined) this.#planReturn()
-    })
-  }
-
-  #planReturn(): void {
-    this.#cancelChurn?.()
-    this.#cancelChurn = undefined
-    this.#planArrival(this.#churn?.away(this.#context.clock.monotonicMs()))
-  }
-
-  #planArrival(ms: number | undefined): void {
-    this.#plan(ms, () => {
-      this.start()
-      this.#planLeave()
-    })
-  }
-
-  /** @param ms - from now; undefined or Infinity: never */
-  #plan(ms: number | undefined, then: () => void): void {
-    if (ms !== undefined && ms < Infinity) {
-      this.#cancelChurn = this.#context.clock.setTimer(ms, () => {
-        this.#cancelChurn = undefined
-        then()
-      })
-    }
+    this.#churn.gone()
   }
 }
