@@ -62,7 +62,7 @@ export interface ScenarioDevice {
   readonly noise: Distribution
 }
 
-/** `open`: can be dialled. `cone`: by a relay, which it leaves by hole punching where the network has that. `symmetric`: by a relay. */
+/** `open`: can be dialled. `cone`, `symmetric`: through a relay, and differ only where the network has hole punching: see `findRoute`. */
 export type NatClass = 'open' | 'cone' | 'symmetric'
 
 /** How far apart two regions are. */

@@ -174,8 +174,8 @@ const machine = z
 const nat = z
   .enum(['open', 'cone', 'symmetric'])
   .describe(
-    'Who can dial it: anyone (open); through a relay only (symmetric); or the same, but with network.holePunching open peers and cones ' +
-      'get a direct connection to it (cone). Without hole punching, a cone is as a symmetric one.'
+    'Who can dial it: anyone (open), or only who goes through a relay (cone and symmetric, which are alike without ' +
+      'network.holePunching). With it, both dial an open peer back, and two cones reach each other directly.'
   )
 
 const peerFields = {
