@@ -1,20 +1,13 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
 import fc from 'fast-check'
-import { loadScenario, shippedScenarios } from '../cli/scenario-files.ts'
 import { devicePresets } from '../compute/device-presets.ts'
 import { modelPresets } from '../compute/model-presets.ts'
-import { figureNames } from '../report/figures.ts'
-import { drawWorld } from '../world/draw-world.ts'
 import { workloadPresets } from '../workload/workload-presets.ts'
 import { writeDevice } from './device-file.ts'
-import { childFields, explainField, suggestField } from './explain.ts'
 import { ScenarioError } from './problems.ts'
 import { parseOverride, readScenario, type ReadScenarioOptions } from './read-scenario.ts'
 import { regionPresets } from './region-presets.ts'
 import type { Distribution, Scenario } from './scenario.ts'
-import { scenarioJsonSchema } from './schema.ts'
-import { writeScenario } from './write-scenario.ts'
 
 const base = `
 name: base
@@ -472,89 +465,5 @@ describe('readScenario', () => {
       }),
       { numRuns: 300 }
     )
-  })
-})
-
-describe('writeScenario', () => {
-  it('writes what reads back to the same, of every shipped scenario and of worlds that are drawn', () => {
-    const shipped = shippedScenarios().flatMap((name) => [loadScenario(name), loadScenario(name, { ci: true })])
-    const drawn = Array.from({ length: 40 }, (_, seed) => drawWorld(seed))
-    const diurnal = { kind: 'diurnal', leastShare: 0.2, mostShare: 0.9, peakHour: 21, upMs: 1_000, dayMs: 60_000, graceful: true } as const
-    const trace = {
-      kind: 'trace',
-      sessions: [
-        [
-          [0, 1_500],
-          [2_000, 9_000]
-        ]
-      ],
-      graceful: false
-    } as const
-    const [world] = drawn
-    const blocksPerNode = world!.model.blocks
-    drawn.push(
-      ...[diurnal, trace].map((churn) => ({ ...world!, startHour: 7.5, nodes: [{ ...world!.nodes[0]!, count: 1, blocksPerNode, churn }] }))
-    )
-    const interArrivalMs = { kind: 'gamma', mean: 1_500, cv: 2.5 } as const
-    const { promptTokens, outputTokens } = workloadPresets['azure-code-2023']!
-    const workload = { kind: 'open', interArrivalMs, promptTokens, outputTokens, maxRequests: 9 } as const
-    drawn.push({ ...world!, clients: [{ ...world!.clients[0]!, workload }] })
-    const cells = world!.regions.map(() => world!.regions.map((_, index) => (index === 0 ? 3.5 : interArrivalMs)))
-    drawn.push({ ...world!, network: { ...world!.network, latency: { kind: 'matrix', oneWayMs: cells } } })
-    const shared = { regions: [world!.regions[0]!.name], machine: 'desk' }
-    drawn.push({
-      ...{ ...world!, machines: [{ name: 'desk', cores: 4 }] },
-      nodes: world!.nodes.map((group) => ({
-        ...{ ...group, ...shared },
-        device: {
-          ...group.device,
-          ...{
-            overheadUsPerMessage: 300,
-            overheadNsPerMessageByte: 0.5,
-            overheadUsPerSession: 700,
-            overheadUsPerLink: 90,
-            overheadUsAfterPause: 1.5
-          }
-        }
-      })),
-      clients: world!.clients.map((group) => ({ ...group, ...shared }))
-    })
-    for (const scenario of [...shipped, ...drawn]) {
-      const again = readScenario(writeScenario(scenario), {
-        file: scenario.name,
-        presets: { devices: {}, models: {}, regions: {}, workloads: {} },
-        readFile: () => assert.fail('no file is named'),
-        figures: figureNames,
-        dataSets: { 'ibm-cloud-2024': scenario.regions.map(({ name }) => name) }
-      })
-      assert.deepEqual(again, scenario)
-    }
-  })
-})
-
-describe('the schema of scenarios', () => {
-  it('is published as scenarios/schema.json', async () => {
-    const text = await readFile(new URL('../../scenarios/schema.json', import.meta.url), 'utf8')
-    assert.deepEqual(JSON.parse(text), scenarioJsonSchema(), 'run: skein-sim explain --schema > sim/scenarios/schema.json, and prettier')
-  })
-
-  it('explains every field that it has', () => {
-    const seen: string[] = []
-    const visit = (path: string[]): void => {
-      for (const name of childFields(path)) {
-        const field = [...path, name]
-        seen.push(field.join('.'))
-        const lines = explainField(field.join('.'))
-        assert.ok(lines !== undefined && lines.length >= 1, field.join('.'))
-        if (field.length < 5) visit(field)
-      }
-    }
-    visit([])
-    for (const field of ['seed', 'network.latency.detour', 'nodes.churn.graceful', 'clients.workload.interArrival', 'faults.target']) {
-      assert.ok(seen.includes(field), field)
-    }
-    assert.match(explainField('nodes[0].churn.up')?.join('\n') ?? '', /exponential/)
-    assert.equal(explainField('nodes.nothing'), undefined)
-    assert.equal(suggestField('nodes.chrun'), ' (did you mean churn?)')
   })
 })
