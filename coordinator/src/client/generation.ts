@@ -4,6 +4,7 @@ import type { ResolvedSampling } from '../text/sampling/options.ts'
 import { Sampler } from '../text/sampling/sampler.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { AnswerText } from './answer-text.ts'
+import { onAbort } from './on-abort.ts'
 import { PieceStream } from './piece-stream.ts'
 import type {
   ChainStage,
@@ -102,9 +103,7 @@ export class GenerationRun implements Generation {
 
   async #run(): Promise<GenerationResult> {
     const { signal } = this.#init.options
-    const forward = (): void => this.#cancelled.abort()
-    if (signal?.aborted === true) forward()
-    signal?.addEventListener('abort', forward, { once: true })
+    const stopListening = signal === undefined ? undefined : onAbort(signal, () => this.#cancelled.abort())
     try {
       const finishReason = await this.#finishReason()
       this.#answer.finish()
@@ -115,7 +114,7 @@ export class GenerationRun implements Generation {
       this.#pieces.end(thrown)
       throw thrown
     } finally {
-      signal?.removeEventListener('abort', forward)
+      stopListening?.()
     }
   }
 
