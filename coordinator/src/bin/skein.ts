@@ -1,10 +1,13 @@
 #!/usr/bin/env node
 import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { defaultDataFolder } from '@skein/node'
+import { catchSignals } from '@skein/node/early-signals'
 import type { Storage } from '@skein/protocol'
-import { runSkein } from '../cli/program.ts'
 import type { ConnectOptions, SwarmClient } from '../client/types.ts'
+
+// Before all that takes long to load.
+const listenToSignals = catchSignals(['SIGINT', 'SIGTERM'])
+const [{ defaultDataFolder }, { runSkein }] = await Promise.all([import('@skein/node'), import('../cli/program.ts')])
 
 const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
@@ -29,13 +32,7 @@ process.exitCode = await runSkein(process.argv.slice(2), {
   env: process.env,
   connect,
   storage,
-  onInterrupt: (listener) => {
-    const signals = ['SIGINT', 'SIGTERM'] as const
-    for (const signal of signals) process.on(signal, listener)
-    return () => {
-      for (const signal of signals) process.off(signal, listener)
-    }
-  },
+  onInterrupt: (listener) => listenToSignals(() => listener()),
   exit: (code) => process.exit(code)
 })
 // Standard input that nobody has read to its end would keep the process alive.

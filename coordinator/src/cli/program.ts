@@ -1,4 +1,4 @@
-import { exitCodes, isOff, runCommand } from '@skein/node'
+import { exitCodes, runCommand, wantsJson } from '@skein/node'
 import { Command, Option } from 'commander'
 import { chat, type ChatFlags } from './chat.ts'
 import type { CliComponents } from './cli-io.ts'
@@ -96,10 +96,4 @@ export async function runSkein(argv: readonly string[], components: CliComponent
     }
   })
   return failed === exitCodes.done ? exitCode : failed
-}
-
-/** Read from the raw arguments: a command line that cannot be parsed has no options yet. */
-function wantsJson(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): boolean {
-  const end = argv.indexOf('--')
-  return (end === -1 ? argv : argv.slice(0, end)).includes('--json') || !isOff(env['SKEIN_JSON'])
 }

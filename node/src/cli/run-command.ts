@@ -75,6 +75,15 @@ export function isOff(value: string | undefined): boolean {
   return value === undefined || ['', '0', 'false', 'no', 'off'].includes(value.trim().toLowerCase())
 }
 
+/**
+ * Whether a command line asks for `--json`, by its raw arguments (without the program's name): one that cannot be parsed has no
+ * options, and its failure is to be told all the same.
+ */
+export function wantsJson(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): boolean {
+  const end = argv.indexOf('--')
+  return (end === -1 ? argv : argv.slice(0, end)).includes('--json') || !isOff(env['SKEIN_JSON'])
+}
+
 function tidy(text: string): string {
   return text
     .trim()

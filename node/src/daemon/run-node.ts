@@ -12,11 +12,14 @@ import {
   isSkeinError,
   type Logger,
   type Network,
+  type NodeState,
   shapeNetwork,
+  throwIfAborted,
   type Traffic
 } from '@skein/protocol'
 import {
   areAllPrivate,
+  byReach,
   createLibp2pNetwork,
   createLogger,
   cryptoRandom,
@@ -34,6 +37,7 @@ import {
 import { openCheckpoint, type OpenedCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import { defaultDataFolder } from '../cli/data-folder.ts'
 import type { NodeOptions } from '../cli/node-options.ts'
+import { type CommandFailure, exitCodes } from '../cli/run-command.ts'
 import { prepareSpan, type PrepareProgress } from '../graph/convert.ts'
 import type { PreparedSpan } from '../graph/span-graph.ts'
 import { startSpanRuntime } from '../runtime/worker-span-runtime.ts'
@@ -75,17 +79,19 @@ export async function runNode(options: NodeOptions, host: NodeProcess): Promise<
     host.onStop((signal) => {
       if (stopping.signal.aborted) {
         logger.warn('stopped at once', { signal })
-        host.exit(130)
+        host.exit(exitCodes.interrupted)
       }
       stopping.abort()
       stopDaemon?.(signal)
     })
   )
   try {
-    const { daemon, traffic } = await startDaemon(options, logger, undo, stopping.signal)
-    const report = () => ({ ...daemon.status(), traffic: traffic() })
-    const status = options.statusPort === undefined ? undefined : await serveStatus(options.statusPort, report)
+    // First of all: a port that is taken must not be found out when the swarm knows the node already.
+    let report: () => { readonly state: NodeState } = () => ({ state: 'joining' })
+    const status = options.statusPort === undefined ? undefined : await serveStatus(options.statusPort, () => report())
     if (status !== undefined) undo.push(() => status.close())
+    const { daemon, traffic } = await startDaemon(options, logger, undo, stopping.signal)
+    report = () => ({ ...daemon.status(), traffic: traffic() })
     await serve(daemon, options, host, logger, status, stopping.signal, (stop) => (stopDaemon = stop))
   } catch (error) {
     // A node that was asked to stop before it served has done so: that is no failure.
@@ -102,6 +108,7 @@ interface StartedNode {
 }
 
 async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, signal: AbortSignal): Promise<StartedNode> {
+  throwIfAborted(signal)
   const clock = systemClock()
   const random = cryptoRandom()
   const dataDir = options.dataDir ?? defaultDataFolder()
@@ -117,6 +124,7 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   preloadLibp2p()
   const runtime = await startSpanRuntime({ prepared, kvTokens: options.maxKvTokens, threads })
   undo.push(() => runtime.stop())
+  throwIfAborted(signal)
   const opened = await openNetwork(options, identity, logger, link)
   undo.push(() => opened.stop())
   // Counted where somebody can read it.
@@ -194,9 +202,11 @@ async function serve(
     await Promise.race([stopped, daemon.failed])
     logger.info('stopped', { event: 'stopped' })
   } catch (error) {
-    logger.error('the node gives up', { event: 'failed', reason: describeError(error) })
-    // What is left of it may hang as well: it is not waited for.
-    if (error instanceof RuntimeHangsError) host.exit(1)
+    if (error instanceof RuntimeHangsError) {
+      logger.error('the node gives up', { event: 'failed', code: error.code, reason: describeError(error) })
+      // What is left of it may hang as well: it is not waited for.
+      host.exit(exitCodes.failed)
+    }
     throw error
   } finally {
     stopReporting()
@@ -213,25 +223,35 @@ function announceReady(
   const { peerId, addresses, model, start, end, numerics, kvTokens, stepMs, rowsPerSecond } = daemon.status()
   const statusUrl = status === undefined ? {} : { statusUrl: `http://127.0.0.1:${status.port}/status` }
   if (options.json) {
-    // At every log level: programs wait for this line.
-    const ready = { event: 'ready', peerId, addresses, model, start, end, numerics, kvTokens, stepMs, rowsPerSecond, ...statusUrl }
-    host.stdout.write(
-      `${JSON.stringify({ level: 'info', time: new Date(systemClock().wallMs()).toISOString(), ...ready, msg: 'ready' })}\n`
-    )
-    return
+    const facts = { peerId, addresses, model, start, end, numerics, kvTokens, stepMs, rowsPerSecond, ...statusUrl }
+    return writeEvent(host, 'info', { event: 'ready', ...facts }, 'ready')
   }
   logger.debug('ready', { peerId, numerics, kvTokens, stepMs, rowsPerSecond })
+  // Who reads this wants to copy one that works elsewhere.
+  const reachable = byReach(addresses)
+  const [first] = reachable
   const lines = [
     `ready: blocks ${start}:${end} of ${model}, ${numerics.weights} weights, ${kvTokens} tokens of KV cache`,
     `speed: ${stepMs.toFixed(2)} ms a decode step, ${Math.round(rowsPerSecond)} rows a second in a prefill`,
-    ...addresses.map((address) => `address: ${address}`),
+    ...reachable.map((address) => `address: ${address}`),
     ...(status === undefined ? [] : [`status: ${statusUrl.statusUrl}`]),
-    ...(addresses[0] === undefined
+    ...(first === undefined
       ? ['no address: nobody can reach this node; see --listen']
       : [
-          `join with:  skein-node --model ${options.model} --bootstrap ${addresses[0]}`,
-          `ask with:   skein run "Hello" --model ${options.model} --bootstrap ${addresses[0]}`
+          `join with:  skein-node --model ${options.model} --bootstrap ${first}`,
+          `ask with:   skein run "Hello" --model ${options.model} --bootstrap ${first}`
         ])
   ]
   host.stdout.write(`${lines.join('\n')}\n`)
+}
+
+/** The last line of a JSON log of a node that failed, whether it served or did not come so far. */
+export function logFailure(host: Pick<NodeProcess, 'stdout'>, { code, message }: CommandFailure): void {
+  writeEvent(host, 'error', { event: 'failed', code, reason: message }, 'the node gives up')
+}
+
+/** A line of the JSON log at every log level: programs wait for it. */
+function writeEvent(host: Pick<NodeProcess, 'stdout'>, level: 'info' | 'error', facts: object, msg: string): void {
+  const time = new Date(systemClock().wallMs()).toISOString()
+  host.stdout.write(`${JSON.stringify({ level, time, ...facts, msg })}\n`)
 }

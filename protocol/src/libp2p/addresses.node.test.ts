@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { testIdentity } from '../testing/index.ts'
-import { areAllPrivate, peersOfAddresses, requireAddresses } from './addresses.node.ts'
+import { areAllPrivate, byReach, peersOfAddresses, requireAddresses } from './addresses.node.ts'
 
 const [a, b] = [testIdentity(1).peerId, testIdentity(2).peerId]
 
@@ -21,5 +21,14 @@ describe('addresses', () => {
     assert.equal(areAllPrivate(['/ip4/0.0.0.0/tcp/4774']), false)
     assert.equal(areAllPrivate(['/dns4/localhost/tcp/4774']), false)
     assert.equal(areAllPrivate([]), false)
+  })
+
+  it('are put into the order of their reach, and else left as they are', () => {
+    const [own, six, lan, other, far] = [
+      ...['/ip4/127.0.0.1/tcp/1', '/ip6/::1/tcp/1', '/ip4/192.168.1.2/tcp/1', '/ip4/10.0.0.1/tcp/1', '/ip4/8.8.8.8/tcp/1']
+    ] as const
+    assert.deepEqual(byReach([own, six, lan, other, far]), [far, lan, other, own, six])
+    assert.deepEqual(byReach([own]), [own])
+    assert.deepEqual(byReach([]), [])
   })
 })

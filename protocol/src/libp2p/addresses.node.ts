@@ -34,6 +34,17 @@ export function areAllPrivate(addresses: readonly string[]): boolean {
   return addresses.length > 0 && addresses.every((text) => isPrivate(text))
 }
 
+/** Addresses by how far away they can be dialled: from the internet, from the same network, from this machine alone. */
+export function byReach(addresses: readonly string[]): string[] {
+  const reach = (text: string): number => {
+    const address = parseAddress(text)
+    if (isPublicAddress(address)) return 0
+    const [first] = address.getComponents()
+    return /^(127\.|::1$|localhost$)/.test(first?.value ?? '') ? 2 : 1
+  }
+  return [...addresses].sort((a, b) => reach(a) - reach(b))
+}
+
 function isPrivate(text: string): boolean {
   const address = parseAddress(text)
   const [first] = address.getComponents()

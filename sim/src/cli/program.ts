@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { exitCodes, integerParser, isOff, runCommand } from '@skein/node'
+import { exitCodes, integerParser, runCommand, wantsJson } from '@skein/node'
 import { InvalidArgumentError as UsageError } from '@skein/protocol'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type CompareFlags, compareRuns } from './compare.ts'
@@ -295,10 +295,4 @@ function tellProblems(error: unknown, argv: readonly string[], { stdout, stderr,
     stdout.write(`${JSON.stringify({ error: { code: error.code, message: error.message, problems: error.problems } })}\n`)
   }
   return exitCodes.usage
-}
-
-/** Read from the raw arguments: a command line that cannot be parsed has no options yet. */
-function wantsJson(argv: readonly string[], env: Readonly<Record<string, string | undefined>>): boolean {
-  const end = argv.indexOf('--')
-  return (end === -1 ? argv : argv.slice(0, end)).includes('--json') || !isOff(env['SKEIN_JSON'])
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { LocalSwarm } from '../harness/local-swarm.ts'
 import { launchNode, type NodeProcessOptions, spawnNode, waitForEvent } from '../harness/node-process.ts'
-import { eventually } from '../harness/program.ts'
+import { eventually, signalWhileLoading } from '../harness/program.ts'
 import { newFolder, tinyBlocks } from '../harness/work-folder.ts'
 
 /** Runs a node that should not come up. @returns its one line on standard error */
@@ -12,6 +12,11 @@ async function refusal(options: NodeProcessOptions, code: number): Promise<strin
   const lines = program.stderr().trim().split('\n')
   assert.equal(lines.length, 1, program.stderr())
   assert.match(lines[0]!, /^skein-node: /)
+  // A program that reads the log is told the same, as its last line.
+  const failure = JSON.parse(program.stdout().trim().split('\n').at(-1)!) as Record<string, unknown>
+  assert.deepEqual([failure['event'], failure['level'], failure['reason']], ['failed', 'error', lines[0]!.replace('skein-node: ', '')])
+  assert.match(String(failure['code']), /^ERR_SKEIN_/)
+  assert.doesNotMatch(program.stdout(), /"serving"|"ready"/)
   return lines[0]!
 }
 
@@ -43,6 +48,16 @@ describe('skein-node as a process', function () {
     assert.match(await refusal({ args: ['--announce', 'example.org:4774'] }, 2), /"example\.org:4774" is no multiaddr/)
     assert.match(await refusal({ listen: '/ip4/300.0.0.1/tcp/0' }, 2), /300\.0\.0\.1/)
     assert.match(await refusal({ bootstrap: ['/ip4/127.0.0.1/tcp/4774'] }, 2), /\/ip4\/127\.0\.0\.1\/tcp\/4774/)
+  })
+
+  it('finds a status port that is taken before it does anything else', async () => {
+    const { port } = new URL(swarm.nodes[0]!.ready.statusUrl)
+    const { program } = launchNode({ args: ['--status-port', port] })
+    assert.deepEqual(await program.exited, { code: 1, signal: null }, program.logs())
+    assert.match(program.stderr(), new RegExp(`^skein-node: cannot serve the status on 127.0.0.1:${port}; choose another --status-port`))
+    const [failure, ...rest] = program.stdout().trim().split('\n')
+    assert.equal((JSON.parse(failure!) as Record<string, unknown>)['code'], 'ERR_SKEIN_STATUS_PORT')
+    assert.deepEqual(rest, [])
   })
 
   it('serves on although its bootstrap peer cannot be reached', async () => {
@@ -91,6 +106,13 @@ describe('skein-node as a process', function () {
     const healthy = await swarm.client({ bootstrap: swarm.nodes[0]!.addresses })
     assert.deepEqual([...logits], [...(await healthy.forward([1, 2, 3], { rows: 'last' })).logits])
     await node.crash()
+  })
+
+  it('stops when it is asked to before its code is loaded', async () => {
+    const { program } = launchNode({ env: signalWhileLoading('SIGTERM') })
+    assert.deepEqual(await program.exited, { code: 0, signal: null }, program.logs())
+    assert.match(program.stdout(), /"event":"stopped"/)
+    assert.doesNotMatch(program.stdout(), /"serving"/)
   })
 
   it('stops while it starts', async () => {

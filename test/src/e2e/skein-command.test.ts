@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { LocalSwarm } from '../harness/local-swarm.ts'
+import { signalWhileLoading } from '../harness/program.ts'
 import { launchSkein, skein } from '../harness/skein-command.ts'
 
 const greedy = ['--temperature', '0', '--max-tokens', '16', '--encoding', 'f32', '--exact']
@@ -98,6 +99,14 @@ describe('skein as a process', function () {
       for (const node of swarm.nodes) assert.equal((await node.status()).load.sessions, 0)
     })
   }
+
+  it('is interrupted while its code is loaded, and says so to programs too', async () => {
+    const { code, signal, stdout, stderr } = await skein(['run', question, '--json'], swarm.bootstrap, {
+      env: signalWhileLoading('SIGTERM')
+    })
+    assert.deepEqual([code, signal], [130, null], stderr)
+    assert.deepEqual(JSON.parse(stdout), { error: { code: 'ERR_SKEIN_ABORTED', message: 'interrupted' } })
+  })
 
   it('is stopped while it waits for blocks that nobody serves', async () => {
     const half = await swarm.node({ blocks: '0:4', bootstrap: [] })

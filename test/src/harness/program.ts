@@ -186,3 +186,21 @@ export async function eventually<T>(what: string, condition: () => Promise<T | u
     await new Promise((resolve) => setTimeout(resolve, 30))
   }
 }
+
+/**
+ * An environment in which a command gets a signal while it loads its code: when it asks for the package that reads command
+ * lines, which all of them need.
+ */
+export function signalWhileLoading(signal: NodeJS.Signals): Readonly<Record<string, string>> {
+  // Hooks run in a thread of their own, so the signal is on its way before the package is.
+  const hooks = `let sent = false
+    export async function resolve(specifier, context, next) {
+      if (specifier === 'commander' && !sent) {
+        sent = true
+        process.kill(process.pid, '${signal}')
+      }
+      return next(specifier, context)
+    }`
+  const url = (code: string): string => `data:text/javascript,${encodeURIComponent(code)}`
+  return { NODE_OPTIONS: `--import=${url(`import { register } from 'node:module'; register(${JSON.stringify(url(hooks))})`)}` }
+}
