@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { SkeinError } from '@skein/protocol'
+import { InvalidArgumentError, SkeinError } from '@skein/protocol'
 import { CliHarness } from '../testing/cli-harness.ts'
 
 const never = (): Promise<void> => new Promise(() => undefined)
@@ -49,7 +49,7 @@ describe('skein chat', () => {
   })
 
   it('prints one object a turn with --json', async () => {
-    const cli = new CliHarness()
+    const cli = new CliHarness({}, { files: ['privacy-notice-shown'] })
     cli.stdin.end('Hello\nBye\n')
     assert.equal(await cli.run('chat', '--json'), 0)
     const lines = cli.stdout.text.trimEnd().split('\n')
@@ -74,6 +74,16 @@ describe('skein chat', () => {
     const [exit] = await atPrompt(cli)
     cli.stdin.write('Hello\r')
     await cli.stderr.until('skein: nobody serves 3:6')
+    cli.stdin.write('/quit\r')
+    assert.equal(await exit, 0)
+  })
+
+  it('says how to go on when the context is full', async () => {
+    const detail = { promptTokens: 1030, contextTokens: 1024 }
+    const cli = new CliHarness({ failure: new InvalidArgumentError('no room is left', { detail }) }, { terminal: true, env: plain })
+    const [exit] = await atPrompt(cli)
+    cli.stdin.write('Hello\r')
+    await cli.stderr.until('skein: no room is left; /reset begins a new conversation\n')
     cli.stdin.write('/quit\r')
     assert.equal(await exit, 0)
   })

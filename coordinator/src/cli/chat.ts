@@ -1,6 +1,6 @@
 import { createInterface, type Interface } from 'node:readline'
 import { exitCodes } from '@skein/node'
-import { AbortError, describeError } from '@skein/protocol'
+import { AbortError, describeError, isSkeinError } from '@skein/protocol'
 import type { ChatSession, Generation, GenerationResult, SwarmClient } from '../client/types.ts'
 import type { CliComponents } from './cli-io.ts'
 import { CommandContext, interruptible } from './command-context.ts'
@@ -141,7 +141,8 @@ class Chat {
         await this.#turn(next.value.trim(), reader)
       } catch (error) {
         if (!this.#interactive) throw error
-        this.#context.say(`skein: ${describeError(error)}`)
+        const isFull = isSkeinError(error) && 'contextTokens' in error.detail
+        this.#context.say(`skein: ${describeError(error)}${isFull ? '; /reset begins a new conversation' : ''}`)
       }
     }
     // The prompt that Ctrl-D was typed at has no newline.

@@ -73,8 +73,7 @@ export class CommandContext {
     }
   }
 
-  async privacyNotice(flags: SwarmFlags & OutputFlags): Promise<void> {
-    if (flags.json) return
+  async privacyNotice(flags: SwarmFlags): Promise<void> {
     await showPrivacyNotice(await this.components.storage(flags.dataDir), (text) => this.say(this.style('yellow', printable(text))))
   }
 }

@@ -9,10 +9,18 @@ const maxPromptBytes = 16 * 2 ** 20
  * The prompt that a command was given; `-` reads standard input to its end. The newline that ends the input is not part of the
  * prompt, unless the text is to be sent `raw`.
  *
- * @throws InvalidArgumentError on an empty prompt, on a terminal in place of a pipe, on bytes that are no UTF-8
+ * @param say tells a person at a terminal what is waited for
+ * @throws InvalidArgumentError on an empty prompt, on bytes that are no UTF-8
  * @throws AbortError when the signal fires before the end of the input
  */
-export async function readPrompt(argument: string, raw: boolean, stdin: TextSource, signal: AbortSignal): Promise<string> {
+export async function readPrompt(
+  argument: string,
+  raw: boolean,
+  stdin: TextSource,
+  signal: AbortSignal,
+  say: (line: string) => void
+): Promise<string> {
+  if (argument === '-' && stdin.isTTY === true) say('reads the prompt until Ctrl-D on a line of its own')
   const given = argument === '-' ? await readAll(stdin, signal) : argument
   const text = argument === '-' && !raw ? given.replace(/\r?\n$/, '') : given
   if (raw ? text === '' : text.trim() === '') throw new InvalidArgumentError('the prompt is empty')
@@ -20,9 +28,6 @@ export async function readPrompt(argument: string, raw: boolean, stdin: TextSour
 }
 
 async function readAll(stdin: TextSource, signal: AbortSignal): Promise<string> {
-  if (stdin.isTTY === true) {
-    throw new InvalidArgumentError("'-' reads the prompt from standard input, which is a terminal: pipe a text into it, or use skein chat")
-  }
   const parts: Uint8Array[] = []
   let bytes = 0
   try {

@@ -25,7 +25,7 @@ export async function runPrompt(argument: string, flags: RunFlags, components: C
   }
   const context = new CommandContext(components, flags)
   return interruptible(context, exitCodes.interrupted, async (signal) => {
-    const prompt = await readPrompt(argument, flags.raw, components.stdin, signal)
+    const prompt = await readPrompt(argument, flags.raw, components.stdin, signal, (line) => context.say(context.style('dim', line)))
     await context.privacyNotice(flags)
     const client = await context.connect(flags, signal)
     try {

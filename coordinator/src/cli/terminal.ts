@@ -29,7 +29,9 @@ export class ProgressLine {
 
   show(text: string): void {
     if (!this.enabled) return
-    const width = Math.max(10, (this.#stream.columns ?? 80) - 1)
+    const { columns = 0 } = this.#stream
+    // A terminal that nobody has told its size reports 0.
+    const width = columns > 0 ? Math.max(10, columns - 1) : 79
     const line = printable(text)
     this.#stream.write(`\r\u001B[K${this.#style('dim', line.length > width ? `${line.slice(0, width - 1)}…` : line)}`)
     this.#shown = true

@@ -305,7 +305,8 @@ export class ConnectedClient implements SwarmClient {
     const left = roomTokens - promptTokens
     if (left < 1) {
       throw new InvalidArgumentError(
-        `the prompt has ${promptTokens} tokens, and the context has ${roomTokens}: no room is left for an answer`
+        `the prompt has ${promptTokens} tokens, and the context has ${roomTokens}: no room is left for an answer`,
+        { detail: { promptTokens, contextTokens: roomTokens } }
       )
     }
     const wanted = options.maxTokens ?? generateDefaults.maxTokens

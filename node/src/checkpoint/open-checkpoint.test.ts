@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { copyFile, cp, mkdir, mkdtemp, readFile, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
+import { describeError } from '@skein/protocol'
 import { makeRandomCheckpoint } from '../testing/random-checkpoint.ts'
 import { CheckpointError } from './errors.ts'
 import type { HashProgress } from './manifest.ts'
@@ -133,6 +134,11 @@ describe('openCheckpoint', () => {
 
   it('says which file is missing', async () => {
     await refuses(path.join(root, 'nowhere'), 'ERR_SKEIN_CHECKPOINT_MISSING_FILE', 'nowhere', 'config.json')
+    for (const bad of [path.join(root, 'nowhere'), path.join(folder, 'config.json')]) {
+      // What to do, and not what the system calls it.
+      await refuses(bad, 'ERR_SKEIN_CHECKPOINT_MISSING_FILE', 'is missing: expected a folder as Hugging Face publishes them')
+      await assert.rejects(openCheckpoint(bad, { cacheDir }), (error) => !describeError(error).includes('ENO'))
+    }
     const target = await copy('no-weights', (own) => rm(path.join(own, 'model.safetensors')))
     await refuses(target, 'ERR_SKEIN_CHECKPOINT_MISSING_FILE', 'model.safetensors')
     const sharded = path.join(root, 'no-shard')
@@ -205,7 +211,12 @@ describe('openCheckpoint', () => {
       '[160, 64]',
       '[192, 64]'
     )
-    await refuses(await copy('bias', editConfig({ attention_bias: true })), 'ERR_SKEIN_CHECKPOINT_MISSING_TENSOR', 'q_proj.bias')
+    await refuses(
+      await copy('bias', editConfig({ attention_bias: true })),
+      'ERR_SKEIN_CHECKPOINT_MISSING_TENSOR',
+      'q_proj.bias',
+      'is the download whole'
+    )
     await refuses(await copy('blocks', editConfig({ num_hidden_layers: 3 })), 'ERR_SKEIN_CHECKPOINT_MISSING_TENSOR', 'model.layers.2.')
     const dtype = await copy('dtype', async (own) => {
       const file = path.join(own, 'model.safetensors')
@@ -219,7 +230,12 @@ describe('openCheckpoint', () => {
 
   it('lists the known families when it does not know one', async () => {
     await refuses(await copy('family', editConfig({ model_type: 'gpt2' })), 'ERR_SKEIN_UNKNOWN_FAMILY', '"gpt2"', 'llama, mistral, qwen2')
-    await refuses(await copy('typeless', editConfig({ model_type: undefined })), 'ERR_SKEIN_CHECKPOINT_BAD_CONFIG', 'model_type')
+    await refuses(
+      await copy('typeless', editConfig({ model_type: undefined })),
+      'ERR_SKEIN_CHECKPOINT_BAD_CONFIG',
+      'model_type',
+      'copy the file'
+    )
   })
 
   /** Writes each tensor of a single file to one of three files, with an index. */

@@ -85,7 +85,11 @@ export async function openTensors(folder: string): Promise<CheckpointTensors> {
   const configFile = path.join(folder, 'config.json')
   const parsed = rawConfigSchema.safeParse(await readJsonFile(configFile))
   if (!parsed.success) {
-    throw new CheckpointError(CheckpointErrorCode.BadConfig, `${configFile} has no model_type`, { detail: { file: configFile } })
+    throw new CheckpointError(
+      CheckpointErrorCode.BadConfig,
+      `${configFile} has no model_type, which names the family: copy the file from where the model was published`,
+      { detail: { file: configFile } }
+    )
   }
   const rawConfig = parsed.data
   const family = familyOf(rawConfig.model_type)

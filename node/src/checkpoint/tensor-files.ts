@@ -153,14 +153,20 @@ export async function readJsonFile(file: string, maxBytes = maxJsonBytes): Promi
 }
 
 export function missingTensor(tensor: string, where: string): CheckpointError {
-  return new CheckpointError(CheckpointErrorCode.MissingTensor, `tensor ${tensor} is missing from ${where}`, {
-    detail: { file: where, tensor }
-  })
+  return new CheckpointError(
+    CheckpointErrorCode.MissingTensor,
+    `tensor ${tensor} is missing from ${where}: is the download whole, and config.json that of these weights?`,
+    { detail: { file: where, tensor } }
+  )
 }
 
 function missingFile(file: string, cause: unknown): CheckpointError {
-  const why = systemCode(cause) === 'ENOENT' ? 'is missing' : 'cannot be read'
-  return new CheckpointError(CheckpointErrorCode.MissingFile, `${file} ${why}`, { cause, detail: { file } })
+  // ENOTDIR: a file stands where the folder should be.
+  if (systemCode(cause) === 'ENOENT' || systemCode(cause) === 'ENOTDIR') {
+    const text = `${file} is missing: expected a folder as Hugging Face publishes them, with config.json, tokenizer.json and safetensors files`
+    return new CheckpointError(CheckpointErrorCode.MissingFile, text, { detail: { file } })
+  }
+  return new CheckpointError(CheckpointErrorCode.MissingFile, `${file} cannot be read`, { cause, detail: { file } })
 }
 
 async function openFile(folder: string, name: string): Promise<FileHandle> {

@@ -159,6 +159,11 @@ describe('bad input to real processes', function () {
       code: 'ERR_SKEIN_INVALID_ARGUMENT',
       message: /the prompt has \d{4} tokens, and the context has 1024/
     })
+    // By which a chat knows that its conversation is full.
+    assert.throws(
+      () => client.generate('word '.repeat(1500), { raw: true }),
+      (error) => error instanceof Error && (error as Error & { detail?: Record<string, unknown> }).detail?.['contextTokens'] === 1024
+    )
     await assert.rejects(client.generate('word '.repeat(60), { raw: true, maxTokens: 60 }).result, {
       code: 'ERR_SKEIN_KV_FULL',
       message: /needs \d+ tokens of KV cache.*96 at the most/
