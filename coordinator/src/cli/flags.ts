@@ -7,6 +7,7 @@ import { collect, integerParser } from '@skein/node'
 import { describeError, type TensorEncoding, parsePeerId } from '@skein/protocol'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import {
+  connectChoices,
   connectDefaults,
   generateDefaults,
   generateLimits,
@@ -135,12 +136,12 @@ export function addSwarmFlags(command: Command): Command {
     )
     .addOption(
       option('--transport <kind>', 'from node to node (ring), or by way of this machine (star)', 'SKEIN_TRANSPORT')
-        .choices(['ring', 'star'] satisfies Transport[])
+        .choices(connectChoices.transport)
         .default(connectDefaults.transport)
     )
     .addOption(
       option('--encoding <dtype>', 'how activations are encoded', 'SKEIN_ENCODING')
-        .choices(['f32', 'f16', 'bf16'] satisfies Array<SwarmFlags['encoding']>)
+        .choices(connectChoices.encoding)
         .default(connectDefaults.encoding)
     )
     .addOption(

@@ -3,8 +3,6 @@ import {
   type Clock,
   decodeRows,
   encodeRows,
-  InvalidArgumentError,
-  limits,
   type Logger,
   type Network,
   type Random,
@@ -27,6 +25,7 @@ import {
 } from '@skein/protocol/node'
 import type { Ends } from '../ends/ends.ts'
 import { createEnds } from '../ends/ends.node.ts'
+import { requireConnectOptions } from './check-options.ts'
 import { joinSwarm } from './join-swarm.ts'
 import type { ClientEnds } from './swarm-client.ts'
 import { connectDefaults, type ConnectOptions, type SwarmClient as Client } from './types.ts'
@@ -61,16 +60,9 @@ export async function connect(options: ConnectOptions): Promise<Client> {
 }
 
 function resolve(options: ConnectOptions): Resolved {
-  const peers = peersOfAddresses(options.bootstrap)
-  if (peers.length === 0)
-    throw new InvalidArgumentError(
-      'no bootstrap address was given: name a node of the swarm, such as the one that printed its address when it started'
-    )
-  const chunk = options.prefillChunkTokens ?? connectDefaults.prefillChunkTokens
-  if (!(Number.isSafeInteger(chunk) && chunk >= 1 && chunk <= limits.maxStepRows)) {
-    throw new InvalidArgumentError(`prefillChunkTokens is ${chunk}: expected an integer from 1 to ${limits.maxStepRows}`)
-  }
-  if (options.model === '') throw new InvalidArgumentError('no model was given')
+  requireConnectOptions(options)
+  // Read for what may be wrong in them.
+  peersOfAddresses(options.bootstrap)
   const { link, logger = silentLogger, ...rest } = options
   return {
     ...connectDefaults,

@@ -26,6 +26,7 @@ import type { GenerationDefaults } from '../text/generation-defaults.ts'
 import { resolveSampling } from '../text/sampling/options.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { CachedChatSession } from './chat-session.ts'
+import { requirePrompt } from './check-options.ts'
 import { NoCoverageError, requireThatItCanFit } from './coverage.ts'
 import { GenerationRun, type SessionLease } from './generation.ts'
 import {
@@ -294,6 +295,7 @@ export class ConnectedClient implements SwarmClient {
 
   #encodePrompt(prompt: string | readonly ChatMessage[], options: GenerateOptions): number[] {
     const { tokenizer, chatTemplate, clock } = this.#components
+    requirePrompt(prompt)
     if (typeof prompt === 'string' && options.raw === true) return nonEmpty(tokenizer.encode(prompt, { addSpecialTokens: true }))
     const messages: readonly ChatMessage[] = typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt
     const text = chatTemplate.render(messages, { nowMs: clock.wallMs(), ...(options.tools === undefined ? {} : { tools: options.tools }) })

@@ -92,6 +92,12 @@ export const connectDefaults = {
   coverageTimeoutMs: 30_000
 } as const satisfies Partial<ConnectOptions>
 
+/** What {@link ConnectOptions} may choose from. */
+export const connectChoices = {
+  transport: ['ring', 'star'],
+  encoding: ['f32', 'f16', 'bf16']
+} as const satisfies { transport: readonly Transport[]; encoding: ReadonlyArray<ConnectOptions['encoding']> }
+
 /** A stage of a chain, as results and commands show it: blocks `[start, end)`. */
 export interface ChainStage {
   readonly peerId: PeerId

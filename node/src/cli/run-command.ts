@@ -71,7 +71,7 @@ function isBoolean(option: Option): boolean {
 }
 
 /** Whether the value of a variable of a boolean flag means that the flag is not given. */
-export function isOff(value: string | undefined): boolean {
+function isOff(value: string | undefined): boolean {
   return value === undefined || ['', '0', 'false', 'no', 'off'].includes(value.trim().toLowerCase())
 }
 

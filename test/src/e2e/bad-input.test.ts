@@ -168,6 +168,7 @@ describe('bad input to real processes', function () {
       code: 'ERR_SKEIN_KV_FULL',
       message: /needs \d+ tokens of KV cache.*96 at the most/
     })
+    assert.throws(() => client.generate(undefined as unknown as string), { message: /^the prompt is undefined/ })
     assert.throws(() => client.generate('Hello', { logitBias: { 1024: 5 } }), { message: /names token 1024: .* 0 to 1023/ })
     await assert.rejects(client.forward(Array.from({ length: 1025 }, () => 1)), { message: /1025 tokens.*1 to 1024/ })
     await assert.rejects(client.forward([1024]), { message: /1024 is no token of this model: its ids are 0 to 1023/ })
