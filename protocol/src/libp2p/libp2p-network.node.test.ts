@@ -164,10 +164,10 @@ describe('the network on libp2p', function () {
       message: `cannot listen on ${taken}: another process has that port (EADDRINUSE); choose another --listen, such as one with port 0, which takes a free one`,
       detail: { address: taken, errno: 'EADDRINUSE' }
     })
-    // 192.0.2.0/24 is nobody's (RFC 5737).
-    await assert.rejects(failing('/ip4/192.0.2.1/tcp/0'), {
+    // 203.0.113.0/24 is nobody's (RFC 5737).
+    await assert.rejects(failing('/ip4/203.0.113.7/tcp/0'), {
       code: 'ERR_SKEIN_INVALID_ARGUMENT',
-      message: 'cannot listen on /ip4/192.0.2.1/tcp/0: this machine does not have that address (EADDRNOTAVAIL); choose another --listen'
+      message: 'cannot listen on /ip4/203.0.113.7/tcp/0: this machine does not have that address (EADDRNOTAVAIL); choose another --listen'
     })
     await assert.rejects(failing('/ip4/127.0.0.1/udp/0'), {
       code: 'ERR_SKEIN_INVALID_ARGUMENT',

@@ -44,7 +44,7 @@ describe('skein-node as a process', function () {
     assert.match(await refusal({ folder: node.folder }, 1), new RegExp(`in use by process ${node.program.pid}`))
     const taken = node.addresses[0]!.replace(/\/p2p\/.*/, '')
     assert.match(await refusal({ listen: taken }, 1), new RegExp(`cannot listen on ${taken}: another process has that port .*--listen`))
-    assert.match(await refusal({ listen: '/ip4/192.0.2.1/tcp/0' }, 2), /this machine does not have that address/)
+    assert.match(await refusal({ listen: '/ip4/203.0.113.7/tcp/0' }, 2), /this machine does not have that address/)
     assert.match(await refusal({ args: ['--announce', 'example.org:4774'] }, 2), /"example\.org:4774" is no multiaddr/)
     assert.match(await refusal({ listen: '/ip4/300.0.0.1/tcp/0' }, 2), /300\.0\.0\.1/)
     assert.match(await refusal({ bootstrap: ['/ip4/127.0.0.1/tcp/4774'] }, 2), /\/ip4\/127\.0\.0\.1\/tcp\/4774/)
