@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
-import { createServer } from 'node:net'
+import { once } from 'node:events'
+import { createServer, Server } from 'node:net'
 import { setTimeout as wait } from 'node:timers/promises'
 import { BehindThePortsError, guardRealTime } from './real-time-guard.ts'
 import { VirtualClock } from './virtual-clock.ts'
@@ -36,7 +37,6 @@ describe('the guard of real time', () => {
   it('leaves a world alone that keeps to its ports, and everything as it was', async () => {
     const before = [setTimeout, Date.now, Math.random]
     const guard = guardRealTime()
-    assert.throws(() => guardRealTime(), BehindThePortsError)
     const clock = new VirtualClock()
     clock.setTimer(5, () => {})
     await clock.runUntil(1000)
@@ -44,5 +44,41 @@ describe('the guard of real time', () => {
     guard.release()
     guard.release()
     assert.deepEqual([setTimeout, Date.now, Math.random], before)
+  })
+
+  it('may be set several times: each finds what is done while it is set, and the last one puts everything back', () => {
+    const before = Date.now
+    const first = guardRealTime()
+    const second = guardRealTime()
+    first.release()
+    assert.notEqual(Date.now, before)
+    Date.now()
+    const third = guardRealTime()
+    assert.throws(() => second.release(), /Date\.now was called/)
+    third.release()
+    assert.equal(Date.now, before)
+  })
+
+  it('lets what is exempt do what it likes, and nothing before or after it', () => {
+    const guard = guardRealTime()
+    let server: Server | undefined
+    guard.exempt(() => {
+      Date.now()
+      server = createServer().listen(0)
+    })
+    guard.check()
+    server?.close()
+    guard.exempt(() => guard.check())
+    Math.random()
+    guard.exempt(() => {})
+    assert.throws(() => guard.release(), /Math\.random was called/)
+  })
+
+  it('finds a socket that was opened without a function of its list', async () => {
+    const guard = guardRealTime()
+    const server = new Server().listen(0)
+    await once(server, 'listening')
+    assert.throws(() => guard.release(), /something real: 1 more TCPServerWrap under way/)
+    server.close()
   })
 })

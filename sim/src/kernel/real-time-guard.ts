@@ -11,7 +11,9 @@ export class BehindThePortsError extends SkeinError<'ERR_SKEIN_SIM_BEHIND_PORTS'
 export interface RealTimeGuard {
   /** @throws BehindThePortsError for the first thing that was done since the guard was set */
   check(): void
-  /** Takes the guard away, and checks a last time. */
+  /** Runs what is no part of a simulated world, such as a callback that shows how far it is, and may do what it likes. */
+  exempt<T>(run: () => T): T
+  /** Takes the guard away, and checks a last time. @throws BehindThePortsError */
   release(): void
 }
 
@@ -37,55 +39,101 @@ const forbidden: ReadonlyArray<readonly [object: string, names: readonly string[
  */
 const realResources = /^(TCP|UDP|Pipe|TLS|FSReq|GetAddrInfo|Worker|MessagePort|RandomBytes|Process)/
 
-let isSet = false
+/** Those that are set. The functions of this process are replaced while there is any. */
+const guards = new Set<Guard>()
+let restore: (() => void) | undefined
+let isExempt = false
 
 /**
  * Watches, while a simulated world runs, that nothing in this process uses real timers, clocks, randomness, sockets or
  * processes: such a use still works, but `check` then throws, since the run can no longer be replayed. It counts what Node.js
  * itself has under way as well, so that what a library does inside is found, though not by name.
  *
- * One at a time, since it replaces functions of this process; what those held before the guard was set escapes it.
+ * It costs nothing while nothing is called: functions of this process are replaced as long as a guard is set. Several may be
+ * set at once, and then all of them find what is done, since nobody knows whose it was. What was taken out of its module or
+ * global before the first guard was set, escapes it.
  */
 export function guardRealTime(): RealTimeGuard {
-  if (isSet) throw new BehindThePortsError('a guard of real time is set already: worlds of one process run one after the other')
-  isSet = true
-  let found: BehindThePortsError | undefined
-  const restore: Array<() => void> = []
+  return new Guard()
+}
+
+class Guard implements RealTimeGuard {
+  found: BehindThePortsError | undefined
+  #before = countResources()
+
+  constructor() {
+    guards.add(this)
+    restore ??= replaceForbidden()
+  }
+
+  check(): void {
+    this.#lookAtResources()
+    if (this.found !== undefined) throw this.found
+  }
+
+  exempt<T>(run: () => T): T {
+    for (const guard of guards) guard.#lookAtResources()
+    const wasExempt = isExempt
+    isExempt = true
+    try {
+      return run()
+    } finally {
+      isExempt = wasExempt
+      for (const guard of guards) guard.#before = countResources()
+    }
+  }
+
+  release(): void {
+    if (!guards.delete(this)) return
+    if (guards.size === 0) {
+      restore?.()
+      restore = undefined
+    }
+    this.check()
+  }
+
+  #lookAtResources(): void {
+    if (this.found !== undefined) return
+    for (const [name, count] of countResources()) {
+      const more = count - (this.#before.get(name) ?? 0)
+      if (more > 0) this.found = new BehindThePortsError(`a simulated world has set off something real: ${more} more ${name} under way`)
+    }
+  }
+}
+
+/** Returns what undoes it. */
+function replaceForbidden(): () => void {
+  const undo: Array<() => void> = []
   for (const [objectName, names] of forbidden) {
     const target = objectOf(objectName)
     for (const name of names) {
       const original = target[name]
       if (typeof original !== 'function') continue
       const replacement = function (this: unknown, ...args: unknown[]): unknown {
-        found ??= new BehindThePortsError(`${objectName}.${name} was called in a simulated world: use the ports ${callerOf()}`)
+        if (!isExempt) noteUse(`${objectName}.${name}`)
         return Reflect.apply(original, this, args)
       }
       const wasOwn = Object.hasOwn(target, name)
       // With what hangs on it, such as the form of setTimeout for util.promisify.
       target[name] = Object.defineProperties(replacement, Object.getOwnPropertyDescriptors(original))
-      restore.push(() => {
+      undo.push(() => {
         if (wasOwn) target[name] = original
         else delete target[name]
       })
     }
   }
   syncBuiltinESMExports()
-  const before = countResources()
-  const check = (): void => {
-    if (found !== undefined) throw found
-    for (const [name, count] of countResources()) {
-      const had = before.get(name) ?? 0
-      if (count > had) throw new BehindThePortsError(`a simulated world has set off something real: ${count - had} more ${name} under way`)
-    }
-  }
-  const release = (): void => {
-    if (!isSet) return
-    isSet = false
-    for (const undo of restore) undo()
+  return () => {
+    for (const each of undo) each()
     syncBuiltinESMExports()
-    check()
   }
-  return { check, release }
+}
+
+function noteUse(name: string): void {
+  const fresh = [...guards].filter(({ found }) => found === undefined)
+  if (fresh.length === 0) return
+  const error = new BehindThePortsError(`${name} was called in a simulated world: use the ports ${callerOf()}`)
+  for (const guard of fresh) guard.found = error
 }
 
 function objectOf(name: string): Record<string, unknown> {

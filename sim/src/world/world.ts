@@ -5,6 +5,7 @@ import { checksumModel } from '../compute/checksum-model.ts'
 import { Machine } from '../compute/machine.ts'
 import { type RealModel, requireSameShape } from '../compute/real-model.ts'
 import { FaultDriver } from '../faults/fault-driver.ts'
+import { BehindThePortsError, guardRealTime, type RealTimeGuard } from '../kernel/real-time-guard.ts'
 import { StalledError, VirtualClock } from '../kernel/virtual-clock.ts'
 import { virtualInternet } from '../net/virtual-network.ts'
 import { checkBounds, checkLeaks, checkMap, checkRecoveries, checkSilence } from '../oracles/checks.ts'
@@ -77,6 +78,8 @@ export class World {
   readonly #numbers = new Map<PeerId, number>()
   readonly #wall = systemClock()
   #wallMs = 0
+  /** Set while it runs. */
+  #realTime: RealTimeGuard | undefined
   #started = false
   #faultMs = -Infinity
   #uncoveredMs = -Infinity
@@ -163,7 +166,7 @@ export class World {
    */
   async run(): Promise<RunRecord> {
     this.#start()
-    await this.#guard(async () => {
+    await this.#explained(async () => {
       await this.#runUntil(this.scenario.durationMs)
       await this.#settle()
       await this.#close()
@@ -174,18 +177,13 @@ export class World {
   /** Runs for some virtual time; starts the world when it has not begun. Nothing heals and nothing is closed. */
   async runFor(ms: number): Promise<void> {
     this.#start()
-    await this.#guard(() => this.#runUntil(this.nowMs + ms))
+    await this.#explained(() => this.#runUntil(this.nowMs + ms))
   }
 
   /** Runs until a promise settles, and gives its outcome. @throws StalledError when it has not within the limit */
   async runUntil<T>(promise: Promise<T>, limitMs = 600_000): Promise<T> {
     this.#start()
-    const startMs = this.#wall.monotonicMs()
-    try {
-      return await this.clock.runUntilSettled(promise, 'what the test waits for', this.nowMs + limitMs)
-    } finally {
-      this.#wallMs += this.#wall.monotonicMs() - startMs
-    }
+    return await this.#guard(() => this.clock.runUntilSettled(promise, 'what the test waits for', this.nowMs + limitMs))
   }
 
   /** What the run has left behind so far. */
@@ -226,7 +224,9 @@ export class World {
   async #runUntil(untilMs: number): Promise<void> {
     while (this.nowMs < untilMs && !this.#isOver()) {
       await this.clock.runUntil(Math.min(untilMs, this.nowMs + 1_000))
-      this.#init.onProgress?.({ virtualMs: this.nowMs, events: this.clock.events })
+      this.#checkPorts(() => this.#realTime?.check())
+      const { onProgress } = this.#init
+      if (onProgress !== undefined) this.#realTime?.exempt(() => onProgress({ virtualMs: this.nowMs, events: this.clock.events }))
     }
   }
 
@@ -267,15 +267,36 @@ export class World {
   }
 
   /** A run that cannot go on is a finding, not an error of the caller. */
-  async #guard(run: () => Promise<void>): Promise<void> {
-    const startMs = this.#wall.monotonicMs()
+  async #explained(run: () => Promise<void>): Promise<void> {
     try {
-      await run()
+      await this.#guard(run)
     } catch (error) {
       if (!(error instanceof StalledError)) throw error
       this.#violated('progress', error.message, [])
+    }
+  }
+
+  /** While the world runs, nothing in this process may use real time, chance, sockets or processes. */
+  async #guard<T>(run: () => Promise<T>): Promise<T> {
+    const realTime = guardRealTime()
+    this.#realTime = realTime
+    const wallMs = (): number => realTime.exempt(() => this.#wall.monotonicMs())
+    const startMs = wallMs()
+    try {
+      return await run()
     } finally {
-      this.#wallMs += this.#wall.monotonicMs() - startMs
+      this.#wallMs += wallMs() - startMs
+      this.#realTime = undefined
+      this.#checkPorts(() => realTime.release())
+    }
+  }
+
+  #checkPorts(check: () => void): void {
+    try {
+      check()
+    } catch (error) {
+      if (!(error instanceof BehindThePortsError)) throw error
+      if (!this.violations.some(({ oracle }) => oracle === 'ports')) this.#violated('ports', error.message, [])
     }
   }
 
