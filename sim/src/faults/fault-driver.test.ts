@@ -107,3 +107,58 @@ describe('faults at clients', () => {
     assert.throws(() => world.inject({ kind: 'crash', atMs: 0, target: { node: 3 } }), /there are 3 nodes, numbered from 0/)
   })
 })
+
+describe('faults that come again and again', () => {
+  const durationMs = 600_000
+  const again = (repeat: ScenarioFault['repeat'], atMs = 0): ScenarioFault => ({
+    ...{ kind: 'freeze', atMs, target: { random: 1 }, forMs: 100 },
+    ...(repeat && { repeat })
+  })
+
+  /** When whom it hit. */
+  async function times(fault: ScenarioFault, seed = 1): Promise<Array<readonly [ms: number, node: number | undefined]>> {
+    const { log } = await simulate({ scenario: defineScenario({ durationMs, settleMs: 1_000, faults: [fault] }), seed }).run()
+    return log.filter(({ kind }) => kind === 'fault').map(({ atMs, node }) => [atMs, node])
+  }
+
+  it('come a gap after their beginning and after each other, and not from their end on', async () => {
+    const everyMs = { kind: 'constant', value: 100_000 } as const
+    const at = async (fault: ScenarioFault): Promise<number[]> => (await times(fault)).map(([ms]) => ms)
+    assert.deepEqual(await at(again({ everyMs })), [100_000, 200_000, 300_000, 400_000, 500_000])
+    assert.deepEqual(await at(again({ everyMs, untilMs: 350_000 }, 50_000)), [150_000, 250_000])
+  })
+
+  it('are drawn from the seed, each time and each target anew', async () => {
+    const fault = again({ everyMs: { kind: 'exponential', mean: 10_000 } })
+    const found = await times(fault)
+    assert.ok(found.length > 30 && found.length < 100, `${found.length} times`)
+    assert.equal(new Set(found.map(([, node]) => node)).size, 3)
+    assert.ok(new Set(found.map(([ms], index) => ms - (found[index - 1]?.[0] ?? 0))).size > 25)
+    assert.deepEqual(await times(fault), found)
+    assert.notDeepEqual(await times(fault, 2), found)
+  })
+})
+
+describe('power that goes', () => {
+  it('leaves the others without a word, until they give up; the machine comes back', async () => {
+    const ended = async (how: 'process' | 'host'): Promise<number> => {
+      const nodes = [{ count: 6, blocksPerNode: 4 }]
+      const world = simulate({ scenario: defineScenario({ nodes, durationMs: 300_000 }) })
+      await world.runFor(5_000)
+      const asked = world.client(0).generate({ outputTokens: 200 })
+      await world.runFor(1_000)
+      const node = world.record().generations[0]?.chain[0]?.node ?? assert.fail()
+      world.inject({ kind: 'crash', how, atMs: 0, target: { node }, restartAfterMs: 60_000 })
+      const answer = await world.runUntil(asked)
+      assert.deepEqual([answer.tokens, answer.recoveries], [answer.expected, 1])
+      const { silenceMs } = world.record().generations[0]!.time
+      await world.runFor(70_000)
+      assert.ok(world.node(node).isUp)
+      assert.deepEqual(world.violations, [])
+      return silenceMs
+    }
+    const [process, host] = [await ended('process'), await ended('host')]
+    // A reset comes within a round trip; that nobody answers any more is found by a deadline.
+    assert.ok(process < 500 && host > 1_000, `noticed after ${process} ms and ${host} ms`)
+  })
+})

@@ -4,6 +4,7 @@ import type { VirtualInternet } from '../net/virtual-network.ts'
 import type { FaultTarget, ScenarioFault } from '../scenario/scenario.ts'
 import type { SimClient } from '../world/sim-client.ts'
 import type { SimNode } from '../world/sim-node.ts'
+import { drawMs } from '../workload/draw.ts'
 
 export interface FaultDriverComponents {
   readonly clock: VirtualClock
@@ -42,16 +43,37 @@ export class FaultDriver {
     return this.#heals.size
   }
 
-  plan(faults: readonly ScenarioFault[]): void {
-    const { clock, random } = this.#components
+  /** @param durationMs until when faults come that have no end of their own */
+  plan(faults: readonly ScenarioFault[], durationMs: number): void {
     for (const [index, fault] of faults.entries()) {
-      const nowMs = clock.monotonicMs()
-      const cancel = clock.setTimer(Math.max(0, fault.atMs - nowMs), () => {
-        this.#planned.delete(cancel)
-        this.inject(fault, random.fork(`fault ${index}`))
-      })
-      this.#planned.add(cancel)
+      const random = this.#components.random.fork(`fault ${index}`)
+      if (fault.repeat === undefined) this.#planAt(fault.atMs, () => this.inject(fault, random))
+      else this.#planAgain(fault, { untilMs: durationMs, ...fault.repeat }, random)
     }
+  }
+
+  #planAgain(fault: ScenarioFault, { everyMs, untilMs }: Required<NonNullable<ScenarioFault['repeat']>>, random: Random): void {
+    const gaps = random.fork('gaps')
+    let { atMs } = fault
+    let times = 0
+    const next = (): void => {
+      atMs += drawMs(everyMs, gaps)
+      if (atMs >= untilMs) return
+      this.#planAt(atMs, () => {
+        this.inject(fault, random.fork(`time ${times++}`))
+        next()
+      })
+    }
+    next()
+  }
+
+  #planAt(atMs: number, happen: () => void): void {
+    const { clock } = this.#components
+    const cancel = clock.setTimer(Math.max(0, atMs - clock.monotonicMs()), () => {
+      this.#planned.delete(cancel)
+      happen()
+    })
+    this.#planned.add(cancel)
   }
 
   /** Ends every fault, and plans no more. */
@@ -72,8 +94,8 @@ export class FaultDriver {
     const name = `node ${node.number}`
     switch (fault.kind) {
       case 'crash':
-        this.#happened('fault', `${name} is killed`, node)
-        node.crash()
+        this.#happened('fault', fault.how === 'host' ? `${name} loses its power` : `${name} is killed`, node)
+        node.crash(fault.how)
         this.#impose(fault, node, fault.restartAfterMs, (inForce) => {
           if (inForce.length === 0) node.start()
           return undefined

@@ -75,6 +75,8 @@ function problemsOf(scenario: Scenario): string[] {
     if (fault.kind !== 'crash' && fault.kind !== 'freeze') problems.push(`the fault ${fault.kind} is not made by live processes`)
     else if (!('node' in fault.target)) problems.push(`a live ${fault.kind} hits a node by its number`)
     else if (fault.target.node >= count(nodes)) problems.push(`there is no node ${fault.target.node}`)
+    else if (fault.repeat !== undefined) problems.push(`a live ${fault.kind} happens once, at its time`)
+    else if (fault.kind === 'crash' && fault.how === 'host') problems.push('a live crash kills a process: the power of a host does not go')
   }
   return problems
 }

@@ -21,13 +21,15 @@ describe('live runs', () => {
       faults: [
         { kind: 'lie', atMs: 0, target: { node: 0 }, share: 1 },
         { kind: 'crash', atMs: 0, target: { random: 1 } },
-        { kind: 'freeze', atMs: 0, target: { node: 99 }, forMs: 1 }
+        { kind: 'freeze', atMs: 0, target: { node: 99 }, forMs: 1 },
+        { kind: 'freeze', atMs: 0, repeat: { everyMs: constant(1) }, target: { node: 0 }, forMs: 1 },
+        { kind: 'crash', atMs: 0, target: { node: 0 }, how: 'host' }
       ]
     })
     assert.throws(() => planLive(scenario, seededRandom(1)), {
       code: 'ERR_SKEIN_INVALID_ARGUMENT',
       message:
-        /20 nodes.*at most 16.*loss of packets.*jitter.*live delays are the same.*behind a NAT.*churn.*the fault lie.*live crash hits a node by its number.*no node 99/
+        /20 nodes.*at most 16.*loss of packets.*jitter.*live delays are the same.*behind a NAT.*churn.*the fault lie.*live crash hits a node by its number.*no node 99.*live freeze happens once.*the power of a host/
     })
   })
 

@@ -78,7 +78,7 @@ class Builder {
       ...(input.machines.length === 0 ? {} : { machines: input.machines }),
       nodes: input.nodes.map((group, index) => this.#nodes(group, names, ['nodes', index])),
       clients: input.clients.map((group, index) => this.#clients(group, names, ['clients', index])),
-      faults: input.faults.map(toFault),
+      faults: input.faults.map((fault, index) => this.#fault(fault, ['faults', index])),
       allowLies: input.allowLies,
       expect: toExpectations(input.expect)
     }
@@ -288,6 +288,31 @@ class Builder {
         }
   }
 
+  #fault(input: ScenarioInput['faults'][number], path: Path): ScenarioFault {
+    const { at = 0, every, from = 0, until } = input
+    const repeat = every && { everyMs: this.#distribution(every, [...path, 'every']), ...(until !== undefined && { untilMs: until }) }
+    const times = repeat === undefined ? { atMs: at } : { atMs: from, repeat }
+    switch (input.kind) {
+      case 'crash': {
+        const { kind, target, restartAfter, how } = input
+        return { kind, ...times, target, ...(restartAfter !== undefined && { restartAfterMs: restartAfter }), ...(how && { how }) }
+      }
+      case 'partition':
+        return { kind: 'partition', ...times, forMs: input.for, between: input.between, oneWay: input.oneWay }
+      case 'lie':
+        return { kind: 'lie', ...times, target: input.target, share: input.share }
+      case 'slow':
+        return { kind: 'slow', ...times, target: input.target, forMs: input.for, factor: input.factor }
+      case 'corrupt':
+        return { kind: 'corrupt', ...times, target: input.target, forMs: input.for, share: input.share }
+      case 'clock-jump':
+        return { kind: 'clock-jump', ...times, target: input.target, byMs: input.by }
+      case 'freeze':
+      case 'full-disk':
+        return { kind: input.kind, ...times, target: input.target, forMs: input.for }
+    }
+  }
+
   #distribution(input: DistributionInput, path: Path): Distribution {
     if (input.kind !== 'trace') return input
     try {
@@ -300,32 +325,6 @@ class Builder {
 
   #problem(path: Path, message: string): void {
     this.problems.push({ path, message })
-  }
-}
-
-function toFault(input: ScenarioInput['faults'][number]): ScenarioFault {
-  const atMs = input.at
-  switch (input.kind) {
-    case 'crash':
-      return {
-        kind: 'crash',
-        atMs,
-        target: input.target,
-        ...(input.restartAfter === undefined ? {} : { restartAfterMs: input.restartAfter })
-      }
-    case 'partition':
-      return { kind: 'partition', atMs, forMs: input.for, between: input.between, oneWay: input.oneWay }
-    case 'lie':
-      return { kind: 'lie', atMs, target: input.target, share: input.share }
-    case 'slow':
-      return { kind: 'slow', atMs, target: input.target, forMs: input.for, factor: input.factor }
-    case 'corrupt':
-      return { kind: 'corrupt', atMs, target: input.target, forMs: input.for, share: input.share }
-    case 'clock-jump':
-      return { kind: 'clock-jump', atMs, target: input.target, byMs: input.by }
-    case 'freeze':
-    case 'full-disk':
-      return { kind: input.kind, atMs, target: input.target, forMs: input.for }
   }
 }
 

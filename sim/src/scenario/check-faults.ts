@@ -1,5 +1,7 @@
+import { meanOf } from '../workload/draw.ts'
 import { didYouMean, type FieldPath, type Problem } from './problems.ts'
-import type { FaultTarget, Scenario, ScenarioFault } from './scenario.ts'
+import type { FaultTarget, FaultTimes, Scenario, ScenarioFault } from './scenario.ts'
+import { scenarioLimits } from './schema.ts'
 
 /** Faults that could never happen, would hit nobody, or hit who cannot suffer them. */
 export function checkFaults(scenario: Scenario): Problem[] {
@@ -9,9 +11,7 @@ export function checkFaults(scenario: Scenario): Problem[] {
 }
 
 function checkFault(scenario: Scenario, peers: Population, fault: ScenarioFault, path: FieldPath): Problem[] {
-  const problems: Problem[] = []
-  if (fault.atMs >= scenario.durationMs)
-    problems.push({ path: [...path, 'at'], message: "expected a time before the scenario's duration ends" })
+  const problems = checkTimes(scenario, fault, path)
   if (fault.kind === 'lie' && !scenario.allowLies) {
     problems.push({ path, message: 'a liar makes wrong answers, which are violations unless the scenario has allowLies: true' })
   }
@@ -25,6 +25,23 @@ function checkFault(scenario: Scenario, peers: Population, fault: ScenarioFault,
   // Who is on both sides is on the first.
   if (from === undefined || to === undefined || [...to].some((peer) => !from.has(peer))) return problems
   return [...problems, { path: [...path, 'between'], message: 'all of the second side are on the first: nobody would be cut off' }]
+}
+
+function checkTimes({ durationMs }: Scenario, { atMs, repeat }: FaultTimes, path: FieldPath): Problem[] {
+  const problems: Problem[] = []
+  if (atMs >= durationMs) {
+    const field = repeat === undefined ? 'at' : 'from'
+    problems.push({ path: [...path, field], message: "expected a time before the scenario's duration ends" })
+  }
+  if (repeat === undefined) return problems
+  const untilMs = repeat.untilMs ?? durationMs
+  if (untilMs <= atMs) problems.push({ path: [...path, 'until'], message: 'expected a time after from' })
+  const times = (Math.min(durationMs, untilMs) - atMs) / meanOf(repeat.everyMs)
+  if (times > scenarioLimits.faults) {
+    const message = `it would happen ${Number.isFinite(times) ? Math.round(times) : 'endlessly many'} times; at most ${scenarioLimits.faults} are simulated: expected longer gaps`
+    problems.push({ path: [...path, 'every'], message })
+  }
+  return problems
 }
 
 function checkTarget(scenario: Scenario, peers: Population, target: FaultTarget, hitsClients: boolean, path: FieldPath): Problem[] {

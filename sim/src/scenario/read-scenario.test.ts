@@ -1,58 +1,16 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { devicePresets } from '../compute/device-presets.ts'
-import { modelPresets } from '../compute/model-presets.ts'
 import { workloadPresets } from '../workload/workload-presets.ts'
 import { writeDevice } from './device-file.ts'
 import { ScenarioError } from './problems.ts'
-import { parseOverride, readScenario, type ReadScenarioOptions } from './read-scenario.ts'
+import { parseOverride } from './read-scenario.ts'
+import { base, problemsOf, read } from './read-scenario.test-helper.ts'
 import { regionPresets } from './region-presets.ts'
 import type { Distribution, Scenario } from './scenario.ts'
 
-const base = `
-name: base
-question: Does it read?
-duration: 10m
-model: llama-3-8b
-regions: [frankfurt, virginia]
-nodes:
-  - name: homes
-    count: 8
-    device: rtx-3090
-    blocksPerNode: 8
-    churn: { up: { kind: exponential, median: 10m }, down: 30s }
-clients:
-  - name: users
-    count: 2
-    device: laptop-cpu
-    workload: { kind: open, interArrival: { kind: exponential, mean: 30s } }
-`
-
-function read(text: string, options: Partial<ReadScenarioOptions> = {}): Scenario {
-  return readScenario(text, {
-    file: 'x.yaml',
-    presets: { devices: devicePresets, models: modelPresets, regions: regionPresets, workloads: workloadPresets },
-    readFile: () => assert.fail('no file was named'),
-    figures: ['completedShare'],
-    dataSets: { lab: ['frankfurt'] },
-    ...options
-  })
-}
-
 function upOf({ nodes: [group] }: Scenario): Distribution | undefined {
   return group?.churn?.kind === 'renewal' ? group.churn.upMs : undefined
-}
-
-/** The lines of the error that the text makes. */
-function problemsOf(text: string, options: Partial<ReadScenarioOptions> = {}): string[] {
-  try {
-    read(text, options)
-  } catch (error) {
-    assert.ok(error instanceof ScenarioError, String(error))
-    assert.equal(error.code, 'ERR_SKEIN_INVALID_ARGUMENT')
-    return error.message.split('\n')
-  }
-  return assert.fail('it was taken for right')
 }
 
 describe('readScenario', () => {
@@ -137,22 +95,6 @@ describe('readScenario', () => {
       ],
       ['clients:', 'machines: [{ name: desk, cores: 0.5 }]\nclients:', /machines\[0\]\.cores: expected a whole number from 1 to 1024/],
       ['clients:', 'machines: [{ name: desk, core: 2 }]\nclients:', /machines\[0\]\.core: unknown field; did you mean cores\?/],
-      ['clients:', 'network: { loss: 100 % }\nclients:', /loss: expected less than 50 %/],
-      ['clients:', 'network: { loss: 0.5 }\nclients:', /network\.loss: expected less than 50 %: timeouts double/],
-      [
-        'clients:',
-        'network: { jitter: 10h }\nclients:',
-        /network\.jitter: the mean round trip of the nearest peers would be 20 h, and .* silent for 5 s are given up/
-      ],
-      ['clients:', 'network: { latency: 3s }\nclients:', /network\.latency: the mean round trip of the nearest peers would be 6 s/],
-      ['clients:', 'network: { latency: 0.8s }\nclients:', /network\.latency: even the nearest peers would need 6\.4 s to connect/],
-      ['clients:', 'network: { latency: { kind: geographic, access: 1s } }\nclients:', /would need 8 s to connect/],
-      ['clients:', 'network: { latency: { kind: matrix, oneWay: [[1s, 2s], [2s, 1s]] } }\nclients:', /would need 8 s to connect/],
-      ...['cone', 'symmetric'].map((nat): [string, string, RegExp] => [
-        'blocksPerNode: 8',
-        `blocksPerNode: 8\n    nat: ${nat}`,
-        /^x\.yaml:7:1: nodes: all nodes are behind NATs, so nobody relays/
-      ]),
       ['clients:', 'network: { latency: { kind: matrix, oneWay: [[1ms]] } }\nclients:', /expected 2 rows of 2 values/],
       [
         'clients:',
@@ -164,41 +106,6 @@ describe('readScenario', () => {
         'network: { latency: { kind: measured, dataSet: lab } }\nclients:',
         /regions\[1\]: the data set lab has no region 'virginia'/
       ],
-      ['clients:', 'faults: [{ kind: crash, at: 1m, target: { node: 8 } }]\nclients:', /there are 8 nodes, numbered from 0/],
-      ['clients:', 'faults: [{ kind: crash, at: 11m, target: { node: 1 } }]\nclients:', /before the scenario's duration ends/],
-      ['clients:', 'faults: [{ kind: lie, at: 1m, target: { node: 1 }, share: 1 }]\nclients:', /unless the scenario has allowLies/],
-      [
-        'clients:',
-        'faults: [{ kind: partition, at: 1m, for: 1m, between: [{ group: homs }, { region: frankfurt }] }]\nclients:',
-        /no group is called 'homs'/
-      ],
-      ['clients:', 'faults: [{ kind: crash, at: 1m, target: { random: 0 } }]\nclients:', /target\.random: expected at least 1/],
-      [
-        'clients:',
-        'faults: [{ kind: freeze, at: 1m, for: 1m, target: { group: users } }]\nclients:',
-        /faults\[0\]\.target\.group: there are only clients in the group users; they can be cut off \(partition\)/
-      ],
-      [
-        'nodes:\n  - name: homes',
-        'faults: [{ kind: crash, at: 1m, target: { region: virginia } }]\nnodes:\n  - name: homes\n    regions: [frankfurt]',
-        /target\.region: there are only clients in virginia/
-      ],
-      [
-        'nodes:',
-        'faults: [{ kind: crash, at: 1m, target: { group: none } }]\nnodes:\n  - { name: none, count: 0, device: rtx-3090, blocksPerNode: 8 }',
-        /target\.group: there is nobody in the group none: such a fault does nothing/
-      ],
-      ...[
-        '{ region: frankfurt }, { region: frankfurt }',
-        '{ node: 0 }, { node: 0 }',
-        '{ region: frankfurt }, { node: 2 }',
-        '{ group: homes }, { random: 8 }',
-        '{ group: homes }, { group: homes }'
-      ].map((between): [string, string, RegExp] => [
-        'clients:',
-        `faults: [{ kind: partition, at: 1m, for: 1m, between: [${between}] }]\nclients:`,
-        /faults\[0\]\.between: all of the second side are on the first: nobody would be cut off/
-      ]),
       ['name: base', 'name: base\nname: again', /^x\.yaml:3:1: not YAML: Map keys must be unique/],
       ['name: base', 'name: [', /not YAML/]
     ]
@@ -208,32 +115,6 @@ describe('readScenario', () => {
     }
     assert.match(problemsOf('- 1')[0] ?? '', /^x\.yaml:1:1: expected a scenario/)
     assert.match(problemsOf('')[0] ?? '', /expected a scenario/)
-  })
-
-  it('takes networks that are bad, and on which peers still meet', () => {
-    for (const network of [
-      '{ loss: 49 %, jitter: 1s }',
-      '{ latency: 700ms }',
-      '{ latency: 2.4s, connectRoundTrips: 1 }',
-      '{ latency: { kind: matrix, oneWay: [[1ms, 3s], [3s, 1ms]] } }'
-    ]) {
-      assert.equal(read(`${base}network: ${network}`).network.connectRoundTrips > 0, true, network)
-    }
-    const relayed = '  - { name: hubs, count: 1, device: rtx-3090, blocksPerNode: 8 }\nclients:'
-    assert.equal(read(base.replace('count: 8', 'count: 8\n    nat: symmetric').replace('clients:', relayed)).nodes[0]?.nat, 'symmetric')
-  })
-
-  it('takes faults that hit clients, and some of both sides', () => {
-    for (const between of [
-      '{ group: users }, { group: homes }',
-      '{ node: 0 }, { region: frankfurt }',
-      '{ random: 8 }, { group: users }',
-      '{ random: 7 }, { group: homes }'
-    ]) {
-      const fault = `{ kind: partition, at: 1m, for: 1m, between: [${between}] }`
-      assert.equal(read(base.replace('clients:', `faults: [${fault}]\nclients:`)).faults.length, 1, between)
-    }
-    assert.equal(read(`${base}faults: [{ kind: corrupt, at: 1m, for: 1m, share: 1, target: { group: users } }]`).faults.length, 1)
   })
 
   it('tells all problems at once, in the order of the file', () => {

@@ -189,21 +189,41 @@ export type Workload =
  */
 export type FaultTarget = { readonly node: number } | { readonly group: string } | { readonly region: string } | { readonly random: number }
 
-export type ScenarioFault =
-  | { readonly kind: 'crash'; readonly atMs: number; readonly target: FaultTarget; readonly restartAfterMs?: number }
-  | { readonly kind: 'freeze'; readonly atMs: number; readonly target: FaultTarget; readonly forMs: number }
-  | { readonly kind: 'slow'; readonly atMs: number; readonly target: FaultTarget; readonly forMs: number; readonly factor: number }
-  | { readonly kind: 'lie'; readonly atMs: number; readonly target: FaultTarget; readonly share: number }
-  | {
-      readonly kind: 'partition'
-      readonly atMs: number
-      readonly forMs: number
-      readonly between: readonly [FaultTarget, FaultTarget]
-      readonly oneWay: boolean
-    }
-  | { readonly kind: 'corrupt'; readonly atMs: number; readonly target: FaultTarget; readonly forMs: number; readonly share: number }
-  | { readonly kind: 'clock-jump'; readonly atMs: number; readonly target: FaultTarget; readonly byMs: number }
-  | { readonly kind: 'full-disk'; readonly atMs: number; readonly target: FaultTarget; readonly forMs: number }
+/** When a fault happens. */
+export interface FaultTimes {
+  /** The time; with `repeat`, that from which on it happens. */
+  readonly atMs: number
+  /** Again and again: the first time is one gap after `atMs`, all are before `untilMs`. */
+  readonly repeat?: {
+    /** Gaps, drawn from the seed. */
+    readonly everyMs: Distribution
+    /** @default the end of the duration */
+    readonly untilMs?: number
+  }
+}
+
+export type ScenarioFault = FaultTimes &
+  (
+    | {
+        readonly kind: 'crash'
+        readonly target: FaultTarget
+        readonly restartAfterMs?: number
+        /** `host`: the power goes, and nobody is told. `process`: its host resets its connections. @default 'process' */
+        readonly how?: 'process' | 'host'
+      }
+    | { readonly kind: 'freeze'; readonly target: FaultTarget; readonly forMs: number }
+    | { readonly kind: 'slow'; readonly target: FaultTarget; readonly forMs: number; readonly factor: number }
+    | { readonly kind: 'lie'; readonly target: FaultTarget; readonly share: number }
+    | {
+        readonly kind: 'partition'
+        readonly forMs: number
+        readonly between: readonly [FaultTarget, FaultTarget]
+        readonly oneWay: boolean
+      }
+    | { readonly kind: 'corrupt'; readonly target: FaultTarget; readonly forMs: number; readonly share: number }
+    | { readonly kind: 'clock-jump'; readonly target: FaultTarget; readonly byMs: number }
+    | { readonly kind: 'full-disk'; readonly target: FaultTarget; readonly forMs: number }
+  )
 
 /** A figure of the report, by its name in `figures`, and the bounds it must keep. */
 export interface Expectation {

@@ -325,42 +325,62 @@ const target = z
       'Clients of a group or region are cut off and their bytes flipped too; all else is done to nodes.'
   )
 
-const at = duration.describe('When, from the start.')
 const during = duration.describe('How long.')
+
+const times = {
+  at: duration.optional().describe('When, from the start; or give every.'),
+  every: durations.optional().describe('Instead of at: again and again with such gaps, a gap before the first time too.'),
+  from: duration.optional().describe('With every: when the first gap begins; at the start when not given.'),
+  until: duration.optional().describe('With every: not from then on; until the duration ends when not given.')
+}
 
 const fault = z
   .discriminatedUnion('kind', [
     z.strictObject({
       kind: z.literal('crash').describe('the process ends without a word'),
-      at,
+      ...times,
       target,
-      restartAfter: duration.optional().describe('Comes back after that; without it, never.')
+      restartAfter: duration.optional().describe('Comes back after that; without it, never.'),
+      how: z
+        .enum(['process', 'host'])
+        .optional()
+        .describe('Of a process that is killed (process), its host resets the connections; when the power goes (host), nobody is told.')
     }),
-    z.strictObject({ kind: z.literal('freeze').describe('answers nothing, holds its connections open'), at, target, for: during }),
+    z.strictObject({ kind: z.literal('freeze').describe('answers nothing, holds its connections open'), ...times, target, for: during }),
     z.strictObject({
       kind: z.literal('slow').describe('computes slower'),
-      at,
+      ...times,
       target,
       for: during,
       factor: z.number().min(1).max(1e6).describe('So many times slower.')
     }),
-    z.strictObject({ kind: z.literal('lie').describe('sends wrong activations; needs allowLies'), at, target, share }),
+    z.strictObject({ kind: z.literal('lie').describe('sends wrong activations; needs allowLies'), ...times, target, share }),
     z.strictObject({
       kind: z.literal('partition').describe('no packet passes'),
-      at,
+      ...times,
       for: during,
       between: z.tuple([target, target]),
       oneWay: z.boolean().prefault(false).describe('Only from the first to the second.')
     }),
-    z.strictObject({ kind: z.literal('corrupt').describe('flips bytes of what it sends and is sent'), at, target, for: during, share }),
+    z.strictObject({
+      kind: z.literal('corrupt').describe('flips bytes of what it sends and is sent'),
+      ...times,
+      target,
+      for: during,
+      share
+    }),
     z.strictObject({
       kind: z.literal('clock-jump').describe('its wall clock jumps'),
-      at,
+      ...times,
       target,
       by: signedDuration.describe('How far; back with a minus.')
     }),
-    z.strictObject({ kind: z.literal('full-disk').describe('every write fails'), at, target, for: during })
+    z.strictObject({ kind: z.literal('full-disk').describe('every write fails'), ...times, target, for: during })
   ])
+  .refine(({ at, every }) => at !== undefined || every !== undefined, { error: 'expected a time, or every instead of it', path: ['at'] })
+  .refine(({ at, every }) => at === undefined || every === undefined, { error: 'expected one of at and every', path: ['every'] })
+  .refine(({ from, every }) => from === undefined || every !== undefined, { error: 'expected with every, not with at', path: ['from'] })
+  .refine(({ until, every }) => until === undefined || every !== undefined, { error: 'expected with every, not with at', path: ['until'] })
   .describe('Something that goes wrong.')
 
 const expectations = z

@@ -166,23 +166,29 @@ function clientFields(group: ClientGroup): unknown {
 }
 
 function faultFields(fault: ScenarioFault): unknown {
-  const { kind } = fault
-  const at = ms(fault.atMs)
+  const { kind, atMs, repeat } = fault
+  const { untilMs } = repeat ?? {}
+  const times =
+    repeat === undefined
+      ? { at: ms(atMs) }
+      : { every: distribution(repeat.everyMs, ms), from: ms(atMs), ...(untilMs !== undefined && { until: ms(untilMs) }) }
   switch (fault.kind) {
-    case 'crash':
-      return { kind, at, target: fault.target, ...(fault.restartAfterMs !== undefined && { restartAfter: ms(fault.restartAfterMs) }) }
+    case 'crash': {
+      const { target, restartAfterMs, how } = fault
+      return { kind, ...times, target, ...(restartAfterMs !== undefined && { restartAfter: ms(restartAfterMs) }), ...(how && { how }) }
+    }
     case 'partition':
-      return { kind, at, for: ms(fault.forMs), between: fault.between, oneWay: fault.oneWay }
+      return { kind, ...times, for: ms(fault.forMs), between: fault.between, oneWay: fault.oneWay }
     case 'lie':
-      return { kind, at, target: fault.target, share: fault.share }
+      return { kind, ...times, target: fault.target, share: fault.share }
     case 'slow':
-      return { kind, at, target: fault.target, for: ms(fault.forMs), factor: fault.factor }
+      return { kind, ...times, target: fault.target, for: ms(fault.forMs), factor: fault.factor }
     case 'corrupt':
-      return { kind, at, target: fault.target, for: ms(fault.forMs), share: fault.share }
+      return { kind, ...times, target: fault.target, for: ms(fault.forMs), share: fault.share }
     case 'clock-jump':
-      return { kind, at, target: fault.target, by: ms(fault.byMs) }
+      return { kind, ...times, target: fault.target, by: ms(fault.byMs) }
     case 'freeze':
     case 'full-disk':
-      return { kind, at, target: fault.target, for: ms(fault.forMs) }
+      return { kind, ...times, target: fault.target, for: ms(fault.forMs) }
   }
 }

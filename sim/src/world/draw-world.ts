@@ -1,10 +1,13 @@
 import { type Random, seededRandom } from '@skein/protocol'
 import { modelPresets } from '../compute/model-presets.ts'
 import { devicePresets } from '../compute/device-presets.ts'
+import { checkFaults } from '../scenario/check-faults.ts'
 import type {
+  Churn,
   ClientGroup,
   Distribution,
   FaultTarget,
+  LatencyModel,
   NodeGroup,
   Scenario,
   ScenarioFault,
@@ -30,9 +33,10 @@ function oneOf<T>(random: Random, values: readonly T[]): T {
   return values[random.below(values.length)] as T
 }
 
+/** Places of the measured table. */
 const regions = [
   { name: 'frankfurt', latitude: 50.1, longitude: 8.7 },
-  { name: 'virginia', latitude: 38.9, longitude: -77.4 },
+  { name: 'washington', latitude: 38.9, longitude: -77 },
   { name: 'tokyo', latitude: 35.7, longitude: 139.7 }
 ]
 
@@ -50,32 +54,49 @@ export function drawWorld(seed: number): Scenario {
   const durationMs = between(random, 20, 90) * 1_000
   const places = regions.slice(0, between(random, 1, 3))
   const names = places.map(({ name }) => name)
-  return {
+  const allowLies = random.fork('lies').below(8) === 0
+  const world: Scenario = {
     name: 'fuzz',
     question: 'Does anything break?',
     seed,
     durationMs,
-    startHour: 0,
+    startHour: random.fork('hour').below(24),
     settleMs: 240_000,
     model,
-    network: drawNetwork(random.fork('network')),
+    network: drawNetwork(random.fork('network'), places.length),
     regions: places,
-    ...onMachines(random.fork('machines'), drawNodes(random.fork('nodes'), model, names), drawClients(random.fork('clients'), names)),
-    faults: drawFaults(random.fork('faults'), durationMs),
-    allowLies: false,
+    ...onMachines(
+      random.fork('machines'),
+      drawNodes(random.fork('nodes'), model, names, durationMs),
+      drawClients(random.fork('clients'), names)
+    ),
+    faults: [],
+    allowLies,
     expect: []
   }
+  const faults = drawFaults(random.fork('faults'), { durationMs, places: names, allowLies })
+  // What could hit nobody in this world is left out.
+  return { ...world, faults: faults.filter((fault) => checkFaults({ ...world, faults: [fault] }).length === 0) }
 }
 
-function drawNetwork(random: Random): ScenarioNetwork {
+function drawNetwork(random: Random, places: number): ScenarioNetwork {
   return {
-    latency:
-      random.below(2) === 0 ? { kind: 'constant', oneWayMs: magnitude(random, 1, 150) } : { kind: 'geographic', detour: 1.5, accessMs: 5 },
+    latency: drawLatency(random, places),
     jitterMs: random.below(2) === 0 ? constant(0) : exponential(magnitude(random, 1, 50)),
     lossShare: random.below(3) === 0 ? random.float() * 0.03 : 0,
     connectRoundTrips: between(random, 1, 5),
     holePunching: random.fork('hole punching').below(2) === 0
   }
+}
+
+function drawLatency(random: Random, places: number): LatencyModel {
+  const kind = random.below(6)
+  if (kind < 2) return { kind: 'constant', oneWayMs: magnitude(random, 1, 150) }
+  if (kind < 4) return { kind: 'geographic', detour: 1.5, accessMs: 5 }
+  if (kind === 4) return { kind: 'measured', dataSet: 'ibm-cloud-2024' }
+  // There and back are different ways.
+  const row = (): number[] => Array.from({ length: places }, () => magnitude(random, 1, 150))
+  return { kind: 'matrix', oneWayMs: Array.from({ length: places }, row) }
 }
 
 /** Of some worlds the first nodes share a machine, of some the clients do as well; and messages cost their processes time. */
@@ -105,14 +126,15 @@ function onMachines(
 }
 
 /** The first group is open to the world, and so can relay for the others. */
-function drawNodes(random: Random, model: ScenarioModel, places: readonly string[]): NodeGroup[] {
+function drawNodes(random: Random, model: ScenarioModel, places: readonly string[], durationMs: number): NodeGroup[] {
   return Array.from({ length: between(random, 1, 2) }, (_, index): NodeGroup => {
     const blocksPerNode = between(random, Math.max(1, Math.ceil(model.blocks / 4)), model.blocks)
     const enough = Math.ceil(model.blocks / blocksPerNode)
     const churns = random.below(2) === 0
+    const count = enough * between(random, 1, 3)
     return {
       name: `nodes ${index}`,
-      count: enough * between(random, 1, 3),
+      count,
       regions: places,
       device: oneOf(random, Object.values(devicePresets)),
       upMbps: { kind: 'lognormal', median: magnitude(random, 5, 500), sigma: 0.5 },
@@ -123,18 +145,41 @@ function drawNodes(random: Random, model: ScenarioModel, places: readonly string
       kvTokens: magnitude(random, 1_100, 16_000),
       historyBytes: magnitude(random, 64, 4_096) * model.rowBytes,
       maxSessions: between(random, 2, 32),
-      ...(churns
-        ? {
-            churn: {
-              kind: 'renewal' as const,
-              upMs: exponential(between(random, 10, 120) * 1_000),
-              downMs: exponential(between(random, 1, 20) * 1_000),
-              graceful: random.below(2) === 0
-            }
-          }
-        : {})
+      ...(churns ? { churn: drawChurn(random.fork(`churn ${index}`), count, durationMs) } : {})
     }
   })
+}
+
+function drawChurn(random: Random, count: number, durationMs: number): Churn {
+  const kind = random.below(4)
+  const graceful = random.below(2) === 0
+  const stayMs = (): number => between(random, 10, 120) * 1_000
+  if (kind < 2) return { kind: 'renewal', upMs: exponential(stayMs()), downMs: exponential(between(random, 1, 20) * 1_000), graceful }
+  if (kind === 2) {
+    const leastShare = between(random, 20, 90) / 100
+    const dayMs = between(random, 30, 180) * 1_000
+    return {
+      kind: 'diurnal',
+      leastShare,
+      mostShare: Math.max(leastShare, 0.95),
+      peakHour: random.below(24),
+      upMs: stayMs(),
+      dayMs,
+      graceful
+    }
+  }
+  const sessions = Array.from({ length: count }, () => {
+    const found: Array<[number, number]> = []
+    // Half of them are there from the start.
+    let atMs = random.below(2) === 0 ? 0 : random.below(20_000)
+    while (atMs < durationMs) {
+      const endMs = atMs + stayMs()
+      found.push([atMs, endMs])
+      atMs = endMs + between(random, 1, 20) * 1_000
+    }
+    return found
+  })
+  return { kind: 'trace', sessions, graceful }
 }
 
 function drawClients(random: Random, places: readonly string[]): ClientGroup[] {
@@ -158,19 +203,37 @@ function drawClients(random: Random, places: readonly string[]): ClientGroup[] {
   ]
 }
 
-function drawFaults(random: Random, durationMs: number): ScenarioFault[] {
-  return Array.from({ length: random.below(7) }, (): ScenarioFault => {
-    const atMs = random.below(durationMs)
-    const forMs = magnitude(random, 200, 40_000)
-    const target: FaultTarget = random.below(4) === 0 ? { group: 'nodes 0' } : { random: between(random, 1, 3) }
-    const kind = random.below(12)
-    if (kind < 4) return { kind: 'crash', atMs, target, restartAfterMs: forMs }
-    if (kind < 6) return { kind: 'freeze', atMs, target, forMs }
-    if (kind === 6) return { kind: 'slow', atMs, target, forMs, factor: magnitude(random, 2, 100) }
-    if (kind < 9) return { kind: 'partition', atMs, forMs, between: [target, { region: 'frankfurt' }], oneWay: random.below(2) === 0 }
-    if (kind === 9) return { kind: 'corrupt', atMs, target, forMs, share: random.float() * 0.2 }
-    if (kind === 10)
-      return { kind: 'clock-jump', atMs, target, byMs: (random.below(2) === 0 ? 1 : -1) * magnitude(random, 1_000, 86_400_000) }
-    return { kind: 'full-disk', atMs, target, forMs }
-  })
+interface FaultBounds {
+  readonly durationMs: number
+  readonly places: readonly string[]
+  readonly allowLies: boolean
+}
+
+function drawFaults(random: Random, bounds: FaultBounds): ScenarioFault[] {
+  return Array.from({ length: random.below(7) }, () => drawFault(random, bounds))
+}
+
+function drawFault(random: Random, { durationMs, places, allowLies }: FaultBounds): ScenarioFault {
+  const region = (): FaultTarget => ({ region: oneOf(random, places) })
+  const atMs = random.below(durationMs)
+  const forMs = magnitude(random, 200, 40_000)
+  const times = random.below(5) > 0 ? { atMs } : { atMs, repeat: { everyMs: exponential(between(random, 5, 30) * 1_000) } }
+  const whom = random.below(8)
+  const target: FaultTarget = whom < 2 ? { group: 'nodes 0' } : whom === 2 ? region() : { random: between(random, 1, 3) }
+  const kind = random.below(allowLies ? 14 : 12)
+  if (kind < 4) {
+    return { kind: 'crash', ...times, target, restartAfterMs: forMs, ...(random.below(3) === 0 ? { how: 'host' as const } : {}) }
+  }
+  if (kind < 6) return { kind: 'freeze', ...times, target, forMs }
+  if (kind === 6) return { kind: 'slow', ...times, target, forMs, factor: magnitude(random, 2, 100) }
+  if (kind < 9) {
+    const other = random.below(4) === 0 ? { group: 'clients' } : region()
+    const one = random.below(3) === 0 ? region() : target
+    return { kind: 'partition', ...times, forMs, between: [one, other], oneWay: random.below(2) === 0 }
+  }
+  if (kind === 9) return { kind: 'corrupt', ...times, target, forMs, share: random.float() * 0.2 }
+  if (kind === 10)
+    return { kind: 'clock-jump', ...times, target, byMs: (random.below(2) === 0 ? 1 : -1) * magnitude(random, 1_000, 86_400_000) }
+  if (kind === 11) return { kind: 'full-disk', ...times, target, forMs }
+  return { kind: 'lie', ...times, target, share: random.float() * 0.2 }
 }

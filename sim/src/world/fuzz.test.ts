@@ -1,14 +1,58 @@
 import assert from 'node:assert/strict'
 import type { SpanRuntime } from '@skein/node'
+import { checkScenario } from '../scenario/check-scenario.ts'
+import type { FaultTarget, Scenario } from '../scenario/scenario.ts'
 import { drawWorld } from './draw-world.ts'
 import { fuzz } from './fuzz.ts'
+import { knownNames } from './known-names.ts'
 import { shrink } from './shrink.ts'
+
+const regionOf = (target: FaultTarget): string | undefined => ('region' in target ? target.region : undefined)
 
 describe('fuzz', () => {
   it('draws another world from each seed, and the same one from the same seed', () => {
     assert.deepEqual(drawWorld(7), drawWorld(7))
     const worlds = new Set(Array.from({ length: 50 }, (_, seed) => JSON.stringify({ ...drawWorld(seed), seed: 0 })))
     assert.equal(worlds.size, 50)
+  })
+
+  it('draws every kind of network, churn and fault, at times and again and again, and only what can be run', () => {
+    const worlds = Array.from({ length: 400 }, (_, seed) => drawWorld(seed))
+    assert.deepEqual(
+      worlds.flatMap((world) => checkScenario(world, knownNames)),
+      []
+    )
+    const kinds = (of: (world: Scenario) => ReadonlyArray<string | undefined>): string[] =>
+      [...new Set(worlds.flatMap(of))].map((kind) => kind ?? 'none').sort()
+    assert.deepEqual(
+      kinds(({ network }) => [network.latency.kind]),
+      ['constant', 'geographic', 'matrix', 'measured']
+    )
+    assert.deepEqual(
+      kinds(({ nodes }) => nodes.map(({ churn }) => churn?.kind)),
+      ['diurnal', 'none', 'renewal', 'trace']
+    )
+    assert.deepEqual(
+      kinds(({ faults }) => faults.map(({ kind }) => kind)),
+      ['clock-jump', 'corrupt', 'crash', 'freeze', 'full-disk', 'lie', 'partition', 'slow']
+    )
+    const faults = worlds.flatMap((world) => world.faults)
+    const crashes = faults.filter((fault) => fault.kind === 'crash')
+    assert.ok(crashes.some(({ target }) => 'region' in target))
+    assert.ok(crashes.some(({ how }) => how === 'host'))
+    assert.ok(faults.some(({ repeat }) => repeat !== undefined))
+    const cutRegions = faults.flatMap((fault) => (fault.kind === 'partition' ? [fault.between.map(regionOf)] : []))
+    for (const pair of [
+      ['frankfurt', 'tokyo'],
+      ['washington', 'frankfurt'],
+      ['tokyo', 'washington']
+    ] as const) {
+      assert.ok(
+        cutRegions.some((sides) => pair.every((region) => sides.includes(region))),
+        pair.join()
+      )
+    }
+    for (const { faults: drawn, allowLies } of worlds) assert.ok(allowLies || drawn.every(({ kind }) => kind !== 'lie'))
   })
 
   it('finds nothing in a few worlds', async () => {

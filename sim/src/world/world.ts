@@ -217,7 +217,7 @@ export class World {
       node.startChurn()
     }
     for (const client of this.clients) client.start()
-    this.faults.plan(this.scenario.faults)
+    this.faults.plan(this.scenario.faults, this.scenario.durationMs)
     this.#sample()
   }
 
