@@ -136,6 +136,10 @@ describe('skein-sim', () => {
     assert.match(stdout, /first token/)
     assert.match(stdout, /compute\s+█/)
     assert.match(stdout, /no promise was broken/)
+    // Of a run in which nobody watched some of them, it does not claim those.
+    world.record = ({ seed }) => ({ ...syntheticRecord({ seed }), notJudged: ['leaks', 'age'] })
+    const partly = await world.run(['run', file])
+    assert.match(partly.stdout, /no promise that a live run can be judged by was broken\nnot judged: leaks; age/)
   })
 
   it('computes with a real model when it is asked to, and shows what it wrote', async () => {

@@ -83,7 +83,12 @@ function causeLines({ generations }: RunRecord): string[] {
   })
 }
 
-function verdictLines({ violations }: RunRecord, { expect }: Scenario, missed: readonly MissedExpectation[], style: Style): string[] {
+function verdictLines(
+  { violations, notJudged = [] }: RunRecord,
+  { expect }: Scenario,
+  missed: readonly MissedExpectation[],
+  style: Style
+): string[] {
   return [
     ...violations.flatMap((violation) => [
       style('red', `violation of ${printable(violation.oracle)} at ${formatDuration(violation.atMs)}: ${printable(violation.text)}`),
@@ -92,7 +97,13 @@ function verdictLines({ violations }: RunRecord, { expect }: Scenario, missed: r
     ]),
     ...missed.map((item) => style('red', `expectation missed: ${describeMissed(item)}`)),
     ...(violations.length === 0 && missed.length === 0
-      ? [style('green', `no promise was broken${expect.length === 0 ? '' : `, all ${expect.length} expectations were met`}`)]
-      : [])
+      ? [
+          style(
+            'green',
+            `no promise ${notJudged.length === 0 ? '' : 'that a live run can be judged by '}was broken${expect.length === 0 ? '' : `, all ${expect.length} expectations were met`}`
+          )
+        ]
+      : []),
+    ...(notJudged.length === 0 ? [] : [style('dim', `not judged: ${notJudged.join('; ')}`)])
   ]
 }

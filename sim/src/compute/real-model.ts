@@ -22,6 +22,12 @@ export interface RealModelOptions {
 
 export interface RealModel extends WorldModel {
   readonly config: ModelConfig
+  /**
+   * What one undisturbed machine says comes after each of these tokens but the first `from`: rows of logits.
+   *
+   * @param tokens at most as many as the model's context
+   */
+  logits(tokens: readonly number[], from: number): Promise<Float32Array[]>
   /** Frees the sessions of ONNX Runtime. The worlds that use it must have ended. */
   close(): void
 }
@@ -72,6 +78,7 @@ export async function openRealModel({ folder, cacheDir }: RealModelOptions): Pro
       drawPrompt: (tokens, random) => drawStory(text, tokens, random),
       encode: (prompt) => text.tokenizer.encode(prompt, { addSpecialTokens: true }),
       reference: (prompt, count) => reference(machine, ends, text.generation.eosTokenIds, prompt, count),
+      logits: (tokens, from) => logitsOf(machine, ends, tokens, from),
       close: () => {
         void machine.stop()
         head.close()
@@ -113,19 +120,15 @@ async function reference(
   prompt: readonly number[],
   count: number
 ): Promise<number[]> {
-  const { span } = machine.info
-  await machine.reserve(cache, prompt.length + count, span)
+  await machine.reserve(cache, prompt.length + count, machine.info.span)
   try {
     const tokens: number[] = []
     let next: readonly number[] = prompt
     let position = 0
     for (;;) {
-      const input = await ends.embed(next)
-      const entry = { cache, position, rows: next.length, span, exact: true, encoding: 'f32', input } as const
-      const [output] = (await machine.run([entry])).outputs
-      if (output?.ok !== true) throw new Error(`the reference machine failed: ${output?.message ?? 'it gave nothing'}`)
+      const output = await pass(machine, ends, next, position)
       position += next.length
-      const logits = await ends.logits(output.output.subarray(output.output.byteLength - machine.info.hiddenSize * 4), 1)
+      const logits = await ends.logits(output.subarray(output.byteLength - machine.info.hiddenSize * 4), 1)
       const token = logits.reduce((best, value, index) => (value > (logits[best] as number) ? index : best), 0)
       tokens.push(token)
       if (tokens.length >= count || eosTokenIds.includes(token)) return tokens
@@ -134,6 +137,37 @@ async function reference(
   } finally {
     await machine.release(cache)
   }
+}
+
+/** Rows of one pass of {@link logitsOf}: as many as a prompt's chunk has. */
+const passRows = 128
+
+async function logitsOf(machine: OrtSpanRuntime, ends: ClientEnds, tokens: readonly number[], from: number): Promise<Float32Array[]> {
+  const { span, hiddenSize } = machine.info
+  await machine.reserve(cache, tokens.length, span)
+  try {
+    const rows: Float32Array[] = []
+    for (let position = 0; position < tokens.length; position += passRows) {
+      const part = tokens.slice(position, position + passRows)
+      const output = await pass(machine, ends, part, position)
+      for (let row = Math.max(0, from - position); row < part.length; row++) {
+        rows.push((await ends.logits(output.slice(row * hiddenSize * 4, (row + 1) * hiddenSize * 4), 1)).slice())
+      }
+    }
+    return rows
+  } finally {
+    await machine.release(cache)
+  }
+}
+
+/** Runs tokens through all blocks. @returns the activations that come out, f32 */
+async function pass(machine: OrtSpanRuntime, ends: ClientEnds, tokens: readonly number[], position: number): Promise<Uint8Array> {
+  const { span } = machine.info
+  const input = await ends.embed(tokens)
+  const entry = { cache, position, rows: tokens.length, span, exact: true, encoding: 'f32', input } as const
+  const [output] = (await machine.run([entry])).outputs
+  if (output?.ok !== true) throw new Error(`the reference machine failed: ${output?.message ?? 'it gave nothing'}`)
+  return output.output
 }
 
 /** A real model takes the place of a scenario's only if it is as large. @throws InvalidArgumentError that says what to do */

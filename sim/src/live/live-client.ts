@@ -1,9 +1,10 @@
-import { type GenerationEvent, type ModelText, SwarmClient } from '@skein/coordinator'
+import { type GenerationEvent, type ModelText, samplingDefaults, SwarmClient } from '@skein/coordinator'
 import { type Clock, describeError, isSkeinError, type PeerId, type Random } from '@skein/protocol'
 import type { OpenGeneration, Recorder } from '../record/recorder.ts'
 import type { RunEvent, StageRecord } from '../record/run-record.ts'
 import { drawCount, drawMs } from '../workload/draw.ts'
 import { wordPrompt } from '../workload/word-prompt.ts'
+import type { LiveAnswer } from './judge.ts'
 import type { LiveClientPlan } from './live-plan.ts'
 
 export interface LiveClientComponents {
@@ -16,6 +17,8 @@ export interface LiveClientComponents {
   readonly nodeOf: (peer: PeerId) => number | undefined
   readonly happened: (event: Omit<RunEvent, 'atMs'>) => void
   readonly contextTokens: number
+  /** What came of a generation, and the error with which it failed, if it did. */
+  readonly ended: (answer: LiveAnswer, error?: unknown) => void
 }
 
 export interface LiveClientInit {
@@ -23,7 +26,7 @@ export interface LiveClientInit {
   readonly model: string
   readonly cacheDir: string
   readonly identity: string
-  /** Link profile, as JSON. */
+  /** The file of its link profile. */
   readonly link: string
   readonly bootstrap: readonly string[]
   readonly signal: AbortSignal
@@ -107,20 +110,32 @@ export class LiveClient {
     const length = text.tokenizer.encode(prompt, { addSpecialTokens: true }).length
     const maxTokens = drawCount(outputTokens, random, 1, contextTokens - length)
     const record = recorder.begin(this.#plan.number, length, nowMs())
+    Object.assign(record, { prompt, text: '' })
+    let tokens: readonly number[] = []
+    let failure: unknown
     try {
       // The answer is as long as the scenario says: its end is not left to the model.
       const logitBias = Object.fromEntries(text.generation.eosTokenIds.map((id) => [id, -100]))
       const onEvent = (event: GenerationEvent): void => this.#onEvent(record, event)
-      const generation = this.#client.generate(prompt, { raw: true, maxTokens, temperature: 0, logitBias, onEvent })
-      for await (const piece of generation) recorder.tokens(record, piece.tokens.length, nowMs())
-      const { finishReason, timings } = await generation.result
-      const { computeMsPerToken = 0 } = timings
-      record.time.computeMs += computeMsPerToken * Math.max(0, record.outputTokens - 1)
-      recorder.end(record, finishReason === 'cancelled' ? 'unfinished' : 'completed', nowMs())
+      const options = { ...samplingDefaults, raw: true, maxTokens, logitBias, onEvent }
+      const generation = this.#client.generate(prompt, options)
+      for await (const piece of generation) {
+        tokens = [...tokens, ...piece.tokens]
+        record.text += piece.text
+        recorder.tokens(record, piece.tokens.length, nowMs())
+      }
+      const result = await generation.result
+      tokens = result.tokens
+      record.time.computeMs += (result.timings.computeMsPerToken ?? 0) * Math.max(0, record.outputTokens - 1)
+      recorder.end(record, result.finishReason === 'cancelled' ? 'unfinished' : 'completed', nowMs())
     } catch (error) {
+      failure = error
       recorder.end(record, 'failed', nowMs(), isSkeinError(error) ? error.code : 'untyped')
       this.#components.happened({ kind: 'fault', generation: record.id, text: `generation ${record.id} failed: ${describeError(error)}` })
     }
+    const isWhole = record.outcome === 'completed'
+    const answer = { generation: record.id, client: this.#plan.number, atMs: nowMs(), prompt, tokens, wantedTokens: maxTokens, isWhole }
+    this.#components.ended(answer, failure)
     // What links, queues and the ends took cannot be told apart from outside; most of it is distance.
     const { firstTokenMs, lastTokenMs = nowMs(), time } = record
     if (firstTokenMs !== undefined)

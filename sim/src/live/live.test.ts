@@ -12,25 +12,50 @@ const constant = (value: number) => ({ kind: 'constant', value }) as const
 describe('live runs', () => {
   it('name everything in a scenario that cannot be done live', () => {
     const scenario = defineScenario({
-      network: {
-        lossShare: 0.1,
-        jitterMs: { kind: 'exponential', mean: 3 },
-        latency: { kind: 'matrix', oneWayMs: [[{ kind: 'exponential', mean: 9 }]] }
-      },
-      nodes: [{ count: 20, nat: 'cone', churn: { kind: 'renewal', upMs: constant(1), downMs: constant(1), graceful: true } }],
+      network: { lossShare: 0.1, latency: { kind: 'matrix', oneWayMs: [[{ kind: 'exponential', mean: 9 }]] } },
+      nodes: [{ count: 20, nat: 'cone' }],
+      clients: [{ count: 9 }],
       faults: [
         { kind: 'lie', atMs: 0, target: { node: 0 }, share: 1 },
-        { kind: 'crash', atMs: 0, target: { random: 1 } },
-        { kind: 'freeze', atMs: 0, target: { node: 99 }, forMs: 1 },
-        { kind: 'freeze', atMs: 0, repeat: { everyMs: constant(1) }, target: { node: 0 }, forMs: 1 },
+        { kind: 'slow', atMs: 0, target: { random: 1 }, factor: 2, forMs: 1 },
+        { kind: 'slow', atMs: 1, target: { random: 1 }, factor: 2, forMs: 1 },
+        { kind: 'freeze', atMs: 0, repeat: { everyMs: constant(1) }, target: { node: 99 }, forMs: 1 },
         { kind: 'crash', atMs: 0, target: { node: 0 }, how: 'host' }
       ]
     })
     assert.throws(() => planLive(scenario, seededRandom(1)), {
       code: 'ERR_SKEIN_INVALID_ARGUMENT',
       message:
-        /20 nodes.*at most 16.*loss of packets.*jitter.*live delays are the same.*behind a NAT.*churn.*the fault lie.*live crash hits a node by its number.*no node 99.*live freeze happens once.*the power of a host/
+        /20 nodes.*at most 16.*9 clients.*loss of packets.*live delays are the same.*behind a NAT.*fault lie is not made live \(nodes that volunteers run.*fault slow is not made live \(a process cannot.*\); a live fault happens once.*the power of a host.*there is no node 99$/
     })
+  })
+
+  it('need nodes for all blocks at the start', () => {
+    const sessions = [[[0, Infinity]], [[5000, Infinity]]] as const
+    const churn = { kind: 'trace', graceful: false, sessions } as const
+    const scenario = defineScenario({ nodes: [{ count: 2, blocksPerNode: 4, churn }] })
+    assert.throws(() => planLive(scenario, seededRandom(1)), /at the start nobody has 4, 5, 6, 7$/)
+  })
+
+  it('have nodes that come and go as the simulated ones do', async () => {
+    const churn = { kind: 'renewal', upMs: { kind: 'exponential', mean: 9000 }, downMs: { kind: 'exponential', mean: 900 } } as const
+    const scenario = defineScenario({ durationMs: 60_000, nodes: [{ count: 3, churn: { ...churn, graceful: false } }] })
+    const world = simulate({ scenario, seed: 3 })
+    const { nodes } = planLive(scenario, seededRandom(3).fork(scenario.name))
+    await world.runFor(50_000)
+    const assertNear = (ms: number, expected: number): void => assert.ok(Math.abs(ms - expected) < 0.01, `${ms} and not ${expected} ms`)
+    for (const { number, schedule } of nodes) {
+      const { up } = world.record().nodes[number]!
+      assert.equal(schedule?.firstMs, 0)
+      let nowMs = 0
+      for (const [index, [, toMs]] of up.slice(0, -1).entries()) {
+        nowMs += schedule.stay(nowMs)
+        assertNear(nowMs, toMs)
+        nowMs += schedule.away(nowMs)
+        assertNear(nowMs, up[index + 1]![0])
+      }
+      assert.ok(up.length > 1)
+    }
   })
 
   it('describe to each peer its lines and its distance from every other', () => {
@@ -57,15 +82,16 @@ describe('live runs', () => {
       ]
     )
     assert.equal(clients.length, 1)
-    const others = ['here', 'there'].map((region) => ({ peer: testIdentity(region).peerId, region }))
-    const profile = parseLinkProfile(linkProfile(scenario, nodes[0]!, others))
+    const others = ['here', 'there'].map((region, number) => ({ peer: testIdentity(region).peerId, region, place: `node ${number + 1}` }))
+    const link = { scenario, random: seededRandom(1), partitions: [], startWallMs: undefined }
+    const profile = parseLinkProfile(linkProfile(link, nodes[0]!, others))
     assert.equal(profile.upMbps, 20)
     assert.equal(profile.downMbps, undefined)
     assert.deepEqual(
       others.map(({ peer }) => profile.peers.get(peer)),
       [
-        { oneWayMs: 4, jitterMs: 2, cutsMs: [] },
-        { oneWayMs: 43, jitterMs: 2, cutsMs: [] }
+        { oneWayMs: 4, jitterMs: 2, cutsMs: [], cutsBackMs: [] },
+        { oneWayMs: 43, jitterMs: 2, cutsMs: [], cutsBackMs: [] }
       ]
     )
   })

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { get } from 'node:http'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type BlockRange, describeError, formatBlockRange, type PeerId, SkeinError } from '@skein/protocol'
+import { type BlockRange, describeError, formatBlockRange, type NodeLoad, type PeerId, SkeinError } from '@skein/protocol'
 import { makeFolder } from '@skein/protocol/make-folder'
 import { cryptoRandom, loadIdentity } from '@skein/protocol/node'
 
@@ -40,6 +40,12 @@ export interface LiveWork {
   readonly receivedBytes: number
 }
 
+/** What a node answers at its status port. */
+export interface LiveStatus {
+  readonly work: LiveWork
+  readonly load: NodeLoad
+}
+
 const nothingDone: LiveWork = { busyMs: 0, rows: 0, sentBytes: 0, receivedBytes: 0 }
 const statusTimeoutMs = 2_000
 
@@ -61,7 +67,9 @@ export class LiveNode {
   #child: ChildProcess | undefined
   #log = ''
   #frozen = false
+  #isAsked = false
   #onExit: (() => void) | undefined
+  #addresses: readonly string[] = []
   #statusUrl: string | undefined
   /** Of earlier processes, and of this one when it was last asked. */
   #doneBefore = nothingDone
@@ -86,28 +94,46 @@ export class LiveNode {
     return this.isUp && !this.#frozen
   }
 
+  /** Whether its process was made to end, or told to: else its end is its own. */
+  get isAskedToEnd(): boolean {
+    return this.#isAsked
+  }
+
+  /** Where it listens in every life, once it has served; none when there is no process, or one on its way out. */
+  get addresses(): readonly string[] {
+    return this.isUp && !this.#isAsked ? this.#addresses : []
+  }
+
+  /** The file of its link profile, which its process reads again when it changes. */
+  get linkFile(): string {
+    return join(this.#init.folder, 'link.json')
+  }
+
+  /** What it has written as an error so far, first lines first. */
+  readonly errors: string[] = []
+
   /**
    * Starts the process and waits until it serves.
    *
-   * @param link its link profile, as JSON
    * @param onExit told when the process has ended, whoever ended it
    * @throws LiveProcessError with what it wrote last
    */
-  async start(link: string, bootstrap: readonly string[], signal: AbortSignal, onExit: () => void): Promise<ReadyLine> {
+  async start(bootstrap: readonly string[], signal: AbortSignal, onExit: () => void): Promise<ReadyLine> {
     const { folder, cacheDir, model, span, kvTokens, historyBytes, maxSessions } = this.#init
-    const profile = join(folder, 'link.json')
-    writeFileSync(profile, link)
     const script = fileURLToPath(new URL('bin/skein-node.js', import.meta.resolve('@skein/node')))
+    // As a volunteer's node, it is found where it was before.
+    const listen = this.#addresses[0]?.replace(/\/p2p\/.*$/, '') ?? '/ip4/127.0.0.1/tcp/0'
     const args = [
-      ...['--model', model, '--blocks', formatBlockRange(span), '--listen', '/ip4/127.0.0.1/tcp/0', '--lan', '--json', '--threads', '1'],
-      ...['--identity', join(folder, 'node.key'), '--data-dir', folder, '--cache-dir', cacheDir, '--link', profile],
+      ...['--model', model, '--blocks', formatBlockRange(span), '--listen', listen, '--lan', '--json', '--threads', '1'],
+      ...['--identity', join(folder, 'node.key'), '--data-dir', folder, '--cache-dir', cacheDir, '--link', this.linkFile],
       ...['--status-port', '0', '--max-kv-tokens', String(kvTokens), '--max-sessions', String(maxSessions)],
-      ...['--max-history-mb', String(Math.max(1, Math.ceil(historyBytes / 2 ** 20)))],
+      ...['--max-history-mb', String(historyFlagMb(historyBytes))],
       ...bootstrap.flatMap((address) => ['--bootstrap', address])
     ]
     const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('SKEIN_')))
     const child = spawn(process.execPath, ['--import', tether, script, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] })
     this.#child = child
+    this.#isAsked = false
     this.#log = ''
     this.#doneBefore = this.done
     this.#doneNow = nothingDone
@@ -122,30 +148,39 @@ export class LiveNode {
     return sum(this.#doneBefore, this.#doneNow)
   }
 
-  /** Asks the process what it has done. One that does not answer keeps what it said before. */
-  async ask(): Promise<void> {
+  /** Asks the process how it is. Of one that does not answer, what it said before about its work is kept. */
+  async ask(): Promise<LiveStatus | undefined> {
     const url = this.#statusUrl
-    if (url === undefined || !this.isServing) return
-    const done = await new Promise<LiveWork | undefined>((resolve) => {
+    if (url === undefined || !this.isServing) return undefined
+    const status = await new Promise<LiveStatus | undefined>((resolve) => {
       const request = get(url, { timeout: statusTimeoutMs, agent: false }, (response) => {
         let text = ''
         response.setEncoding('utf8').on('data', (piece: string) => (text += piece))
-        response.on('end', () => resolve(workOf(text))).on('error', () => resolve(undefined))
+        response.on('end', () => resolve(statusOf(text))).on('error', () => resolve(undefined))
       })
       request.on('timeout', () => request.destroy()).on('error', () => resolve(undefined))
     })
-    if (done !== undefined && url === this.#statusUrl) this.#doneNow = done
+    if (status !== undefined && url === this.#statusUrl) this.#doneNow = status.work
+    return status
   }
 
   /** SIGKILL. */
   crash(): void {
+    this.#isAsked = true
     this.#child?.kill('SIGKILL')
+  }
+
+  /** SIGTERM: it drains, says goodbye, and ends. */
+  leave(): void {
+    this.#isAsked = true
+    this.#child?.kill('SIGTERM')
   }
 
   /** SIGSTOP, or SIGCONT. */
   freeze(frozen: boolean): void {
+    if (this.#child === undefined || frozen === this.#frozen) return
     this.#frozen = frozen
-    this.#child?.kill(frozen ? 'SIGSTOP' : 'SIGCONT')
+    this.#child.kill(frozen ? 'SIGSTOP' : 'SIGCONT')
   }
 
   /** Ends the process at once and waits for its end. */
@@ -153,7 +188,7 @@ export class LiveNode {
     const child = this.#child
     if (child === undefined) return
     const closed = new Promise<void>((resolve) => child.once('close', () => resolve()))
-    child.kill('SIGKILL')
+    this.crash()
     await closed
   }
 
@@ -171,10 +206,12 @@ export class LiveNode {
         this.#keep(text)
         const lines = (rest + text).split('\n')
         rest = lines.pop()!
+        this.errors.push(...lines.filter((line) => line.startsWith('{"level":"error"')))
         const ready = lines.map(readyOf).find((line) => line !== undefined)
         if (ready === undefined) return
         signal.removeEventListener('abort', onAbort)
         this.#statusUrl = ready.statusUrl
+        this.#addresses = ready.addresses
         resolve(ready)
       })
       child.stderr!.setEncoding('utf8').on('data', (text: string) => this.#keep(text))
@@ -197,6 +234,11 @@ export class LiveNode {
   }
 }
 
+/** A node's budget for history, as its flag has it: whole MiB. */
+export function historyFlagMb(historyBytes: number): number {
+  return Math.max(1, Math.ceil(historyBytes / 2 ** 20))
+}
+
 /** The peer of a key file, which is made. */
 export async function identityOf(file: string): Promise<PeerId> {
   const { identity, release } = await loadIdentity(file, cryptoRandom())
@@ -214,16 +256,24 @@ function sum(a: LiveWork, b: LiveWork): LiveWork {
 }
 
 /** Of what a node says of itself at its status port. */
-function workOf(text: string): LiveWork | undefined {
+function statusOf(text: string): LiveStatus | undefined {
   try {
-    const { done, traffic } = JSON.parse(text) as {
+    const { done, traffic, load } = JSON.parse(text) as {
       done: { busyMs: number; rows: number }
       traffic: { sentBytes: number; receivedBytes: number }
+      load: NodeLoad
     }
-    return { busyMs: done.busyMs, rows: done.rows, sentBytes: traffic.sentBytes, receivedBytes: traffic.receivedBytes }
+    const work = { busyMs: done.busyMs, rows: done.rows, sentBytes: traffic.sentBytes, receivedBytes: traffic.receivedBytes }
+    return { work, load }
   } catch {
     return undefined
   }
+}
+
+/** Writes a link profile at once: who reads it again never sees a part of it. */
+export function writeLink(file: string, link: string): void {
+  writeFileSync(`${file}.new`, link)
+  renameSync(`${file}.new`, file)
 }
 
 function readyOf(line: string): ReadyLine | undefined {

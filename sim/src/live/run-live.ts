@@ -2,24 +2,22 @@ import { setMaxListeners } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { loadModelText } from '@skein/coordinator'
+import { loadModelText, type ModelText } from '@skein/coordinator'
 import { openCheckpoint } from '@skein/node'
-import {
-  type CancelTimer,
-  type Clock,
-  describeError,
-  InvalidArgumentError,
-  type PeerId,
-  seededRandom,
-  throwIfAborted
-} from '@skein/protocol'
+import { type Clock, InvalidArgumentError, type PeerId, type Random, seededRandom, throwIfAborted } from '@skein/protocol'
 import { systemClock } from '@skein/protocol/node'
+import { openRealModel } from '../compute/real-model.ts'
+import { checkBounds, checkFailure, checkLeaks, checkRecoveries, checkSilence, type NodeFacts } from '../oracles/checks.ts'
 import { Recorder } from '../record/recorder.ts'
-import type { NodeRecord, RunEvent, RunRecord } from '../record/run-record.ts'
-import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
+import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
+import type { Scenario } from '../scenario/scenario.ts'
+import { Excuses } from './excuses.ts'
+import { judgeAnswers, type LiveAnswer, notJudgedLive } from './judge.ts'
 import { LiveClient } from './live-client.ts'
-import { linkProfile, type LiveClientPlan, type LiveNodePlan, planLive, type PlacedPeer } from './live-plan.ts'
-import { identityOf, LiveNode, type ReadyLine } from './processes.ts'
+import { type LiveNodePlan, planLive } from './live-plan.ts'
+import { LiveSwarm } from './live-swarm.ts'
+import { historyFlagMb, type LiveStatus, type ReadyLine } from './processes.ts'
+import { Timers } from './timers.ts'
 
 export interface LiveInit {
   readonly scenario: Scenario
@@ -29,31 +27,29 @@ export interface LiveInit {
   readonly model: string
   /** Where converted weights are kept between runs. @default a folder that goes with the run */
   readonly cacheDir?: string
+  /** The command that runs it again, for violations. @default `skein-sim live` with the scenario's name and the seed */
+  readonly command?: string
   readonly signal: AbortSignal
   readonly onProgress?: (text: string) => void
 }
 
 export interface LiveResult {
   readonly record: RunRecord
-  /** Of each node, in the order of their numbers. */
+  /** Of each node that was there first, in the order of their numbers. */
   readonly ready: readonly ReadyLine[]
 }
 
-interface Placed<Plan> {
-  readonly plan: Plan
-  readonly peer: PeerId
-}
-
 const sampleMs = 1_000
-/** How long before it is killed a node is asked what it has done. */
-const askBeforeMs = 100
+/** Stages free what a session reserved when its coordinator closes, or when its lease of 30 s is over, and a little later. */
+const leakGraceMs = 60_000
+const leakPauseMs = 500
 
 /**
  * Runs a scenario with real `skein-node` processes on real sockets of loopback, whose links are shaped as the scenario's
- * network says, and with the SDK in this process. Time zero is when every client knows every node.
+ * network says, and with the SDK in this process. Time zero is when every client knows every node that is there first.
  *
  * What a live run cannot see is not in its record: the pieces of a session's way, and what a node did in its last moment before it
- * was killed.
+ * was killed. Of the promises it watches those that show from outside; the record says which it does not.
  *
  * @throws InvalidArgumentError for a scenario that cannot run live, or a model of another size; LiveProcessError, AbortError
  */
@@ -77,230 +73,241 @@ export async function runLive(init: LiveInit): Promise<LiveResult> {
 
 class LiveRun {
   readonly #init: LiveInit
+  readonly #seed: number
   readonly #folder: string
   readonly #clock: Clock = systemClock()
+  readonly #timers = new Timers(this.#clock)
   readonly #recorder = new Recorder(0)
-  readonly #processes: LiveNode[] = []
   readonly #clients: LiveClient[] = []
-  readonly #up: Array<Array<[number, number]>> = []
-  readonly #timers = new Set<CancelTimer>()
+  readonly #answers: LiveAnswer[] = []
+  readonly #violations: Violation[] = []
+  readonly #excuses: Excuses
   readonly #wallStartMs: number
-  #nodes: ReadonlyArray<Placed<LiveNodePlan>> = []
-  #placedClients: ReadonlyArray<Placed<LiveClientPlan>> = []
-  #bootstrap: readonly string[] = []
+  #swarm: LiveSwarm | undefined
   #startMs = 0
   #started = false
+  #closing = false
 
   constructor(init: LiveInit, folder: string) {
     this.#init = init
+    this.#seed = init.seed ?? init.scenario.seed
     this.#folder = folder
+    this.#excuses = new Excuses(init.scenario.faults)
     this.#wallStartMs = this.#clock.monotonicMs()
     this.#startMs = this.#wallStartMs
   }
 
   async run(): Promise<LiveResult> {
-    const { scenario, seed = scenario.seed, signal, onProgress } = this.#init
-    const plan = planLive(scenario, seededRandom(seed).fork(scenario.name))
+    const { scenario, model, signal } = this.#init
+    const random = seededRandom(this.#seed).fork(scenario.name)
+    const plan = planLive(scenario, random)
     const text = await this.#loadText()
-    await this.#prepare(plan.nodes, plan.clients)
-    onProgress?.(`${scenario.name}: starting ${plan.nodes.length} nodes`)
-    const ready = await this.#startNodes()
-    onProgress?.(`${scenario.name}: connecting`)
-    await this.#connect(text, seed)
-    this.#startMs = this.#clock.monotonicMs()
+    const swarm = await LiveSwarm.prepare(
+      {
+        clock: this.#clock,
+        timers: this.#timers,
+        nowMs: () => this.#nowMs,
+        happened: (event) => this.#happened(event),
+        failed: (node, what) => this.#violated('node-failed', what)
+      },
+      { scenario, plan, random, model, cacheDir: this.#cacheDir, folder: this.#folder, signal }
+    )
+    this.#swarm = swarm
+    const there = plan.nodes.filter(({ schedule }) => schedule === undefined || schedule.firstMs === 0).length
+    this.#progress(`starting ${there} nodes`)
+    const ready = await swarm.start()
+    this.#progress('connecting')
+    await this.#connect(swarm, text, random)
+    this.#startMs = await swarm.beginning()
     this.#started = true
-    for (const intervals of this.#up) for (const interval of intervals) interval[0] = 0
-    for (const fault of scenario.faults) this.#plan(fault)
-    this.#sample()
-    onProgress?.(`${scenario.name}: running`)
-    await this.#workload(signal)
-    await Promise.all(this.#processes.map((node) => node.ask()))
-    return { record: this.#record(seed), ready }
+    swarm.begin()
+    this.#sample(swarm)
+    this.#progress('running')
+    await this.#workload(swarm)
+    return { record: await this.#judged(swarm), ready }
   }
 
   async stop(): Promise<void> {
-    for (const cancel of this.#timers) cancel()
+    this.#timers.cancelAll()
     await Promise.allSettled(this.#clients.map((client) => client.close()))
-    await Promise.all(this.#processes.map((node) => node.stop()))
+    await this.#swarm?.stop()
   }
 
   get #nowMs(): number {
-    return this.#clock.monotonicMs() - this.#startMs
+    return this.#started ? Math.max(0, this.#clock.monotonicMs() - this.#startMs) : 0
   }
 
   get #cacheDir(): string {
     return this.#init.cacheDir ?? join(this.#folder, 'weights')
   }
 
-  async #loadText() {
+  #progress(what: string): void {
+    this.#init.onProgress?.(`${this.#init.scenario.name}: ${what}`)
+  }
+
+  async #loadText(): Promise<ModelText> {
     const { model, scenario, signal } = this.#init
     const checkpoint = await openCheckpoint(model, { cacheDir: this.#cacheDir, signal })
-    const { blocks } = checkpoint.config
+    const { blocks, eosTokenIds } = checkpoint.config
     await checkpoint.close()
     if (blocks !== scenario.model.blocks) {
       throw new InvalidArgumentError(
         `${model} has ${blocks} blocks and the scenario's model ${scenario.model.blocks}: they must be the same`
       )
     }
-    return loadModelText(model, [])
+    return loadModelText(model, eosTokenIds)
   }
 
-  async #prepare(nodes: readonly LiveNodePlan[], clients: readonly LiveClientPlan[]): Promise<void> {
-    for (const plan of nodes) {
-      const { span, group } = plan
-      const { kvTokens, historyBytes, maxSessions } = group
-      const folder = join(this.#folder, `node-${plan.number}`)
-      const { model } = this.#init
-      this.#processes.push(await LiveNode.prepare({ folder, cacheDir: this.#cacheDir, model, span, kvTokens, historyBytes, maxSessions }))
-      this.#up.push([])
-    }
-    this.#nodes = nodes.map((plan) => ({ plan, peer: this.#processes[plan.number]!.peer }))
-    this.#placedClients = await Promise.all(clients.map(async (plan) => ({ plan, peer: await identityOf(this.#clientKey(plan)) })))
-  }
-
-  /** The first alone, so that the others know whom to ask. */
-  async #startNodes(): Promise<ReadyLine[]> {
-    const first = await this.#startNode(0)
-    this.#bootstrap = first.addresses
-    return [first, ...(await Promise.all(this.#nodes.slice(1).map(({ plan }) => this.#startNode(plan.number))))]
-  }
-
-  async #startNode(number: number): Promise<ReadyLine> {
-    const { plan } = this.#nodes[number]!
-    const link = linkProfile(this.#init.scenario, plan, this.#others(this.#nodes[number]!.peer))
-    const ready = await this.#processes[number]!.start(link, this.#bootstrap, this.#init.signal, () => {
-      const last = this.#up[number]!.at(-1)
-      if (last !== undefined) last[1] = Math.min(last[1], this.#nowMs)
-      if (this.#started) this.#happened({ kind: 'node-down', node: number, text: `the process of node ${number} has ended` })
-    })
-    this.#up[number]!.push([Math.max(0, this.#nowMs), Infinity])
-    this.#happened({ kind: 'node-up', node: number, text: `node ${number} serves` })
-    return ready
-  }
-
-  #others(self: PeerId): PlacedPeer[] {
-    return [...this.#nodes, ...this.#placedClients]
-      .filter(({ peer }) => peer !== self)
-      .map(({ peer, plan }) => ({ peer, region: plan.region }))
-  }
-
-  #clientKey({ number }: LiveClientPlan): string {
-    return join(this.#folder, `client-${number}.key`)
-  }
-
-  async #connect(text: Awaited<ReturnType<typeof loadModelText>>, seed: number): Promise<void> {
+  async #connect(swarm: LiveSwarm, text: ModelText, random: Random): Promise<void> {
     const { scenario, model, signal } = this.#init
-    const numbers = new Map(this.#nodes.map(({ peer, plan }) => [peer, plan.number]))
-    for (const { plan, peer } of this.#placedClients) {
+    for (const { plan, keyFile, linkFile } of swarm.clients) {
       const client = await LiveClient.connect(
         {
           clock: this.#clock,
-          random: seededRandom(seed).fork(`client ${plan.number}`),
+          random: random.fork(plan.place),
           recorder: this.#recorder,
           text,
           nowMs: () => this.#nowMs,
-          nodeOf: (node) => numbers.get(node),
+          nodeOf: (node: PeerId) => swarm.numberOf(node),
           happened: (event) => this.#happened(event),
-          contextTokens: scenario.model.contextTokens
+          contextTokens: scenario.model.contextTokens,
+          ended: (answer, error) => this.#ended(answer, error)
         },
-        {
-          ...{ plan, model, signal, cacheDir: this.#cacheDir, identity: this.#clientKey(plan), bootstrap: this.#bootstrap },
-          link: linkProfile(scenario, plan, this.#others(peer))
-        }
+        { plan, model, signal, cacheDir: this.#cacheDir, identity: keyFile, link: linkFile, bootstrap: swarm.contacts() }
       )
       this.#clients.push(client)
     }
-    const peers = this.#nodes.map(({ peer }) => peer)
+    const { peers } = swarm
     await Promise.all(this.#clients.map((client) => client.knows(peers, signal)))
   }
 
   /** Until every client has done its part, or the scenario's time is over. */
-  async #workload(signal: AbortSignal): Promise<void> {
-    const { durationMs, settleMs } = this.#init.scenario
-    const over = (ms: number, then: () => void): void => void this.#timers.add(this.#clock.setTimer(ms, then))
-    over(durationMs, () => {
+  async #workload(swarm: LiveSwarm): Promise<void> {
+    const { scenario, signal } = this.#init
+    const { durationMs, settleMs } = scenario
+    this.#timers.after(durationMs, () => {
       for (const client of this.#clients) client.stopAsking()
+      swarm.heal()
     })
     let onAbort = (): void => {}
     await new Promise<void>((resolve, reject) => {
       onAbort = resolve
-      over(durationMs + settleMs, resolve)
+      this.#timers.after(durationMs + settleMs, resolve)
       signal.addEventListener('abort', onAbort, { once: true })
       Promise.all(this.#clients.map((client) => client.run())).then(() => resolve(), reject)
     }).finally(() => signal.removeEventListener('abort', onAbort))
     throwIfAborted(signal)
   }
 
-  #plan(fault: ScenarioFault): void {
-    this.#timers.add(this.#clock.setTimer(fault.atMs, () => this.#inject(fault)))
-    if (fault.kind !== 'crash' || !('node' in fault.target)) return
-    // A process that is killed tells nothing afterwards.
-    const node = this.#processes[fault.target.node]
-    this.#timers.add(this.#clock.setTimer(Math.max(0, fault.atMs - askBeforeMs), () => void node?.ask()))
-  }
-
-  #inject(fault: ScenarioFault): void {
-    if ((fault.kind !== 'crash' && fault.kind !== 'freeze') || !('node' in fault.target)) return
-    const number = fault.target.node
-    const node = this.#processes[number]!
-    const later = (ms: number, then: () => void): void => void this.#timers.add(this.#clock.setTimer(ms, then))
-    if (fault.kind === 'freeze') {
-      node.freeze(true)
-      this.#happened({ kind: 'fault', node: number, text: `node ${number} freezes` })
-      later(fault.forMs, () => {
-        node.freeze(false)
-        this.#happened({ kind: 'heal', node: number, text: `node ${number} thaws` })
-      })
-      return
-    }
-    node.crash()
-    this.#happened({ kind: 'fault', node: number, text: `node ${number} is killed` })
-    if (fault.restartAfterMs === undefined) return
-    later(fault.restartAfterMs, () => {
-      this.#startNode(number).catch((error: unknown) => {
-        this.#happened({ kind: 'fault', node: number, text: `node ${number} could not be started again: ${describeError(error)}` })
-      })
-    })
+  #ended(answer: LiveAnswer, error: unknown): void {
+    this.#answers.push(answer)
+    // What this run itself broke off was judged before.
+    if (error === undefined || this.#closing) return
+    const wrong = checkFailure({ error, excuse: this.#excuses.excuse(this.#nowMs) })
+    if (wrong !== undefined) this.#violated('failure', `generation ${answer.generation} of client ${answer.client}: ${wrong}`)
   }
 
   #happened(event: Omit<RunEvent, 'atMs'>): void {
-    this.#recorder.log.push({ ...event, atMs: Math.max(0, this.#started ? this.#nowMs : 0) })
+    this.#recorder.log.push({ ...event, atMs: this.#nowMs })
   }
 
-  #sample(): void {
-    const cancel = this.#clock.setTimer(sampleMs, () => {
-      this.#timers.delete(cancel)
-      const serving = this.#nodes.filter(({ plan }) => this.#processes[plan.number]!.isServing)
-      const covers = (block: number): number => serving.filter(({ plan }) => plan.span.start <= block && block < plan.span.end).length
-      const least = Math.min(...Array.from({ length: this.#init.scenario.model.blocks }, (_, block) => covers(block)))
-      this.#recorder.sample({ atMs: this.#nowMs, nodesUp: serving.length, leastCoverage: least }, sampleMs)
-      this.#sample()
+  #violated(oracle: string, text: string, atMs = this.#nowMs): void {
+    const { scenario, command } = this.#init
+    const replay = command ?? `skein-sim live ${scenario.name} --seed ${this.#seed}`
+    this.#violations.push({ oracle, atMs, text, lastEvents: [], replay })
+    this.#recorder.log.push({ atMs, kind: 'violation', text: `${oracle}: ${text}` })
+  }
+
+  #sample(swarm: LiveSwarm): void {
+    this.#timers.after(sampleMs, () => {
+      const nowMs = this.#nowMs
+      const { serving, least } = swarm.coverage()
+      if (least < 1) this.#excuses.uncovered(nowMs)
+      for (const generation of this.#recorder.open) {
+        const wrong =
+          checkSilence(nowMs - generation.lastSignMs) ?? checkRecoveries(generation.recoveries, () => this.#excuses.fault(nowMs))
+        if (wrong !== undefined) this.#violated('progress', `generation ${generation.id}: ${wrong}`)
+      }
+      this.#recorder.sample({ atMs: nowMs, nodesUp: serving, leastCoverage: least }, sampleMs)
+      this.#sample(swarm)
     })
-    this.#timers.add(cancel)
   }
 
-  #record(seed: number): RunRecord {
+  /** The run is over: what it left behind, and whether all that it was to keep was kept. */
+  async #judged(swarm: LiveSwarm): Promise<RunRecord> {
+    const { scenario } = this.#init
+    const asked = await swarm.ask()
     const nowMs = this.#nowMs
+    this.#timers.cancelAll()
+    swarm.endChurn()
+    for (const { id, client } of this.#recorder.open) {
+      this.#violated('settle', `generation ${id} of client ${client} has not ended ${scenario.settleMs} ms after everything healed`, nowMs)
+    }
+    for (const { node, line } of swarm.errors()) this.#violated('error-log', `node ${node} logged an error: ${line}`, nowMs)
+    for (const found of asked) this.#checkNode(found, checkBounds, 'bounds')
+    const generations = this.#recorder.generationRecords()
+    const nodes = swarm.records(nowMs)
+    this.#closing = true
+    this.#progress('looking for what is left reserved')
+    await Promise.all(this.#clients.map((client) => client.close()))
+    await this.#checkLeaks(swarm)
+    this.#progress('comparing the answers with the reference')
+    await this.#checkAnswers()
     return {
-      scenario: this.#init.scenario.name,
-      seed,
+      scenario: scenario.name,
+      seed: this.#seed,
       // Real time repeats nothing.
       eventLogHash: 'live',
       virtualMs: nowMs,
       wallMs: this.#clock.monotonicMs() - this.#wallStartMs,
       events: this.#recorder.log.length,
-      generations: this.#recorder.generationRecords(),
-      nodes: this.#nodes.map((node) => this.#nodeRecord(node, nowMs)),
+      generations,
+      nodes,
       samples: [...this.#recorder.samples],
       log: [...this.#recorder.log],
       trace: [...this.#recorder.trace],
-      violations: []
+      violations: [...this.#violations],
+      notJudged: notJudgedLive
     }
   }
 
-  #nodeRecord({ plan, peer }: Placed<LiveNodePlan>, nowMs: number): NodeRecord {
-    const { number, group, region, span } = plan
-    const up = this.#up[number]!.map(([from, to]) => [from, Math.min(to, nowMs)] as const)
-    return { node: number, peer, group: group.name, region, ...span, up, ...this.#processes[number]!.done }
+  async #checkLeaks(swarm: LiveSwarm): Promise<void> {
+    const { signal } = this.#init
+    const untilMs = this.#clock.monotonicMs() + leakGraceMs
+    for (;;) {
+      const asked = await swarm.ask()
+      const isClean = asked.every(({ plan, status }) => status === undefined || checkLeaks(factsOf(plan, status), 0) === undefined)
+      if (isClean) return
+      if (this.#clock.monotonicMs() > untilMs) {
+        for (const found of asked) this.#checkNode(found, (facts) => checkLeaks(facts, 0), 'leaks')
+        return
+      }
+      await this.#clock.sleep(leakPauseMs, { signal })
+    }
   }
+
+  #checkNode(
+    { plan, status }: { readonly plan: LiveNodePlan; readonly status: LiveStatus | undefined },
+    check: (facts: NodeFacts) => string | undefined,
+    oracle: string
+  ): void {
+    const wrong = status === undefined ? undefined : check(factsOf(plan, status))
+    if (wrong !== undefined) this.#violated(oracle, `node ${plan.number}: ${wrong}`)
+  }
+
+  async #checkAnswers(): Promise<void> {
+    const { model, signal } = this.#init
+    if (this.#answers.length === 0) return
+    const reference = await openRealModel({ folder: model, cacheDir: this.#cacheDir })
+    try {
+      for (const { atMs, text } of await judgeAnswers(this.#answers, reference, signal)) this.#violated('answer', text, atMs)
+    } finally {
+      reference.close()
+    }
+  }
+}
+
+/** A node's flag counts its history in whole MiB. */
+function factsOf({ group: { maxSessions, kvTokens, historyBytes } }: LiveNodePlan, { load }: LiveStatus): NodeFacts {
+  return { load, maxSessions, kvTokens, historyBytes: historyFlagMb(historyBytes) * 2 ** 20 }
 }

@@ -117,4 +117,6 @@ export interface RunRecord {
   readonly log: readonly RunEvent[]
   readonly trace: readonly TraceSpan[]
   readonly violations: readonly Violation[]
+  /** Promises that nobody watched, of a live run. @default none */
+  readonly notJudged?: readonly string[]
 }

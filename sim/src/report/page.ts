@@ -94,11 +94,12 @@ function head(record: RunRecord, { question, command }: PageOptions): Html {
   </header>`
 }
 
-function verdict({ violations }: RunRecord, found: Figures, expect: readonly Expectation[]): Html {
+function verdict({ violations, notJudged = [] }: RunRecord, found: Figures, expect: readonly Expectation[]): Html {
   const missed = missedExpectations(found, expect)
   if (violations.length === 0 && missed.length === 0) {
     const held = expect.length === 0 ? '' : `; all ${expect.length} expectations met`
-    return html`<div class="note ok">No promise was broken${held}.</div>`
+    const judged = notJudged.length === 0 ? '' : ` that a live run can be judged by. Not judged: ${notJudged.join('; ')}`
+    return html`<div class="note ok">No promise was broken${judged}${held}.</div>`
   }
   return html`${violations.map(
     (violation) =>

@@ -21,6 +21,7 @@ describe('live runs of scenarios', function () {
     const { record, ready } = await runLive({ scenario, model: tinyModel, cacheDir: sharedCache(), signal: new AbortController().signal })
     assert.equal(ready.length, 3)
     const [generation] = record.generations
+    assert.deepEqual(record.violations, [])
     assert.equal(generation?.outcome, 'completed')
     assert.equal(generation.outputTokens, 30)
     assert.ok(generation.recoveries >= 1)
@@ -42,6 +43,28 @@ describe('live runs of scenarios', function () {
         JSON.stringify({ busyMs, rows, sentBytes, receivedBytes })
       )
     }
+  })
+
+  it('goes on after a partition, through which nothing passes, and is judged', async () => {
+    const workload = { kind: 'closed', startMs: constant(0), thinkMs: constant(0), promptTokens: constant(12) } as const
+    const [cutMs, forMs] = [600, 700]
+    const scenario = defineScenario({
+      name: 'live-cut',
+      regions: ['here', 'there'].map((name) => ({ name, latitude: 0, longitude: 0 })),
+      network: { latency: { kind: 'constant', oneWayMs: 20 }, jitterMs: { kind: 'exponential', mean: 1 } },
+      nodes: [{ name: 'all', count: 1, blocksPerNode: 8, regions: ['here'] }],
+      clients: [{ regions: ['there'], workload: { ...workload, outputTokens: constant(60), maxRequests: 1 } }],
+      faults: [{ kind: 'partition', atMs: cutMs, forMs, between: [{ region: 'here' }, { region: 'there' }], oneWay: false }]
+    })
+    const { record } = await runLive({ scenario, model: tinyModel, cacheDir: sharedCache(), signal: new AbortController().signal })
+    assert.deepEqual(record.violations, [])
+    assert.ok(record.notJudged!.length > 0)
+    const [generation] = record.generations
+    assert.deepEqual([generation?.outcome, generation?.outputTokens], ['completed', 60])
+    // 59 round trips, and the cut, which TCP notices to be over by its retransmission after 1,400 ms. What is under way arrives.
+    assert.ok(generation!.lastTokenMs! - generation!.startMs > 59 * 39 + 1_400 - 40, JSON.stringify(generation))
+    const kinds = record.log.map(({ kind }) => kind)
+    assert.ok(kinds.includes('fault') && kinds.includes('heal'), kinds.join())
   })
 
   it('refuses a model of another size', async () => {

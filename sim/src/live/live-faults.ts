@@ -1,0 +1,105 @@
+import type { Cut, Random } from '@skein/protocol'
+import type { FaultTarget, Scenario, ScenarioFault } from '../scenario/scenario.ts'
+import type { LiveClientPlan, LiveNodePlan } from './live-plan.ts'
+
+/** A peer of a live run by its place in it, such as `node 3` or `client 0`. */
+export type PlaceName = string
+
+/** Something that is done to a node's process. Times count from the start of the run. */
+export interface LiveAction {
+  readonly atMs: number
+  readonly node: number
+  readonly kind: 'crash' | 'start' | 'freeze' | 'thaw'
+}
+
+/** Some peers are cut off from others. */
+export interface LivePartition {
+  readonly fromMs: number
+  readonly toMs: number
+  readonly from: ReadonlySet<PlaceName>
+  readonly to: ReadonlySet<PlaceName>
+  /** Only what goes from `from` to `to` is lost. */
+  readonly oneWay: boolean
+}
+
+export interface LiveFaults {
+  /** In the order of their times. */
+  readonly actions: readonly LiveAction[]
+  readonly partitions: readonly LivePartition[]
+}
+
+interface Peers {
+  readonly nodes: readonly LiveNodePlan[]
+  readonly clients: readonly LiveClientPlan[]
+}
+
+/** Why a live run does not make such faults. Those that are missing here it makes. */
+export const faultsNotMade: Partial<Record<ScenarioFault['kind'], string>> = {
+  slow: 'a process cannot be slowed down without its network',
+  lie: 'nodes that volunteers run do not lie',
+  corrupt: "loopback flips no bytes, and noise's answer to one that is flipped is a broken connection: a crash",
+  'clock-jump': 'all processes read the clock of this machine',
+  'full-disk': 'all processes write to the disk of this machine'
+}
+
+/**
+ * What the scenario's faults do to which peers. The draws are the simulator's, so that the same seed hits the same nodes; as
+ * there, everything heals when the scenario's duration is over.
+ *
+ * @param random of the world
+ */
+export function planFaults({ faults, durationMs }: Scenario, peers: Peers, random: Random): LiveFaults {
+  const actions: LiveAction[] = []
+  const partitions: LivePartition[] = []
+  const healedMs = (atMs: number, forMs: number): number => Math.min(atMs + forMs, durationMs)
+  for (const [index, fault] of faults.entries()) {
+    const own = random.fork('faults').fork(`fault ${index}`)
+    const { atMs } = fault
+    if (fault.kind === 'partition') {
+      const [from, to] = [placesOf(fault.between[0], peers, own.fork('from')), placesOf(fault.between[1], peers, own.fork('to'))]
+      // A peer is not cut off from its own side.
+      for (const place of from) to.delete(place)
+      partitions.push({ fromMs: atMs, toMs: healedMs(atMs, fault.forMs), from, to, oneWay: fault.oneWay })
+    } else if (fault.kind === 'crash' || fault.kind === 'freeze') {
+      const [ending, forMs] = fault.kind === 'crash' ? (['start', fault.restartAfterMs] as const) : (['thaw', fault.forMs] as const)
+      for (const { number: node } of nodesOf(fault.target, peers.nodes, own)) {
+        actions.push({ atMs, node, kind: fault.kind })
+        if (forMs !== undefined) actions.push({ atMs: healedMs(atMs, forMs), node, kind: ending })
+      }
+    }
+  }
+  return { actions: actions.toSorted((a, b) => a.atMs - b.atMs), partitions }
+}
+
+/** The cuts of what goes from one peer to another, merged where they touch. */
+export function cutsBetween(partitions: readonly LivePartition[], from: PlaceName, to: PlaceName): Cut[] {
+  const cuts = partitions
+    .filter((cut) => (cut.from.has(from) && cut.to.has(to)) || (!cut.oneWay && cut.from.has(to) && cut.to.has(from)))
+    .map(({ fromMs, toMs }): [number, number] => [fromMs, toMs])
+    .toSorted((a, b) => a[0] - b[0])
+  const merged: Array<[number, number]> = []
+  for (const [fromMs, toMs] of cuts) {
+    const last = merged.at(-1)
+    if (last !== undefined && fromMs <= last[1]) last[1] = Math.max(last[1], toMs)
+    else if (toMs > fromMs) merged.push([fromMs, toMs])
+  }
+  return merged
+}
+
+function nodesOf(target: FaultTarget, nodes: readonly LiveNodePlan[], random: Random): LiveNodePlan[] {
+  if ('node' in target) return nodes.filter(({ number }) => number === target.node)
+  if ('group' in target) return nodes.filter(({ group }) => group.name === target.group)
+  if ('region' in target) return nodes.filter(({ region }) => region === target.region)
+  const pool = [...nodes]
+  const chosen: LiveNodePlan[] = []
+  while (chosen.length < target.random && pool.length > 0) chosen.push(...pool.splice(random.below(pool.length), 1))
+  return chosen
+}
+
+/** Clients are in regions as well, and have groups: a region that is cut off takes them with it. */
+function placesOf(target: FaultTarget, { nodes, clients }: Peers, random: Random): Set<PlaceName> {
+  const hit = clients.filter(
+    ({ group, region }) => ('region' in target && region === target.region) || ('group' in target && group.name === target.group)
+  )
+  return new Set([...nodesOf(target, nodes, random).map(({ place }) => place), ...hit.map(({ place }) => place)])
+}
