@@ -78,6 +78,7 @@ export type { CutMode, MemoryInternet, MemoryInternetInit } from './memory/memor
 export { parseLinkProfile } from './shaping/link-profile.ts'
 export type { Cut, LinkProfile, PathProfile } from './shaping/link-profile.ts'
 export { connectionTimes, retransmissionAt } from './shaping/cuts.ts'
+export { lossDelayUs, lossyRate } from './shaping/packet-loss.ts'
 export { countTraffic, type Traffic } from './shaping/count-traffic.ts'
 export { shapeNetwork } from './shaping/shape-network.ts'
 export type { ShapingComponents } from './shaping/shape-network.ts'

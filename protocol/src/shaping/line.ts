@@ -2,6 +2,7 @@ import type { PeerId } from '../ids.ts'
 import type { Random } from '../ports/random.ts'
 import { type Break, ConnectionCuts, type CutsBetween, isCut } from './cuts.ts'
 import type { PathProfile } from './link-profile.ts'
+import { lossDelayUs, lossyRate } from './packet-loss.ts'
 
 /** A path's profile, and the monotonic time from which its cuts count. */
 export interface TimedProfile {
@@ -47,8 +48,10 @@ const maxTimerLateMs = 1
 
 /** The path from here to one peer. */
 export class ShapedPath {
-  readonly up: Line
   readonly down: Line
+  readonly #up: Line
+  /** What congestion control makes of losses. */
+  readonly #pace = new Line(undefined)
   readonly #random: Random
   readonly #ends: readonly [self: PeerId, peer: PeerId]
   #profile!: PathProfile
@@ -66,7 +69,7 @@ export class ShapedPath {
     ends: readonly [self: PeerId, peer: PeerId],
     random: Random
   ) {
-    this.up = lines.up
+    this.#up = lines.up
     this.down = lines.down
     this.#ends = ends
     this.#random = random
@@ -84,6 +87,9 @@ export class ShapedPath {
   reshape({ path, startMs }: TimedProfile): void {
     this.#profile = path
     this.#startMs = startMs
+    const { lossShare } = path
+    // Bytes per microsecond, in 10^6 bits a second.
+    this.#pace.reshape(lossShare === 0 ? undefined : 8 * lossyRate(lossShare, 1000 * this.roundTripMs))
     this.#reckon()
   }
 
@@ -95,9 +101,15 @@ export class ShapedPath {
     return 2 * this.#profile.oneWayMs
   }
 
-  /** When something arrives there that has left the line at this time. */
-  arrivalMs(sentMs: number): number {
-    this.#lastMs = Math.max(this.#lastMs, this.leavesAt(sentMs) + this.oneWayMs + this.#drawJitterMs())
+  /** Puts bytes on the line out of this process. @returns when the last of them has left */
+  send(bytes: number, nowMs: number): number {
+    return Math.max(this.#up.send(bytes, nowMs), this.#pace.send(bytes, nowMs))
+  }
+
+  /** When a frame arrives there whose last byte has left the line at this time. */
+  arrivalMs(bytes: number, sentMs: number): number {
+    const extraMs = this.#drawJitterMs() + this.#drawLossMs(bytes)
+    this.#lastMs = Math.max(this.#lastMs, this.leavesAt(sentMs) + this.oneWayMs + extraMs)
     return this.#lastMs
   }
 
@@ -156,5 +168,10 @@ export class ShapedPath {
     const { jitterMs } = this.#profile
     if (typeof jitterMs !== 'number') return jitterMs[this.#random.below(jitterMs.length)] as number
     return jitterMs === 0 ? 0 : jitterMs * this.#random.float()
+  }
+
+  #drawLossMs(bytes: number): number {
+    const { lossShare } = this.#profile
+    return lossShare === 0 ? 0 : lossDelayUs(bytes, lossShare, 1000 * this.roundTripMs, this.#random) / 1000
   }
 }

@@ -17,11 +17,12 @@ describe('a link profile', () => {
       {
         oneWayMs: 25,
         jitterMs: 0,
+        lossShare: 0,
         cutsMs: [],
         cutsBackMs: [],
         upMbps: 20,
         connectRoundTrips: 4,
-        peers: [[peerId, { oneWayMs: 25, jitterMs: 3, cutsMs: [], cutsBackMs: [] }]]
+        peers: [[peerId, { oneWayMs: 25, jitterMs: 3, lossShare: 0, cutsMs: [], cutsBackMs: [] }]]
       }
     )
   })
@@ -84,9 +85,13 @@ describe('a link profile', () => {
     ['{"cutsBackMs": [[3, 3]]}', /field 'cutsBackMs' of the link profile is \[3,3\]/],
     ['{"jitterMs": []}', /field 'jitterMs' of the link profile is \[\]: expected 1 to 10000 values from 0 to/],
     ['{"jitterMs": [1, -1]}', /field 'jitterMs' of the link profile is \[1,-1\]/],
+    ['{"lossShare": 1}', /field 'lossShare' of the link profile is 1: expected a number from 0 to 0.99/],
     ['{"startWallMs": "now"}', /field 'startWallMs' of the link profile is "now": expected a number/],
     ['{"peers": {"x": {}}}', /field 'peers.x' of the link profile is "x": expected a peer id/],
-    [`{"peers": {"${peerId}": {"upMbps": 3}}}`, /no field 'peers\..*\.upMbps': there are oneWayMs, jitterMs, cutsMs, cutsBackMs/],
+    [
+      `{"peers": {"${peerId}": {"upMbps": 3}}}`,
+      /no field 'peers\..*\.upMbps': there are oneWayMs, jitterMs, lossShare, cutsMs, cutsBackMs/
+    ],
     ['{"oneWayMs": 5', /must be a JSON object such as/],
     ['{ }x', /must be a JSON object/],
     ['no-such-file.json', /no-such-file.json is no JSON object and cannot be read as a file/]

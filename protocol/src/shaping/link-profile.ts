@@ -13,6 +13,8 @@ export interface PathProfile {
    * other.
    */
   readonly jitterMs: number | readonly number[]
+  /** Share of the packets to the peer that are lost: each costs what a retransmission by TCP does. Below 1. */
+  readonly lossShare: number
   /**
    * When nothing goes to the peer, ascending and apart. What would leave in a cut does so with TCP's first retransmission after
    * it; a cut of 5 to 15 s or more breaks the connection; in a cut nobody can connect. See `ConnectionCuts`.
@@ -43,8 +45,10 @@ const maxMs = 3_600_000
 /** Of a cut: thirty days, as long as a scenario may be. */
 const maxCutMs = 30 * 86_400_000
 const maxMbps = 1_000_000
+/** Of more, next to nothing would ever arrive. */
+const maxLossShare = 0.99
 const maxJitterValues = 10_000
-const pathFields = ['oneWayMs', 'jitterMs', 'cutsMs', 'cutsBackMs'] as const
+const pathFields = ['oneWayMs', 'jitterMs', 'lossShare', 'cutsMs', 'cutsBackMs'] as const
 const fields = [...pathFields, 'upMbps', 'downMbps', 'connectRoundTrips', 'startWallMs', 'peers'] as const
 
 type Fields = Readonly<Record<string, unknown>>
@@ -62,7 +66,7 @@ export function parseLinkProfile(text: string): LinkProfile {
     throw new InvalidArgumentError(`a link profile must be a JSON object such as {"oneWayMs": 25, "upMbps": 20}: ${describeError(error)}`)
   }
   const object = objectOf(value, '', fields)
-  const base = pathOf(object, '', { oneWayMs: 0, jitterMs: 0, cutsMs: [], cutsBackMs: [] })
+  const base = pathOf(object, '', { oneWayMs: 0, jitterMs: 0, lossShare: 0, cutsMs: [], cutsBackMs: [] })
   const upMbps = mbps(object, 'upMbps')
   const downMbps = mbps(object, 'downMbps')
   const startWallMs = number(object, '', 'startWallMs', 0, Number.MAX_SAFE_INTEGER)
@@ -98,6 +102,7 @@ function pathOf(object: Fields, prefix: string, base: PathProfile): PathProfile 
   return {
     oneWayMs: number(object, prefix, 'oneWayMs', 0, maxMs) ?? base.oneWayMs,
     jitterMs: jitterOf(object, prefix) ?? base.jitterMs,
+    lossShare: number(object, prefix, 'lossShare', 0, maxLossShare) ?? base.lossShare,
     cutsMs: own ?? base.cutsMs,
     cutsBackMs: back ?? base.cutsBackMs
   }

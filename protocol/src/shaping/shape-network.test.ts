@@ -225,6 +225,32 @@ describe('a shaped network', () => {
     assert.ok(Math.max(...delays) - Math.min(...delays) > 3)
   })
 
+  it('delays what is lost by a retransmission', async () => {
+    const shaped = new Shaped({ oneWayMs: 10, lossShare: 0.2 })
+    const channel = await shaped.open()
+    for (let index = 0; index < 100; index++) {
+      await shaped.clock.advanceAsync(60_000)
+      channel.send(numbered(index))
+    }
+    await shaped.clock.advanceAsync(60_000)
+    const delays = shaped.arrivals.map(([number, at]) => Math.round(at - 60_000 * ((number as number) + 1)))
+    assert.equal(delays.length, 100)
+    // The round trip of 20 ms and 200 ms, which double.
+    assert.deepEqual([...new Set(delays)].toSorted((a, b) => a - b).slice(0, 3), [10, 230, 670])
+    const lost = delays.filter((ms) => ms > 10).length
+    assert.ok(lost > 8 && lost < 35, `${lost} of 100 were lost`)
+  })
+
+  it('keeps to the rate that congestion control has where packets are lost', async () => {
+    // 1.22 segments of 1448 bytes per round trip of 20 ms and square root of 0.0001: 8.8 bytes a microsecond.
+    const shaped = new Shaped({ oneWayMs: 10, lossShare: 1e-4 })
+    const channel = await shaped.open()
+    for (let index = 0; index < 10; index++) channel.send(numbered(index, 9_996))
+    await shaped.clock.advanceAsync(1000)
+    assert.equal(shaped.arrivals.length, 10)
+    assert.ok(shaped.arrivals.at(-1)![1] >= 10 + 100_000 / 8833 - 0.51)
+  })
+
   it('takes the round trips of a connection, a channel and a ping, with what is said of single peers', async () => {
     const shaped = new Shaped({ oneWayMs: 99, connectRoundTrips: 3, peers: { [peerB]: { oneWayMs: 10 } } })
     shaped.b.handle(protocol, limits, () => {})

@@ -161,10 +161,10 @@ export class ShapedChannel implements Channel {
       }
       const piece = Math.min(item.unsentBytes, quantumBytes)
       // The piece before it may have left the line a moment ago, or leave it in a moment: it follows without a gap.
-      if (piece > 0) this.#lineMs = this.#path.up.send(piece, item.unsentBytes < item.bytes ? Math.min(nowMs, this.#lineMs) : nowMs)
+      if (piece > 0) this.#lineMs = this.#path.send(piece, item.unsentBytes < item.bytes ? Math.min(nowMs, this.#lineMs) : nowMs)
       item.unsentBytes -= piece
       if (item.unsentBytes > 0) continue
-      item.dueMs = this.#path.arrivalMs(Math.max(nowMs, this.#lineMs))
+      item.dueMs = this.#path.arrivalMs(item.bytes, Math.max(nowMs, this.#lineMs))
       this.#waiting.shift()
       this.#flying.push(item)
       if (!this.#isFlying) void this.#fly()

@@ -36,6 +36,8 @@ export interface LivePlan {
   readonly faults: LiveFaults
 }
 
+/** Of a link profile. */
+const maxLinkLossShare = 0.99
 /** More processes than that measure the machine and not the swarm. */
 const maxLiveNodes = 16
 const maxLiveClients = 8
@@ -86,7 +88,7 @@ function problemsOf({ network, nodes, clients, faults }: Scenario): string[] {
   const problems: string[] = []
   if (count(nodes) > maxLiveNodes) problems.push(`it has ${count(nodes)} nodes, and at most ${maxLiveNodes} processes are started`)
   if (count(clients) > maxLiveClients) problems.push(`it has ${count(clients)} clients, and at most ${maxLiveClients} are run`)
-  if (network.lossShare > 0) problems.push('loss of packets is not made by live links')
+  if (network.lossShare > maxLinkLossShare) problems.push(`a loss of more than ${maxLinkLossShare} is not made by live links`)
   if (network.latency.kind === 'matrix' && network.latency.oneWayMs.flat().some((cell) => typeof cell !== 'number')) {
     problems.push('live delays are the same for all peers of two regions')
   }
@@ -155,6 +157,7 @@ export function linkProfile(
   return JSON.stringify({
     connectRoundTrips: scenario.network.connectRoundTrips,
     jitterMs,
+    lossShare: scenario.network.lossShare,
     ...(startWallMs !== undefined && { startWallMs }),
     ...(self.upMbps < unlimitedMbps && { upMbps: self.upMbps }),
     ...(self.downMbps < unlimitedMbps && { downMbps: self.downMbps }),

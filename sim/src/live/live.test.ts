@@ -12,7 +12,7 @@ const constant = (value: number) => ({ kind: 'constant', value }) as const
 describe('live runs', () => {
   it('name everything in a scenario that cannot be done live', () => {
     const scenario = defineScenario({
-      network: { lossShare: 0.1, latency: { kind: 'matrix', oneWayMs: [[{ kind: 'exponential', mean: 9 }]] } },
+      network: { lossShare: 0.999, latency: { kind: 'matrix', oneWayMs: [[{ kind: 'exponential', mean: 9 }]] } },
       nodes: [{ count: 20, nat: 'cone' }],
       clients: [{ count: 9 }],
       faults: [
@@ -26,7 +26,7 @@ describe('live runs', () => {
     assert.throws(() => planLive(scenario, seededRandom(1)), {
       code: 'ERR_SKEIN_INVALID_ARGUMENT',
       message:
-        /20 nodes.*at most 16.*9 clients.*loss of packets.*live delays are the same.*behind a NAT.*fault lie is not made live \(nodes that volunteers run.*fault slow is not made live \(a process cannot.*\); a live fault happens once.*the power of a host.*there is no node 99$/
+        /20 nodes.*at most 16.*9 clients.*a loss of more than 0.99 is.*live delays are the same.*behind a NAT.*fault lie is not made live \(nodes that volunteers run.*fault slow is not made live \(a process cannot.*\); a live fault happens once.*the power of a host.*there is no node 99$/
     })
   })
 
@@ -69,7 +69,8 @@ describe('live runs', () => {
             [40, 2]
           ]
         },
-        jitterMs: { kind: 'uniform', min: 3, max: 5 }
+        jitterMs: { kind: 'uniform', min: 3, max: 5 },
+        lossShare: 0.01
       },
       nodes: [{ count: 2, upMbps: constant(20), downMbps: constant(1e6) }]
     })
@@ -90,8 +91,8 @@ describe('live runs', () => {
     assert.deepEqual(
       others.map(({ peer }) => profile.peers.get(peer)),
       [
-        { oneWayMs: 4, jitterMs: 2, cutsMs: [], cutsBackMs: [] },
-        { oneWayMs: 43, jitterMs: 2, cutsMs: [], cutsBackMs: [] }
+        { oneWayMs: 4, jitterMs: 2, lossShare: 0.01, cutsMs: [], cutsBackMs: [] },
+        { oneWayMs: 43, jitterMs: 2, lossShare: 0.01, cutsMs: [], cutsBackMs: [] }
       ]
     )
   })
