@@ -1,10 +1,9 @@
-import { type Clock, describeError, InvalidArgumentError, type Logger, raceAbort, type Random } from '@skein/protocol'
+import { type Clock, describeError, InvalidArgumentError, type Logger, onAbort, raceAbort, type Random } from '@skein/protocol'
 import type { SessionEvent, SessionStage, TokenSession } from '../session/token-session.ts'
 import type { ResolvedSampling } from '../text/sampling/options.ts'
 import { Sampler } from '../text/sampling/sampler.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { AnswerText } from './answer-text.ts'
-import { onAbort } from './on-abort.ts'
 import { PieceStream } from './piece-stream.ts'
 import type {
   ChainStage,

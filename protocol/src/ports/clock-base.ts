@@ -1,4 +1,4 @@
-import { abortReason, throwIfAborted } from '../abort.ts'
+import { abortReason, onAbort, throwIfAborted } from '../abort.ts'
 import { InvalidArgumentError, TimeoutError } from '../errors.ts'
 import type { AbortOptions, CancelTimer, Clock, Deadline } from './clock.ts'
 
@@ -12,15 +12,16 @@ export abstract class ClockBase implements Clock {
     const { signal } = options
     throwIfAborted(signal)
     await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => {
-        cancel()
-        reject(abortReason(signal as AbortSignal))
-      }
       const cancel = this.setTimer(delayMs, () => {
-        signal?.removeEventListener('abort', onAbort)
+        stopListening?.()
         resolve()
       })
-      signal?.addEventListener('abort', onAbort, { once: true })
+      const stopListening =
+        signal &&
+        onAbort(signal, () => {
+          cancel()
+          reject(abortReason(signal))
+        })
     })
   }
 
@@ -30,18 +31,19 @@ export abstract class ClockBase implements Clock {
       controller.abort(parent.reason)
       return { signal: controller.signal, clear: () => {} }
     }
-    const onParent = (): void => {
-      cancel()
-      controller.abort(parent?.reason)
-    }
     const cancel = this.setTimer(timeoutMs, () => {
-      parent?.removeEventListener('abort', onParent)
+      stopListening?.()
       controller.abort(new TimeoutError(`${what} took more than ${timeoutMs} ms`, { detail: { timeoutMs } }))
     })
-    parent?.addEventListener('abort', onParent, { once: true })
+    const stopListening =
+      parent &&
+      onAbort(parent, () => {
+        cancel()
+        controller.abort(parent.reason)
+      })
     const clear = (): void => {
       cancel()
-      parent?.removeEventListener('abort', onParent)
+      stopListening?.()
     }
     return { signal: controller.signal, clear }
   }

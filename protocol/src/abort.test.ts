@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
-import { onAbort } from './on-abort.ts'
+import { onAbort } from './abort.ts'
 
 describe('onAbort', () => {
   it('calls all who wait, by one listener', () => {
