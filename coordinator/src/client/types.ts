@@ -61,7 +61,7 @@ export interface ConnectOptions {
   threads?: number
   /**
    * Makes the network look like another one, for tests: JSON text of a link profile (`{"oneWayMs": 25, "upMbps": 20}`), or
-   * the file that holds it. @default the network as it is
+   * the file that holds it, which is read again when it changes. @default the network as it is
    */
   link?: string
   /** @default no logging */

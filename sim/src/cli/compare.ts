@@ -62,7 +62,7 @@ async function sourceOf(source: string, flags: CompareFlags): Promise<RunRecord 
 
 async function recordOf(name: string, source: RunRecord | Scenario, flags: CompareFlags, context: SimContext): Promise<RunRecord> {
   if ('generations' in source) return source
-  return simulate(source, { ...flags, replayCommand: commandOf(name, flags.seed ?? source.seed, flags) }, context)
+  return simulate(source, { ...flags, replayCommand: commandOf('run', name, flags.seed ?? source.seed, flags) }, context)
 }
 
 /** A record as `run --out` wrote it. */

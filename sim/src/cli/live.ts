@@ -7,7 +7,7 @@ import { figures, missedExpectations } from '../report/figures.ts'
 import type { Outcome } from './engine.ts'
 import { modelFolder, modelOption } from './model-folder.ts'
 import { withOutFolder } from './out-folder.ts'
-import { overridesOf, runJson, writeReport } from './run.ts'
+import { commandOf, overridesOf, runJson, writeReport } from './run.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
 import { summaryLines } from './summary.ts'
@@ -45,15 +45,17 @@ export async function liveScenario(nameOrPath: string, flags: LiveFlags, context
 async function runOne(nameOrPath: string, flags: LiveFlags, context: SimContext): Promise<number> {
   const scenario = loadScenario(nameOrPath, { overrides: overridesOf(flags), ci: flags.ci })
   const { signal, progress } = context
+  const command = commandOf('live', nameOrPath, flags.seed ?? scenario.seed, flags)
   const { record } = await runLive({
     scenario,
+    command,
     model: modelFolder(flags.model),
     signal,
     onProgress: (text) => progress.show(text),
     ...(flags.seed === undefined ? {} : { seed: flags.seed })
   })
   const missed = missedExpectations(figures(record), scenario.expect)
-  if (flags.out !== undefined) await writeReport(flags.out, record, scenario, `skein-sim live ${nameOrPath}`)
+  if (flags.out !== undefined) await writeReport(flags.out, record, scenario, command)
   context.print(flags.json, runJson(record, missed), summaryLines(record, scenario, missed, context.style, flags.out))
   return record.violations.length > 0 || missed.length > 0 ? 1 : 0
 }

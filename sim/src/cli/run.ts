@@ -80,7 +80,7 @@ async function runOne(nameOrPath: string, flags: RunFlags, context: SimContext):
   if (flags.model !== undefined && flags.runtime !== 'ort')
     throw new InvalidArgumentError('--model is for --runtime ort: checksums need none')
   const realModel = flags.runtime === 'ort' ? modelFolder(flags.model) : undefined
-  const command = commandOf(nameOrPath, flags.seed ?? scenario.seed, flags)
+  const command = commandOf('run', nameOrPath, flags.seed ?? scenario.seed, flags)
   const record = await simulate(scenario, { ...flags, realModel, replayCommand: command }, context)
   const missed = missedExpectations(figures(record), scenario.expect)
   if (flags.out !== undefined) await writeReport(flags.out, record, scenario, command)
@@ -130,16 +130,18 @@ export async function simulate(
 
 /** The command that repeats a run. */
 export function commandOf(
+  verb: 'run' | 'live',
   nameOrPath: string,
   seed: number,
-  { set = [], ci, trace = 0, runtime, model }: Pick<RunFlags, 'set' | 'ci'> & Partial<RunFlags>
+  { set = [], ci, trace = 0, runtime, model }: Partial<RunFlags>
 ): string {
   const quoted = (text: string): string => (/^[\w./:=@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`)
-  const parts = ['skein-sim', 'run', quoted(nameOrPath), '--seed', String(seed)]
+  const parts = ['skein-sim', verb, quoted(nameOrPath), '--seed', String(seed)]
   for (const item of set) parts.push('--set', quoted(item))
-  if (ci) parts.push('--ci')
+  if (ci === true) parts.push('--ci')
   if (trace !== 0) parts.push('--trace', String(trace))
-  if (runtime === 'ort') parts.push('--runtime', 'ort', ...(model === undefined ? [] : ['--model', quoted(model)]))
+  if (runtime === 'ort') parts.push('--runtime', 'ort')
+  if (model !== undefined) parts.push('--model', quoted(model))
   return parts.join(' ')
 }
 
