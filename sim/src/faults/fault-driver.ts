@@ -4,7 +4,8 @@ import type { VirtualInternet } from '../net/virtual-network.ts'
 import type { FaultTarget, ScenarioFault } from '../scenario/scenario.ts'
 import type { SimClient } from '../world/sim-client.ts'
 import type { SimNode } from '../world/sim-node.ts'
-import { drawMs } from '../workload/draw.ts'
+import { type Occurrence, occurrencesOf } from './occurrences.ts'
+import { clientsHit, nodesHit } from './targets.ts'
 
 export interface FaultDriverComponents {
   readonly clock: VirtualClock
@@ -46,25 +47,17 @@ export class FaultDriver {
   /** @param durationMs until when faults come that have no end of their own */
   plan(faults: readonly ScenarioFault[], durationMs: number): void {
     for (const [index, fault] of faults.entries()) {
-      const random = this.#components.random.fork(`fault ${index}`)
-      if (fault.repeat === undefined) this.#planAt(fault.atMs, () => this.inject(fault, random))
-      else this.#planAgain(fault, { untilMs: durationMs, ...fault.repeat }, random)
+      this.#planNext(fault, occurrencesOf(fault, durationMs, this.#components.random.fork(`fault ${index}`)))
     }
   }
 
-  #planAgain(fault: ScenarioFault, { everyMs, untilMs }: Required<NonNullable<ScenarioFault['repeat']>>, random: Random): void {
-    const gaps = random.fork('gaps')
-    let { atMs } = fault
-    let times = 0
-    const next = (): void => {
-      atMs += drawMs(everyMs, gaps)
-      if (atMs >= untilMs) return
-      this.#planAt(atMs, () => {
-        this.inject(fault, random.fork(`time ${times++}`))
-        next()
-      })
-    }
-    next()
+  #planNext(fault: ScenarioFault, occurrences: Iterator<Occurrence, void>): void {
+    const next = occurrences.next().value
+    if (next === undefined) return
+    this.#planAt(next.atMs, () => {
+      this.inject(fault, next.random)
+      this.#planNext(fault, occurrences)
+    })
   }
 
   #planAt(atMs: number, happen: () => void): void {
@@ -205,22 +198,13 @@ export class FaultDriver {
   }
 
   #nodes(target: FaultTarget, random: Random): SimNode[] {
-    const { nodes } = this.#components
-    if ('node' in target) return nodes.filter(({ number }) => number === target.node)
-    if ('group' in target) return nodes.filter(({ group }) => group.name === target.group)
-    if ('region' in target) return nodes.filter(({ region }) => region === target.region)
-    const pool = [...nodes]
-    const chosen: SimNode[] = []
-    while (chosen.length < target.random && pool.length > 0) chosen.push(...pool.splice(random.below(pool.length), 1))
-    return chosen
+    return nodesHit(target, this.#components.nodes, random)
   }
 
   /** Whom it hits of all peers: of a region or a group clients as well. */
   #peers(target: FaultTarget, random: Random): Peer[] {
     const nodes = this.#nodes(target, random).map((node) => ({ peer: node.peer, name: `node ${node.number}`, node }))
-    const clients = this.#components.clients.filter(({ group, region }) => {
-      return 'group' in target ? group.name === target.group : 'region' in target && region === target.region
-    })
+    const clients = clientsHit(target, this.#components.clients)
     return [...nodes, ...clients.map(({ peer, number }) => ({ peer, name: `client ${number}`, node: undefined }))]
   }
 

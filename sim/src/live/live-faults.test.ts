@@ -26,6 +26,22 @@ function planned(faults: readonly ScenarioFault[]): LivePlan {
   return planLive(scenario, seededRandom(seed).fork(scenario.name))
 }
 
+/** Holds the actions of a plan to what the simulator logs. @returns how many there are */
+async function sameAsSimulated(faults: readonly ScenarioFault[]): Promise<number> {
+  const { log } = await simulate({ scenario: defineScenario({ ...base, faults }), seed }).run()
+  const simulated = log.flatMap(({ kind, text, atMs }) =>
+    ['is killed', 'freezes', 'thaws'].some((what) => text.endsWith(what)) && (kind === 'fault' || kind === 'heal')
+      ? [`${Math.round(atMs)} ${text}`]
+      : []
+  )
+  const texts = { crash: 'is killed', freeze: 'freezes', thaw: 'thaws', start: '' }
+  const live = planned(faults)
+    .faults.actions.filter(({ kind }) => kind !== 'start')
+    .map(({ atMs, node, kind }) => `${Math.round(atMs)} node ${node} ${texts[kind]}`)
+  assert.deepEqual(live.toSorted(), simulated.toSorted())
+  return live.length
+}
+
 describe('faults of a live run', () => {
   it('hit the nodes that the simulator hits with the same seed, at the same times', async () => {
     const faults: ScenarioFault[] = [
@@ -35,20 +51,26 @@ describe('faults of a live run', () => {
       { kind: 'freeze', atMs: 5000, target: { group: 'near' }, forMs: 60_000 }
     ]
     const { actions } = planned(faults).faults
-    const world = simulate({ scenario: defineScenario({ ...base, faults }), seed })
-    const { log } = await world.run()
-    const simulated = log.flatMap(({ kind, text, atMs }) =>
-      ['is killed', 'freezes', 'thaws'].some((what) => text.endsWith(what)) && (kind === 'fault' || kind === 'heal')
-        ? [`${atMs} ${text}`]
-        : []
-    )
-    const texts = { crash: 'is killed', freeze: 'freezes', thaw: 'thaws', start: '' }
-    const live = actions.filter(({ kind }) => kind !== 'start').map(({ atMs, node, kind }) => `${atMs} node ${node} ${texts[kind]}`)
-    assert.deepEqual(live.toSorted(), simulated.toSorted())
-    assert.ok(live.length > 10)
+    assert.ok((await sameAsSimulated(faults)) > 10)
     // Everything heals when the duration is over.
     assert.equal(actions.at(-1)?.atMs, 10_000)
     assert.equal(actions.filter(({ kind, atMs }) => kind === 'start' && atMs === 3000).length, 2)
+  })
+
+  it('come again and again, and end together where they overlap, as the simulator has it', async () => {
+    const freeze = { kind: 'freeze', target: { node: 1 } } as const
+    const faults: ScenarioFault[] = [
+      { kind: 'freeze', atMs: 0, repeat: { everyMs: { kind: 'exponential', mean: 700 } }, target: { group: 'far' }, forMs: 300 },
+      { ...freeze, atMs: 1000, forMs: 4000 },
+      { ...freeze, atMs: 2000, forMs: 100 },
+      { ...freeze, atMs: 4000, forMs: 2000 }
+    ]
+    assert.ok((await sameAsSimulated(faults)) > 20)
+    const ends = planned(faults).faults.actions.filter(({ kind, node }) => kind === 'thaw' && node === 1)
+    assert.deepEqual(
+      ends.map(({ atMs }) => atMs),
+      [6000]
+    )
   })
 
   it('cut groups, regions and nodes off, with the clients that are there, one way or both', () => {

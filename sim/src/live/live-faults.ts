@@ -1,4 +1,6 @@
 import type { Cut, Random } from '@skein/protocol'
+import { occurrencesOf } from '../faults/occurrences.ts'
+import { clientsHit, nodesHit } from '../faults/targets.ts'
 import type { FaultTarget, Scenario, ScenarioFault } from '../scenario/scenario.ts'
 import type { LiveClientPlan, LiveNodePlan } from './live-plan.ts'
 
@@ -49,26 +51,42 @@ export const faultsNotMade: Partial<Record<ScenarioFault['kind'], string>> = {
  * @param random of the world
  */
 export function planFaults({ faults, durationMs }: Scenario, peers: Peers, random: Random): LiveFaults {
-  const actions: LiveAction[] = []
+  const suffered: Suffered[] = []
   const partitions: LivePartition[] = []
   const healedMs = (atMs: number, forMs: number): number => Math.min(atMs + forMs, durationMs)
   for (const [index, fault] of faults.entries()) {
-    const own = random.fork('faults').fork(`fault ${index}`)
-    const { atMs } = fault
-    if (fault.kind === 'partition') {
-      const [from, to] = [placesOf(fault.between[0], peers, own.fork('from')), placesOf(fault.between[1], peers, own.fork('to'))]
-      // A peer is not cut off from its own side.
-      for (const place of from) to.delete(place)
-      partitions.push({ fromMs: atMs, toMs: healedMs(atMs, fault.forMs), from, to, oneWay: fault.oneWay })
-    } else if (fault.kind === 'crash' || fault.kind === 'freeze') {
-      const [ending, forMs] = fault.kind === 'crash' ? (['start', fault.restartAfterMs] as const) : (['thaw', fault.forMs] as const)
-      for (const { number: node } of nodesOf(fault.target, peers.nodes, own)) {
-        actions.push({ atMs, node, kind: fault.kind })
-        if (forMs !== undefined) actions.push({ atMs: healedMs(atMs, forMs), node, kind: ending })
+    for (const { atMs, random: own } of occurrencesOf(fault, durationMs, random.fork('faults').fork(`fault ${index}`))) {
+      if (fault.kind === 'partition') {
+        const [from, to] = [placesOf(fault.between[0], peers, own.fork('from')), placesOf(fault.between[1], peers, own.fork('to'))]
+        // A peer is not cut off from its own side.
+        for (const place of from) to.delete(place)
+        partitions.push({ fromMs: atMs, toMs: healedMs(atMs, fault.forMs), from, to, oneWay: fault.oneWay })
+      } else if (fault.kind === 'crash' || fault.kind === 'freeze') {
+        const forMs = fault.kind === 'crash' ? fault.restartAfterMs : fault.forMs
+        const untilMs = forMs === undefined ? Infinity : healedMs(atMs, forMs)
+        for (const { number: node } of nodesHit(fault.target, peers.nodes, own)) suffered.push({ node, kind: fault.kind, atMs, untilMs })
       }
     }
   }
-  return { actions: actions.toSorted((a, b) => a.atMs - b.atMs), partitions }
+  return { actions: actionsOf(suffered), partitions }
+}
+
+/** A node is down or frozen. */
+interface Suffered {
+  readonly node: number
+  readonly kind: 'crash' | 'freeze'
+  readonly atMs: number
+  readonly untilMs: number
+}
+
+/** Those of one kind that overlap at a node end together, with the last of them. */
+function actionsOf(suffered: readonly Suffered[]): LiveAction[] {
+  const actions = suffered.flatMap(({ node, kind, atMs, untilMs }): LiveAction[] => {
+    const goesOn = suffered.some((other) => other.node === node && other.kind === kind && other.atMs <= untilMs && untilMs < other.untilMs)
+    const begins = { atMs, node, kind }
+    return untilMs === Infinity || goesOn ? [begins] : [begins, { atMs: untilMs, node, kind: kind === 'crash' ? 'start' : 'thaw' }]
+  })
+  return actions.toSorted((a, b) => a.atMs - b.atMs)
 }
 
 /** The cuts of what goes from one peer to another, merged where they touch. */
@@ -86,20 +104,7 @@ export function cutsBetween(partitions: readonly LivePartition[], from: PlaceNam
   return merged
 }
 
-function nodesOf(target: FaultTarget, nodes: readonly LiveNodePlan[], random: Random): LiveNodePlan[] {
-  if ('node' in target) return nodes.filter(({ number }) => number === target.node)
-  if ('group' in target) return nodes.filter(({ group }) => group.name === target.group)
-  if ('region' in target) return nodes.filter(({ region }) => region === target.region)
-  const pool = [...nodes]
-  const chosen: LiveNodePlan[] = []
-  while (chosen.length < target.random && pool.length > 0) chosen.push(...pool.splice(random.below(pool.length), 1))
-  return chosen
-}
-
 /** Clients are in regions as well, and have groups: a region that is cut off takes them with it. */
 function placesOf(target: FaultTarget, { nodes, clients }: Peers, random: Random): Set<PlaceName> {
-  const hit = clients.filter(
-    ({ group, region }) => ('region' in target && region === target.region) || ('group' in target && group.name === target.group)
-  )
-  return new Set([...nodesOf(target, nodes, random).map(({ place }) => place), ...hit.map(({ place }) => place)])
+  return new Set([...nodesHit(target, nodes, random), ...clientsHit(target, clients)].map(({ place }) => place))
 }

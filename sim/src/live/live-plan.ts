@@ -96,7 +96,6 @@ function problemsOf({ network, nodes, clients, faults }: Scenario): string[] {
   for (const kind of new Set(faults.map((fault) => fault.kind))) {
     if (faultsNotMade[kind] !== undefined) problems.push(`the fault ${kind} is not made live (${faultsNotMade[kind]})`)
   }
-  if (faults.some(({ repeat }) => repeat !== undefined)) problems.push('a live fault happens once, at its time')
   if (faults.some((fault) => fault.kind === 'crash' && fault.how === 'host'))
     problems.push('a live crash kills a process: the power of a host does not go')
   // A scenario that was not read from a file was not checked.
