@@ -13,6 +13,18 @@ describe('onAbort', () => {
     })
     abort()
     assert.deepEqual(called, [0, 1, 2])
+    for (const end of ends) end()
+  })
+
+  it('leaves no listener behind, and listens again for who comes later', () => {
+    const { signal, abort } = withAbort()
+    onAbort(signal, () => assert.fail('it had left'))()
+    assert.equal(getEventListeners(signal, 'abort').length, 0)
+    let called = 0
+    onAbort(signal, () => called++)
+    abort()
+    assert.equal(called, 1)
+    assert.equal(getEventListeners(signal, 'abort').length, 0)
   })
 
   it('calls at once when the signal has fired', () => {

@@ -29,8 +29,14 @@ export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | un
   return await raceSignal(promise, signal, { translateError: abortReason })
 }
 
+interface Shared {
+  readonly calls: Set<() => void>
+  /** Nobody waits any more. */
+  readonly end: () => void
+}
+
 /** Who waits for each signal. */
-const waiting = new WeakMap<AbortSignal, Set<() => void>>()
+const waiting = new WeakMap<AbortSignal, Shared>()
 
 /**
  * Calls when the signal fires, at once if it has. One listener stands for all who share a signal: a program that gives up all its
@@ -43,14 +49,29 @@ export function onAbort(signal: AbortSignal, call: () => void): () => void {
     call()
     return () => {}
   }
-  const calls = waiting.get(signal) ?? listen(signal)
-  calls.add(call)
-  return () => void calls.delete(call)
+  const shared = waiting.get(signal) ?? listen(signal)
+  shared.calls.add(call)
+  return () => {
+    shared.calls.delete(call)
+    // A signal that somebody listens to is kept by Node.js, and it may have been made for this one wait.
+    if (shared.calls.size === 0 && waiting.get(signal) === shared) shared.end()
+  }
 }
 
-function listen(signal: AbortSignal): Set<() => void> {
+function listen(signal: AbortSignal): Shared {
   const calls = new Set<() => void>()
-  waiting.set(signal, calls)
-  signal.addEventListener('abort', () => calls.forEach((call) => call()), { once: true })
-  return calls
+  const end = (): void => {
+    signal.removeEventListener('abort', fired)
+    waiting.delete(signal)
+  }
+  const fired = (): void => {
+    const all = [...calls]
+    calls.clear()
+    end()
+    for (const call of all) call()
+  }
+  signal.addEventListener('abort', fired, { once: true })
+  const shared = { calls, end }
+  waiting.set(signal, shared)
+  return shared
 }

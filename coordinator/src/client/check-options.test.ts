@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { silentLogger } from '@skein/protocol'
-import { requireConnectOptions, requirePrompt } from './check-options.ts'
+import { requireConnectOptions, requirePrompt, requireSignal } from './check-options.ts'
 import { connect } from './connect.node.ts'
 import { connectDefaults, type ConnectOptions } from './types.ts'
 
@@ -66,5 +66,14 @@ describe('requirePrompt', () => {
       [[{ role: 'user' }], /^the content of message 0 is undefined: expected a text, a list of parts, or null$/]
     ]
     for (const [prompt, message] of cases) assert.throws(() => requirePrompt(prompt), usage(message))
+  })
+})
+
+describe('requireSignal', () => {
+  it('takes a signal or none, and not the controller in its place', () => {
+    for (const right of [undefined, null, AbortSignal.abort(), new AbortController().signal]) requireSignal(right)
+    for (const not of [new AbortController(), {}, 'now']) {
+      assert.throws(() => requireSignal(not), { code: 'ERR_SKEIN_INVALID_ARGUMENT', message: /^signal is .*: expected an AbortSignal$/ })
+    }
   })
 })

@@ -33,6 +33,8 @@ const milliseconds: Rule = {
   expected: `a number of milliseconds from 0 to ${maxTimeoutMs}`
 }
 
+const abortSignal: Rule = { fits: (value) => value instanceof AbortSignal, expected: 'an AbortSignal' }
+
 const required = ['model', 'bootstrap'] as const satisfies ReadonlyArray<keyof ConnectOptions>
 
 const connectRules: Readonly<Record<keyof ConnectOptions, Rule>> = {
@@ -54,7 +56,7 @@ const connectRules: Readonly<Record<keyof ConnectOptions, Rule>> = {
   onProgress: callback,
   connectTimeoutMs: milliseconds,
   coverageTimeoutMs: milliseconds,
-  signal: { fits: (value) => isObject(value) && typeof value['aborted'] === 'boolean', expected: 'an AbortSignal' }
+  signal: abortSignal
 }
 
 /** @throws InvalidArgumentError that names the option, its value and what is allowed */
@@ -65,6 +67,11 @@ export function requireConnectOptions(options: unknown): asserts options is Conn
     const mayBeMissing = !required.some((one) => one === name)
     if (!(value === undefined && mayBeMissing) && !rule.fits(value)) throw wrong(name, value, rule.expected)
   }
+}
+
+/** @throws InvalidArgumentError for what is no signal, such as its controller */
+export function requireSignal(signal: unknown): void {
+  if (signal !== undefined && signal !== null && !abortSignal.fits(signal)) throw wrong('signal', signal, abortSignal.expected)
 }
 
 /** @throws InvalidArgumentError when it is neither a text nor a list of messages */

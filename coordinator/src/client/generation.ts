@@ -102,7 +102,7 @@ export class GenerationRun implements Generation {
 
   async #run(): Promise<GenerationResult> {
     const { signal } = this.#init.options
-    const stopListening = signal === undefined ? undefined : onAbort(signal, () => this.#cancelled.abort())
+    const stopListening = !signal ? undefined : onAbort(signal, () => this.#cancelled.abort())
     try {
       const finishReason = await this.#finishReason()
       this.#answer.finish()

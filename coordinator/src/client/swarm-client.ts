@@ -14,6 +14,7 @@ import {
   type Random,
   seededRandom,
   type TensorEncoding,
+  throwIfAborted,
   WireErrorCode
 } from '@skein/protocol'
 import type { SwarmMap } from '../directory/swarm-map.ts'
@@ -26,7 +27,7 @@ import type { GenerationDefaults } from '../text/generation-defaults.ts'
 import { resolveSampling } from '../text/sampling/options.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { CachedChatSession } from './chat-session.ts'
-import { requirePrompt } from './check-options.ts'
+import { requirePrompt, requireSignal } from './check-options.ts'
 import { NoCoverageError, requireThatItCanFit } from './coverage.ts'
 import { GenerationRun, type SessionLease } from './generation.ts'
 import {
@@ -89,6 +90,16 @@ interface Conversation {
   readonly session: TokenSession
   /** Its room. */
   readonly tokens: number
+}
+
+interface Opening {
+  readonly kvTokens: number
+  /** Until when it waits for nodes. */
+  readonly untilMs: number
+  /** Whether it waits for room on those that there are, too. */
+  readonly waitsForRoom: boolean
+  readonly signal: AbortSignal | undefined
+  readonly onEvent: OnEvent
 }
 
 /** Room of a conversation where nobody says how much: a long talk, and half of what a node has by default. */
@@ -211,6 +222,8 @@ export class ConnectedClient implements SwarmClient {
     if (options.refresh !== false) {
       await swarm.refresh(options)
       ;[answers] = await Promise.all([swarm.askLoads(options), swarm.measureRoundTrips(options)])
+      // Who was not waited for is not silent.
+      throwIfAborted(options.signal)
     }
     const nodes = swarm.records().map(({ announcement }): NodeStatus => {
       const { peer, span, state, numerics, stepMs, kvTokens, addresses } = announcement
@@ -264,6 +277,7 @@ export class ConnectedClient implements SwarmClient {
     acquire: (signal: AbortSignal, onEvent: (event: SessionEvent) => void) => Promise<SessionLease>
   ): Generation {
     this.#requireOpen()
+    requireSignal(options.signal)
     const { clock, logger, tokenizer, random, ends, generation } = this.#components
     const sampling = resolveSampling(options, generation.sampling, this.#init.vocabSize)
     const run = new GenerationRun(
@@ -317,8 +331,8 @@ export class ConnectedClient implements SwarmClient {
     return Math.min(wanted, left)
   }
 
-  async #openWith(tokens: number, signal: AbortSignal | undefined, onEvent: OnEvent): Promise<Conversation> {
-    return { tokens, session: await this.#openSession(tokens, signal, onEvent) }
+  async #openWith(tokens: number, signal: AbortSignal | undefined, onEvent: OnEvent, waitsForRoom = true): Promise<Conversation> {
+    return { tokens, session: await this.#openSession(tokens, signal, onEvent, waitsForRoom) }
   }
 
   /** Opens a session with the room that a conversation should have, or what of it the nodes have left. */
@@ -327,27 +341,30 @@ export class ConnectedClient implements SwarmClient {
     const { clock, swarm } = this.#components
     const span = { start: 0, end: blocks }
     const least = Math.min(contextTokens, leastConversationTokens)
-    const untilMs = clock.monotonicMs() + coverageTimeoutMs
-    for (let most = Math.min(contextTokens, conversationTokens); ; most = Math.ceil(most / 2)) {
-      await this.#planWhenCovered(span, least, onEvent, signal, untilMs)
-      while (most > least && swarm.plan({ span, kvTokens: most }).kind !== 'chain') most = Math.max(least, Math.ceil(most / 2))
+    await this.#planWhenCovered({ kvTokens: least, untilMs: clock.monotonicMs() + coverageTimeoutMs, waitsForRoom: true, signal, onEvent })
+    const hasRoom = (kvTokens: number): boolean => swarm.plan({ span, kvTokens }).kind === 'chain'
+    const most = Math.min(contextTokens, conversationTokens)
+    // The last word of a node may be of a time when a session was open that is closed.
+    if (!hasRoom(most)) await swarm.askLoads(signal === undefined ? {} : { signal })
+    for (let tokens = most; ; tokens = Math.max(least, Math.ceil(tokens / 2))) {
+      if (tokens > least && !hasRoom(tokens)) continue
       try {
-        return await this.#openWith(most, signal, onEvent)
+        return await this.#openWith(tokens, signal, onEvent, tokens === least)
       } catch (error) {
-        // What a node has left is known only once it has been asked.
-        if (!(error instanceof SessionError) || error.code !== WireErrorCode.KvFull || most <= least) throw error
+        // What a node has left is known for sure only when it is asked for it.
+        if (tokens <= least || !isFull(error)) throw error
       }
     }
   }
 
   /** Opens a chain. The map may be behind: while nodes that it shows refuse or are gone, it waits for others as for coverage. */
-  async #openSession(kvTokens: number, signal: AbortSignal | undefined, onEvent: OnEvent): Promise<TokenSession> {
+  async #openSession(kvTokens: number, signal: AbortSignal | undefined, onEvent: OnEvent, waitsForRoom = true): Promise<TokenSession> {
     const { clock, swarm, logger } = this.#components
     const startMs = clock.monotonicMs()
     const untilMs = startMs + this.#init.coverageTimeoutMs
     for (;;) {
       try {
-        return await this.#openOnce(kvTokens, signal, onEvent, untilMs)
+        return await this.#openOnce({ kvTokens, untilMs, waitsForRoom, signal, onEvent })
       } catch (error) {
         if (!(error instanceof SessionError) || !passing.has(error.code)) throw error
         const waitedMs = clock.monotonicMs() - startMs
@@ -365,12 +382,12 @@ export class ConnectedClient implements SwarmClient {
     return new NoCoverageError(this.#init.model, [{ start, end }], 'silent', waitedMs)
   }
 
-  async #openOnce(kvTokens: number, signal: AbortSignal | undefined, onEvent: OnEvent, untilMs: number): Promise<TokenSession> {
+  async #openOnce(opening: Opening): Promise<TokenSession> {
     this.#requireOpen()
+    const { kvTokens, signal, onEvent } = opening
     const { clock, random, logger, network, swarm, ends } = this.#components
     const { model, blocks, hiddenSize, encoding, exact, transport, coverageTimeoutMs } = this.#init
-    const span = { start: 0, end: blocks }
-    const plan = await this.#planWhenCovered(span, kvTokens, onEvent, signal, untilMs)
+    const plan = await this.#planWhenCovered(opening)
     const id = parseSessionId(Array.from(random.bytes(16), (byte) => byte.toString(16).padStart(2, '0')).join(''))
     const chooseStages = async (part: BlockRange, exclude: readonly PeerId[], numerics: Numerics | undefined): Promise<StageChoice> => {
       await swarm.refresh()
@@ -420,13 +437,14 @@ export class ConnectedClient implements SwarmClient {
   }
 
   /** A chain by the present map; where there is none, waits for one as long as was agreed on. */
-  async #planWhenCovered(
-    span: BlockRange,
-    kvTokens: number,
-    onEvent: OnEvent,
-    signal: AbortSignal | undefined,
-    untilMs: number
-  ): Promise<Extract<ReturnType<SwarmMap['plan']>, { kind: 'chain' }>> {
+  async #planWhenCovered({
+    kvTokens,
+    untilMs,
+    waitsForRoom,
+    signal,
+    onEvent
+  }: Opening): Promise<Extract<ReturnType<SwarmMap['plan']>, { kind: 'chain' }>> {
+    const span = { start: 0, end: this.#init.blocks }
     const { clock, swarm } = this.#components
     const startMs = clock.monotonicMs()
     for (let told = false; ;) {
@@ -436,7 +454,8 @@ export class ConnectedClient implements SwarmClient {
       told = true
       const nowMs = clock.monotonicMs()
       if (plan.reason === 'no-room') requireThatItCanFit(swarm, kvTokens, plan.blocks)
-      if (nowMs >= untilMs) throw new NoCoverageError(this.#init.model, plan.blocks, plan.reason, nowMs - startMs)
+      const isTooLate = nowMs >= untilMs || (plan.reason === 'no-room' && !waitsForRoom)
+      if (isTooLate) throw new NoCoverageError(this.#init.model, plan.blocks, plan.reason, nowMs - startMs)
       const options = signal === undefined ? {} : { signal }
       await swarm.refresh(options)
       // Room that was given back is told by nobody: it is asked for.
@@ -448,6 +467,11 @@ export class ConnectedClient implements SwarmClient {
   #requireOpen(): void {
     if (this.#closed !== undefined) throw new InvalidArgumentError('the client is closed')
   }
+}
+
+function isFull(error: unknown): boolean {
+  if (error instanceof NoCoverageError) return error.detail['reason'] === 'no-room'
+  return error instanceof SessionError && error.code === WireErrorCode.KvFull
 }
 
 function nonEmpty(tokens: number[]): number[] {

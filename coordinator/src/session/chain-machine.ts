@@ -187,8 +187,9 @@ export class ChainMachine {
     if (this.freeSlots === 0) throw new InvalidArgumentError('a step was submitted without a free slot: wait for a result')
     requireStep(position, rows, { presentRows: this.#log.map.rows, maxStepRows: this.#options.maxStepRows, kvTokens: this.init.kvTokens })
     const seq = this.nextSeq
-    if (this.#results.pending === 0) this.#checkup.schedule(this.#nowMs, true)
+    const wasIdle = this.#results.pending === 0
     this.#results.submit(seq, position, rows, want)
+    if (wasIdle) this.#checkup.schedule(this.#nowMs, true)
     const bytesPerRow = this.#bytesPerRow
     this.#log.record({ seq, position, rows, want, frame: seq, computeUs: 0, bytesPerRow, data: undefined })
   }

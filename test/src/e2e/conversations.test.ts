@@ -30,6 +30,11 @@ describe('conversations, and blocks that nobody serves any more', function () {
     const small = await client.session({ maxContextTokens: 100 })
     assert.equal(small.maxContextTokens, 100)
     await Promise.all([first, second, small].map((session: ChatSession) => session.close()))
+    await swarm.idle()
+    // What the nodes said of their room while it was taken counts no more.
+    const third = await client.session()
+    assert.equal(third.maxContextTokens, 512)
+    await third.close()
     await assert.rejects(client.session({ maxContextTokens: 1_000 }), { code: 'ERR_SKEIN_KV_FULL', message: /max-context-tokens/ })
     await swarm.idle()
   })
@@ -49,6 +54,14 @@ describe('conversations, and blocks that nobody serves any more', function () {
     await middle.crash()
     const status = await client.status()
     assert.deepEqual(status.uncoveredBlocks, [{ start: 3, end: 6 }])
+    // Whom a caller did not wait for is not silent.
+    const last = swarm.nodes[2]!
+    last.kill('SIGSTOP')
+    const ending = new AbortController()
+    const given = client.status({ signal: ending.signal })
+    setTimeout(() => ending.abort(), 2_000)
+    await assert.rejects(given, { code: 'ERR_SKEIN_ABORTED' })
+    last.kill('SIGCONT')
     assert.deepEqual(
       status.nodes.map(({ start, hasAnswered }) => [start, hasAnswered]),
       [
