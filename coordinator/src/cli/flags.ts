@@ -9,6 +9,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import {
   connectChoices,
   connectDefaults,
+  conversationTokens,
   generateDefaults,
   generateLimits,
   type ConnectOptions,
@@ -185,7 +186,7 @@ export function addConversationFlags(command: Command): Command {
   return command.addOption(
     option('--max-context-tokens <n>', 'room for the whole conversation, which every node sets aside', 'SKEIN_MAX_CONTEXT_TOKENS')
       .argParser(integerParser(2))
-      .default(undefined, '8192, the context of the model, or what the nodes have left')
+      .default(undefined, `${conversationTokens}, the context of the model, or what the nodes have left`)
   )
 }
 

@@ -34,6 +34,7 @@ import {
   type ChatSession,
   type ConnectOptions,
   type connectDefaults,
+  conversationTokens,
   type ForwardOptions,
   type ForwardResult,
   generateDefaults,
@@ -102,8 +103,6 @@ interface Opening {
   readonly onEvent: OnEvent
 }
 
-/** Room of a conversation where nobody says how much: a long talk, and half of what a node has by default. */
-const conversationTokens = 8192
 /** With less there is no point in a conversation. */
 const leastConversationTokens = 256
 /** Between two looks at the swarm while blocks are uncovered. */

@@ -159,6 +159,9 @@ export const generateDefaults = {
   logprobs: false
 } as const satisfies Partial<GenerateOptions>
 
+/** Room of a conversation where nobody says how much, in tokens: a long talk, and half of what a node has by default. */
+export const conversationTokens = 8192
+
 /** Bounds on {@link GenerateOptions}. */
 export const generateLimits = { maxStopStrings: 16, maxStopChars: 256 } as const
 

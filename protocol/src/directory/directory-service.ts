@@ -1,4 +1,4 @@
-import { abortReason } from '../abort.ts'
+import { abortReason, onAbort } from '../abort.ts'
 import type { SignedAnnouncement } from '../announcement/announcement.ts'
 import type { BlockRange } from '../block-range.ts'
 import { describeError, MalformedError, TimeoutError } from '../errors.ts'
@@ -208,9 +208,7 @@ export class DirectoryService {
     ask: (peer: PeerId, asking: AbortSignal) => Promise<boolean>
   ): Promise<void> {
     const asking = new AbortController()
-    const forward = (): void => asking.abort(abortReason(signal))
-    if (signal.aborted) forward()
-    signal.addEventListener('abort', forward)
+    const stopListening = onAbort(signal, () => asking.abort(abortReason(signal)))
     let cancelTimer: CancelTimer | undefined
     const giveUp = (): void => asking.abort(new TimeoutError('others had answered, and this one had not'))
     try {
@@ -221,7 +219,7 @@ export class DirectoryService {
       )
     } finally {
       cancelTimer?.()
-      signal.removeEventListener('abort', forward)
+      stopListening()
     }
   }
 

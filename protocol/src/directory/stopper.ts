@@ -1,4 +1,4 @@
-import { abortReason } from '../abort.ts'
+import { abortReason, onAbort } from '../abort.ts'
 import { AbortError } from '../errors.ts'
 
 /**
@@ -16,17 +16,15 @@ export class Stopper {
   /** Runs a task whose signal fires when everything stops or the caller's signal fires. */
   async run<T>(caller: AbortSignal | undefined, task: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController()
-    const forward = (): void => controller.abort(caller === undefined ? undefined : abortReason(caller))
     if (this.#stopped) controller.abort(new AbortError('the directory has stopped'))
-    else if (caller?.aborted === true) forward()
-    caller?.addEventListener('abort', forward)
+    const stopListening = caller && onAbort(caller, () => controller.abort(abortReason(caller)))
     const running = task(controller.signal)
     this.#running.set(controller, running)
     try {
       return await running
     } finally {
       this.#running.delete(controller)
-      caller?.removeEventListener('abort', forward)
+      stopListening?.()
     }
   }
 

@@ -1,18 +1,14 @@
-import type { ScenarioFault } from '../scenario/scenario.ts'
-
-/** How long after a fault it may still be the cause of a failure: the wait for coverage, twice, and a lease. As in the simulator. */
-const excuseMs = 120_000
+import { excuseMs } from '../oracles/checks.ts'
+import type { Interval } from './live-faults.ts'
 
 /** What was wrong with a swarm, and so may be why a generation failed. */
 export class Excuses {
-  readonly #faults: ReadonlyArray<readonly [fromMs: number, toMs: number]>
+  readonly #faults: readonly Interval[]
   #uncoveredMs = -Infinity
 
-  constructor(faults: readonly ScenarioFault[]) {
-    this.#faults = faults.map((fault) => {
-      const forMs = 'forMs' in fault ? fault.forMs : fault.kind === 'crash' ? fault.restartAfterMs : undefined
-      return [fault.atMs, fault.atMs + (forMs ?? 0)] as const
-    })
+  /** @param faults when they are in force */
+  constructor(faults: readonly Interval[]) {
+    this.#faults = faults
   }
 
   /** Some blocks had nobody. */

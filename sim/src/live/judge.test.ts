@@ -31,14 +31,14 @@ describe('the judge of live runs', () => {
   })
 
   it('excuses failures in and soon after a fault, and where blocks had nobody', () => {
-    const excuses = new Excuses([{ kind: 'freeze', atMs: 1000, forMs: 500, target: { node: 0 } }])
+    const excuses = new Excuses([[1000, 1500]])
     assert.deepEqual(
       [999, 1000, 121_499, 121_500].map((ms) => excuses.excuse(ms)),
       [undefined, 'there was a fault', 'there was a fault', undefined]
     )
     excuses.uncovered(200_000)
     assert.deepEqual([excuses.excuse(201_000), excuses.fault(201_000)], ['blocks were not covered', undefined])
-    assert.equal(new Excuses([{ kind: 'crash', atMs: 0, target: { node: 0 }, restartAfterMs: 9000 }]).fault(128_999), 'there was a fault')
+    assert.equal(new Excuses([[0, 9000]]).fault(128_999), 'there was a fault')
   })
 
   describe('with a real model', function () {

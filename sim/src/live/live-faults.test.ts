@@ -66,7 +66,10 @@ describe('faults of a live run', () => {
       { ...freeze, atMs: 4000, forMs: 2000 }
     ]
     assert.ok((await sameAsSimulated(faults)) > 20)
-    const ends = planned(faults).faults.actions.filter(({ kind, node }) => kind === 'thaw' && node === 1)
+    const { actions, inForce } = planned(faults).faults
+    // Each time is a fault of its own, that may be why something failed.
+    assert.ok(inForce.some(([fromMs]) => fromMs > 5000))
+    const ends = actions.filter(({ kind, node }) => kind === 'thaw' && node === 1)
     assert.deepEqual(
       ends.map(({ atMs }) => atMs),
       [6000]

@@ -24,10 +24,15 @@ export interface LivePartition {
   readonly oneWay: boolean
 }
 
+/** From when to when, in milliseconds since the start of the run. */
+export type Interval = readonly [fromMs: number, toMs: number]
+
 export interface LiveFaults {
   /** In the order of their times. */
   readonly actions: readonly LiveAction[]
   readonly partitions: readonly LivePartition[]
+  /** When there is a fault; what stays for good, such as a crash that nobody mends, is one at its beginning. */
+  readonly inForce: readonly Interval[]
 }
 
 interface Peers {
@@ -68,7 +73,11 @@ export function planFaults({ faults, durationMs }: Scenario, peers: Peers, rando
       }
     }
   }
-  return { actions: actionsOf(suffered), partitions }
+  const inForce = [
+    ...suffered.map(({ atMs, untilMs }): Interval => [atMs, untilMs === Infinity ? atMs : untilMs]),
+    ...partitions.map(({ fromMs, toMs }): Interval => [fromMs, toMs])
+  ]
+  return { actions: actionsOf(suffered), partitions, inForce }
 }
 
 /** A node is down or frozen. */

@@ -3,6 +3,7 @@ import { type Clock, describeError, type PeerId, type Random } from '@skein/prot
 import type { NodeRecord, RunEvent } from '../record/run-record.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { ChurnDriver } from '../world/churn-driver.ts'
+import { contactCount } from '../world/world-context.ts'
 import type { LiveAction, LivePartition } from './live-faults.ts'
 import { isThereFirst, linkProfile, type LiveClientPlan, type LiveNodePlan, type LivePlan, type PlacedPeer } from './live-plan.ts'
 import { identityOf, LiveNode, type LiveStatus, type ReadyLine, writeLink } from './processes.ts'
@@ -46,8 +47,6 @@ export interface LiveClientPlace {
   readonly linkFile: string
 }
 
-/** How many nodes a newcomer is told of, as a list of bootstrap peers would name them. */
-const contactCount = 4
 /** How long before it is killed a node is asked what it has done. */
 const askBeforeMs = 100
 /** How long before the run begins its link profiles are written: every process has read them by then. */

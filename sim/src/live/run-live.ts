@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadModelText, type ModelText } from '@skein/coordinator'
 import { openCheckpoint } from '@skein/node'
-import { type Clock, InvalidArgumentError, type PeerId, type Random, seededRandom, throwIfAborted } from '@skein/protocol'
+import { type Clock, InvalidArgumentError, type PeerId, type Random, onAbort, raceAbort, seededRandom } from '@skein/protocol'
 import { systemClock } from '@skein/protocol/node'
 import { openRealModel } from '../compute/real-model.ts'
-import { checkBounds, checkFailure, checkLeaks, checkRecoveries, checkSilence, type NodeFacts } from '../oracles/checks.ts'
+import { checkBounds, checkFailure, checkLeaks, checkRecoveries, checkSilence, leakGraceMs, type NodeFacts } from '../oracles/checks.ts'
 import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
 import type { Scenario } from '../scenario/scenario.ts'
@@ -40,8 +40,6 @@ export interface LiveResult {
 }
 
 const sampleMs = 1_000
-/** Stages free what a session reserved when its coordinator closes, or when its lease of 30 s is over, and a little later. */
-const leakGraceMs = 60_000
 const leakPauseMs = 500
 
 /**
@@ -58,14 +56,12 @@ export async function runLive(init: LiveInit): Promise<LiveResult> {
   // Many wait for the end of a run, and some for longer than it lasts: they do so on a signal of its own.
   const ending = new AbortController()
   setMaxListeners(0, ending.signal)
-  const onAbort = (): void => ending.abort(init.signal.reason)
-  init.signal.addEventListener('abort', onAbort, { once: true })
-  if (init.signal.aborted) onAbort()
+  const stopListening = onAbort(init.signal, () => ending.abort(init.signal.reason))
   const run = new LiveRun({ ...init, signal: ending.signal }, folder)
   try {
     return await run.run()
   } finally {
-    init.signal.removeEventListener('abort', onAbort)
+    stopListening()
     await run.stop()
     await rm(folder, { recursive: true, force: true, maxRetries: 3 })
   }
@@ -81,7 +77,7 @@ class LiveRun {
   readonly #clients: LiveClient[] = []
   readonly #answers: LiveAnswer[] = []
   readonly #violations: Violation[] = []
-  readonly #excuses: Excuses
+  #excuses = new Excuses([])
   readonly #wallStartMs: number
   #swarm: LiveSwarm | undefined
   #startMs = 0
@@ -92,7 +88,6 @@ class LiveRun {
     this.#init = init
     this.#seed = init.seed ?? init.scenario.seed
     this.#folder = folder
-    this.#excuses = new Excuses(init.scenario.faults)
     this.#wallStartMs = this.#clock.monotonicMs()
     this.#startMs = this.#wallStartMs
   }
@@ -101,6 +96,7 @@ class LiveRun {
     const { scenario, model, signal } = this.#init
     const random = seededRandom(this.#seed).fork(scenario.name)
     const plan = planLive(scenario, random)
+    this.#excuses = new Excuses(plan.faults.inForce)
     const text = await this.#loadText()
     const swarm = await LiveSwarm.prepare(
       {
@@ -189,14 +185,8 @@ class LiveRun {
       for (const client of this.#clients) client.stopAsking()
       swarm.heal()
     })
-    let onAbort = (): void => {}
-    await new Promise<void>((resolve, reject) => {
-      onAbort = resolve
-      this.#timers.after(durationMs + settleMs, resolve)
-      signal.addEventListener('abort', onAbort, { once: true })
-      Promise.all(this.#clients.map((client) => client.run())).then(() => resolve(), reject)
-    }).finally(() => signal.removeEventListener('abort', onAbort))
-    throwIfAborted(signal)
+    const timedOut = new Promise<void>((resolve) => void this.#timers.after(durationMs + settleMs, resolve))
+    await raceAbort(Promise.race([timedOut, Promise.all(this.#clients.map((client) => client.run()))]), signal)
   }
 
   #ended(answer: LiveAnswer, error: unknown): void {

@@ -5,6 +5,11 @@
  */
 import { isSkeinError, limits, type NodeLoad } from '@skein/protocol'
 
+/** How long after a fault it may still be the cause of a failure: the wait for coverage, twice, and a lease. */
+export const excuseMs = 120_000
+/** A lease is 30 s; a stage notices within a second of its end, and frozen or cut off ones some keep-alives later. */
+export const leakGraceMs = 60_000
+
 export interface AnswerFacts {
   readonly tokens: readonly number[]
   /** What one undisturbed machine gives, at least as many. */

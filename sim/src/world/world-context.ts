@@ -8,6 +8,9 @@ import type { RunEvent } from '../record/run-record.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import type { Census } from './census.ts'
 
+/** Contacts that a newcomer is given, as a list of bootstrap peers would name them. */
+export const contactCount = 4
+
 /** What the peers of a world share. */
 export interface WorldContext {
   readonly scenario: Scenario

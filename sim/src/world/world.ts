@@ -8,7 +8,7 @@ import { FaultDriver } from '../faults/fault-driver.ts'
 import { BehindThePortsError, guardRealTime, type RealTimeGuard } from '../kernel/real-time-guard.ts'
 import { StalledError, VirtualClock } from '../kernel/virtual-clock.ts'
 import { virtualInternet } from '../net/virtual-network.ts'
-import { checkBounds, checkLeaks, checkMap, checkRecoveries, checkSilence } from '../oracles/checks.ts'
+import { checkBounds, checkLeaks, checkMap, checkRecoveries, checkSilence, excuseMs, leakGraceMs } from '../oracles/checks.ts'
 import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
 import { checkFaults } from '../scenario/check-faults.ts'
@@ -21,7 +21,7 @@ import { knownNames } from './known-names.ts'
 import { rememberingReader } from './remembering-reader.ts'
 import { SimClient } from './sim-client.ts'
 import { SimNode } from './sim-node.ts'
-import type { WorldContext } from './world-context.ts'
+import { contactCount, type WorldContext } from './world-context.ts'
 
 export interface WorldInit {
   readonly scenario: Scenario
@@ -46,15 +46,9 @@ export interface WorldInit {
 }
 
 const sampleMs = 1_000
-/** Contacts that a newcomer is given, as a list of bootstrap peers would name them. */
-const contactCount = 4
 /** Nodes start within this time, the first few at once: fifty a second, since no real swarm comes to be in a moment. */
 const startSpreadMs = (nodes: number): number => Math.max(2_000, 20 * nodes)
-/** A lease is 30 s; a stage notices within a second of its end, and frozen or cut off ones some keep-alives later. */
-const leakGraceMs = 60_000
 const closeMs = 120_000
-/** How long after a fault it may still be the cause of a failure: the wait for coverage, twice, and a lease. */
-const excuseMs = 120_000
 /** A node that has just come counts as coverage when newcomers' news have had the time to spread: two exchanges. */
 const knownAfterMs = 30_000
 /** Nodes that are looked at in one sample: all of a small world, and of a large one some in turn. */
