@@ -3,7 +3,6 @@
  *
  * @packageDocumentation
  */
-import { raceSignal } from 'race-signal'
 import { AbortError, isSkeinError } from './errors.ts'
 
 /**
@@ -25,8 +24,22 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
  *
  * @throws the signal's {@link abortReason} when it fires first
  */
-export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  return await raceSignal(promise, signal, { translateError: abortReason })
+export function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise
+  return new Promise((resolve, reject) => {
+    const end = onAbort(signal, () => reject(abortReason(signal)))
+    promise.then(
+      (value) => {
+        end()
+        resolve(value)
+      },
+      (error: unknown) => {
+        end()
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what the promise was rejected with
+        reject(error)
+      }
+    )
+  })
 }
 
 interface Shared {

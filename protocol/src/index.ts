@@ -11,10 +11,9 @@ export { nextSequence, signAnnouncement, verifyAnnouncement } from './announceme
 export type { UnverifiedAnnouncement } from './announcement/signing.ts'
 export * from './block-range.ts'
 export { ChannelWriter } from './channels/channel-writer.ts'
-export { copyParts, drain, LinkChannels } from './channels/link-channels.ts'
+export { copyParts, drain, linger, LinkChannels } from './channels/link-channels.ts'
 export type { LinkChannelsInit, LinkKind, LinkReply } from './channels/link-channels.ts'
 export { MachineDriver } from './channels/machine-driver.ts'
-export type { Untimed } from './channels/machine-driver.ts'
 export { AnnouncementStore, announcementStoreDefaults } from './directory/announcement-store.ts'
 export type { AnnouncementStoreInit, DirectoryEvent, ListOptions, PutResult, StoredAnnouncement } from './directory/announcement-store.ts'
 export { directoryDefaults } from './directory/directory-init.ts'
@@ -33,6 +32,7 @@ export {
   encodeLink,
   stepRows
 } from './messages/codec.ts'
+export { merged } from './merged.ts'
 export * from './messages/control.ts'
 export { decodeDirectoryRequest, decodeDirectoryResponse, encodeDirectory } from './messages/directory.ts'
 export type {

@@ -102,7 +102,9 @@ export class GenerationRun implements Generation {
 
   async #run(): Promise<GenerationResult> {
     const { signal } = this.#init.options
-    const stopListening = !signal ? undefined : onAbort(signal, () => this.#cancelled.abort())
+    const stopListening = signal && onAbort(signal, () => this.#cancelled.abort())
+    // Each step waits for it: one listener from the beginning on is cheaper than one for each.
+    const stopWaiting = onAbort(this.#cancelled.signal, () => {})
     try {
       const finishReason = await this.#finishReason()
       this.#answer.finish()
@@ -114,6 +116,7 @@ export class GenerationRun implements Generation {
       throw thrown
     } finally {
       stopListening?.()
+      stopWaiting()
     }
   }
 
@@ -141,7 +144,7 @@ export class GenerationRun implements Generation {
     for (;;) {
       const logits = await this.#components.logits(body, 1)
       if (signal.aborted) return 'cancelled'
-      const sample = this.#sampler.sample(logits, { inPlace: true, ...(topLogprobs === undefined ? {} : { topLogprobs }) })
+      const sample = this.#sampler.sample(logits, { inPlace: true, topLogprobs })
       this.#sampler.accept(sample.token)
       this.#lastTokenAtMs = this.#components.clock.monotonicMs()
       this.#firstTokenAtMs ??= this.#lastTokenAtMs

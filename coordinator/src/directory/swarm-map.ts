@@ -18,7 +18,8 @@ import {
   type PeerId,
   protocols,
   type StoredAnnouncement,
-  uncoveredRanges
+  uncoveredRanges,
+  merged
 } from '@skein/protocol'
 import { chooseChain, type ChainDecision } from '../routing/choose-chain.ts'
 import type { NodeView, SwarmView } from '../routing/swarm-view.ts'
@@ -83,7 +84,7 @@ export class SwarmMap {
 
   constructor(components: SwarmMapComponents, init: SwarmMapInit) {
     this.#components = components
-    this.#init = { forgiveAfterMs: 60_000, ...init }
+    this.#init = merged({ forgiveAfterMs: 60_000 }, init)
   }
 
   /** Announcements that hold now and are of this model's shape, by peer id. */
@@ -240,7 +241,7 @@ export class SwarmMap {
       rowsPerSecond,
       queuedRows: load?.queuedRows ?? 0,
       freeKvTokens: load?.freeKvTokens ?? kvTokens,
-      ...(roundTripMs === undefined ? {} : { roundTripMs }),
+      roundTripMs,
       failures: this.#recentFailures(peer, nowMs).length + (this.#late.has(peer) ? 1 : 0)
     }
   }

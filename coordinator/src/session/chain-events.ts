@@ -39,13 +39,8 @@ export interface ChainStage extends ChosenStage {
   readonly stage: number
 }
 
-/** Every event carries the monotonic time at which the shell saw it. */
-interface At {
-  readonly nowMs: number
-}
-
 /** Opens the chain. The stages must cover the model's blocks in order, once. The answer is `opened` or `failed`. */
-export interface ChainStartEvent extends At {
+export interface ChainStartEvent {
   readonly type: 'start'
   readonly stages: readonly ChosenStage[]
 }
@@ -57,7 +52,7 @@ export interface ChainStartEvent extends At {
  * A position below the present number of rows cuts the session back. That **renounces** results of cut rows that have not
  * arrived yet: they may come, come in part, or be void.
  */
-export interface ChainSubmitEvent extends At {
+export interface ChainSubmitEvent {
   readonly type: 'submit'
   readonly position: number
   readonly rows: number
@@ -68,45 +63,45 @@ export interface ChainSubmitEvent extends At {
  * All steps from `from` to the last one submitted are of no use any more; their results are renounced. The next step's
  * position must be at most the least position among them (the machine holds the caller to it).
  */
-export interface ChainSkipEvent extends At {
+export interface ChainSkipEvent {
   readonly type: 'skip'
   readonly from: number
 }
 
 /** Ends the session: every stage is closed; `closed` follows once each has answered or its deadline has passed. */
-export interface ChainCloseEvent extends At {
+export interface ChainCloseEvent {
   readonly type: 'close'
 }
 
 /** The control channel of a stage is open. */
-export interface ChainConnectedEvent extends At {
+export interface ChainConnectedEvent {
   readonly type: 'connected'
   readonly stage: number
 }
 
 /** The control channel of a stage could not be opened, ended or broke. */
-export interface ChainControlClosedEvent extends At {
+export interface ChainControlClosedEvent {
   readonly type: 'controlClosed'
   readonly stage: number
   readonly message: string
 }
 
 /** A response or notice of a stage. */
-export interface ChainControlEvent extends At {
+export interface ChainControlEvent {
   readonly type: 'control'
   readonly stage: number
   readonly response: ControlResponse
 }
 
 /** The answer to `findReplacement`: nodes that cover the span in order, once. May also come later than a `noReplacement`. */
-export interface ChainReplacementEvent extends At {
+export interface ChainReplacementEvent {
   readonly type: 'replacement'
   readonly request: number
   readonly stages: readonly ChosenStage[]
 }
 
 /** The answer to `findReplacement`: there is nobody at present. The machine asks again until its coverage wait is over. */
-export interface ChainNoReplacementEvent extends At {
+export interface ChainNoReplacementEvent {
   readonly type: 'noReplacement'
   readonly request: number
   /** The blocks of the span that nobody can take. */
@@ -114,13 +109,13 @@ export interface ChainNoReplacementEvent extends At {
 }
 
 /** A channel that was asked for by `dial` is open; the machine sends `hello`. */
-export interface ChainDialedEvent extends At {
+export interface ChainDialedEvent {
   readonly type: 'dialed'
   readonly channel: number
 }
 
 /** A decoded frame on a link. */
-export interface ChainLinkEvent extends At {
+export interface ChainLinkEvent {
   readonly type: 'link'
   readonly channel: number
   readonly message: StepMessage | HeldMessage | AckMessage | LinkRefusedMessage
@@ -129,14 +124,14 @@ export interface ChainLinkEvent extends At {
 }
 
 /** A link's channel ended or broke, or its dial failed (within the shell's own deadline). */
-export interface ChainLinkClosedEvent extends At {
+export interface ChainLinkClosedEvent {
   readonly type: 'linkClosed'
   readonly channel: number
   readonly message: string
 }
 
 /** {@link ChainMachine.wakeAtMs} has come. Harmless when early. */
-export interface ChainTickEvent extends At {
+export interface ChainTickEvent {
   readonly type: 'tick'
 }
 

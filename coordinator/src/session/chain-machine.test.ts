@@ -4,8 +4,6 @@ import { WireErrorCode } from '@skein/protocol'
 import type { ChainEffect, ChainEvent, ChosenStage } from './chain-events.ts'
 import { ChainMachine } from './chain-machine.ts'
 
-type Untimed<E> = E extends { nowMs: number } ? Omit<E, 'nowMs'> : never
-
 const load = { queuedRows: 0, freeKvTokens: 0, freeHistoryBytes: 0, sessions: 1 }
 const nothing: Held = { rows: 0, lastSeq: 0, tail: [] }
 const kernels = (name: string): Numerics => ({ weights: 'f32', kernels: name })
@@ -29,8 +27,8 @@ class Bench {
     options: { window: 2, openMs: 3_000, coverageWaitMs: 4_000, searchAgainMs: 500 }
   })
 
-  feed(event: Untimed<ChainEvent>): ChainEffect[] {
-    return this.machine.handle({ ...event, nowMs: this.nowMs })
+  feed(event: ChainEvent): ChainEffect[] {
+    return this.machine.handle(event, this.nowMs)
   }
 
   /** Answers requests as good stages do; returns the requests in order, `stage:type`, and the other effects. */

@@ -1,5 +1,5 @@
 import type { ControlResponse, PeerId, Problem, RefusedResponse, StepMessage } from '@skein/protocol'
-import { InvalidArgumentError, rowBytes, StepLog, stepPatienceMs, WireErrorCode } from '@skein/protocol'
+import { InvalidArgumentError, rowBytes, StepLog, stepPatienceMs, WireErrorCode, merged } from '@skein/protocol'
 import { Assembly } from './assembly.ts'
 import { Blame } from './blame.ts'
 import type {
@@ -59,7 +59,7 @@ export class ChainMachine {
   #renewLeasesAtMs: number | undefined
 
   constructor(private readonly init: ChainMachineInit) {
-    this.#options = { ...chainDefaults, ...init.options }
+    this.#options = merged(chainDefaults, init.options ?? {})
     this.#bytesPerRow = rowBytes(init.encoding, init.hiddenSize)
     this.#results = new StepResults(this.#bytesPerRow)
     this.#roster = new Roster(init.transport === 'star')
@@ -71,12 +71,10 @@ export class ChainMachine {
       emit: (effect: ChainEffect) => this.#emit(effect)
     }
     this.#graveyard = new Graveyard(this.#options.answerMs, shared.emit, () => this.#nextId++)
-    this.#checkup = new Checkup({
-      ...shared,
-      sentSeq: () => this.#log.lastSeq,
-      receivedSeq: (boundary) => this.#own.receivedSeq(boundary)
-    })
-    this.#assembly = new Assembly({ ...shared, init, allocateId: () => this.#nextId++ })
+    this.#checkup = new Checkup(
+      merged(shared, { sentSeq: () => this.#log.lastSeq, receivedSeq: (boundary: number) => this.#own.receivedSeq(boundary) })
+    )
+    this.#assembly = new Assembly(merged(shared, { init, allocateId: () => this.#nextId++ }))
     this.#own = new OwnLinks({
       ...shared,
       totalBlocks: init.totalBlocks,
@@ -124,11 +122,12 @@ export class ChainMachine {
   /**
    * Takes one event and says what is to be done about it, in order. After `closed` it says nothing any more.
    *
+   * @param nowMs - the monotonic time at which the shell saw the event
    * @throws InvalidArgumentError when `start`, `submit` or `skip` break their contract, a mistake of the caller
    */
-  handle(event: ChainEvent): ChainEffect[] {
+  handle(event: ChainEvent, nowMs: number): ChainEffect[] {
     this.#out = []
-    this.#nowMs = event.nowMs
+    this.#nowMs = nowMs
     if (this.#status === 'closed') return []
     this.#dispatch(event)
     this.#advance()
@@ -158,7 +157,7 @@ export class ChainMachine {
       case 'dialed':
       case 'link':
       case 'linkClosed':
-        return this.#own.handle(event)
+        return this.#own.handle(event, this.#nowMs)
       case 'tick':
         return this.#onTick()
     }

@@ -8,7 +8,7 @@ import {
   copyParts,
   decodeControlResponse,
   describeError,
-  drain,
+  linger,
   encodeControl,
   limits,
   LinkChannels,
@@ -22,7 +22,8 @@ import {
   raceAbort,
   rowBytes,
   throwIfAborted,
-  type Want
+  type Want,
+  merged
 } from '@skein/protocol'
 import pDefer from 'p-defer'
 import type {
@@ -110,7 +111,7 @@ export class ChainSession implements TokenSession {
 
   private constructor(components: ChainSessionComponents, init: ChainSessionInit) {
     this.#components = components
-    this.#init = { dialTimeoutMs: 10_000, ...init }
+    this.#init = merged({ dialTimeoutMs: 10_000 }, init)
     this.#machine = new ChainMachine(init)
     this.#driver = new MachineDriver<ChainEvent, ChainEffect>({
       clock: components.clock,
@@ -125,7 +126,7 @@ export class ChainSession implements TokenSession {
     this.#links = new LinkChannels({
       clock: components.clock,
       rowBytes: rowBytes(init.encoding, init.hiddenSize),
-      onMessage: (channel, message, body) => this.#driver.feed({ type: 'link', channel, message, ...(body === undefined ? {} : { body }) }),
+      onMessage: (channel, message, body) => this.#driver.feed({ type: 'link', channel, message, body }),
       onDialed: (channel) => this.#driver.feed({ type: 'dialed', channel }),
       onClosed: (channel, _code, message) => this.#driver.feed({ type: 'linkClosed', channel, message })
     })
@@ -283,7 +284,7 @@ export class ChainSession implements TokenSession {
   async #readControl(stage: number, control: StageControl, channel: Channel): Promise<void> {
     try {
       for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
-        if (this.#controls.get(stage) !== control) return
+        if (this.#controls.get(stage) !== control) continue
         const response = decodeControlResponse(frame.head)
         if ('load' in response && response.load !== undefined) this.#components.onLoad?.(control.peer, response.load)
         this.#driver.feed({ type: 'control', stage, response })
@@ -307,7 +308,7 @@ export class ChainSession implements TokenSession {
     this.#controls.delete(stage)
     control.abort.abort()
     control.writer?.end()
-    if (control.channel !== undefined) void drain(control.channel, this.#components.clock)
+    if (control.channel !== undefined) linger(control.channel, this.#components.clock)
   }
 
   #dial({ channel, peer, protocol }: ChainDialEffect): void {

@@ -76,8 +76,7 @@ abstract class DialledEnd {
   }
 
   protected send(message: LinkMessage, source?: StepSource): void {
-    if (this.channel !== undefined)
-      this.context.emit({ type: 'send', channel: this.channel, message, ...(source === undefined ? {} : { source }) })
+    if (this.channel !== undefined) this.context.emit({ type: 'send', channel: this.channel, message, source })
   }
 
   private hangUp(): void {
@@ -86,7 +85,7 @@ abstract class DialledEnd {
 
   protected reset(): void {}
 
-  abstract receive(event: ChainLinkEvent): void
+  abstract receive(event: ChainLinkEvent, nowMs: number): void
 }
 
 /** Sends steps from a log to a stage: the coordinator as its predecessor. `Data` is undefined where rows are tokens. */
@@ -113,8 +112,8 @@ export class SendingEnd extends DialledEnd {
     return least(this.dialer.wakeAtMs, this.#sender.overdueAtMs)
   }
 
-  receive(event: ChainLinkEvent): void {
-    const { message, nowMs } = event
+  receive(event: ChainLinkEvent, nowMs: number): void {
+    const { message } = event
     if (message.type === 'held' && message.term === this.link.term && this.dialer.state === 'greeting') {
       this.dialer.opened()
       const problem = this.#sender.onHeld(message)
@@ -136,8 +135,7 @@ export class SendingEnd extends DialledEnd {
       if (next === undefined) return
       if (isProblem(next)) return this.fail(nowMs, next, 'refuse')
       const { want } = this
-      const runs = want === undefined ? next.message.runs : next.message.runs.map((run) => ({ ...run, want }))
-      const message = { ...next.message, runs }
+      const message = want === undefined ? next.message : wanting(next.message, want)
       if (next.slices.length === 0) this.send(message)
       else this.send(message, sourceOf(next.slices))
     }
@@ -153,6 +151,11 @@ export class SendingEnd extends DialledEnd {
   protected override reset(): void {
     this.#sender.reset()
   }
+}
+
+/** The same step, of which every row must come back. */
+function wanting(step: StepMessage, want: Want): StepMessage {
+  return { ...step, runs: step.runs.map((run) => ({ seq: run.seq, rows: run.rows, want })) }
 }
 
 function sourceOf(
@@ -199,11 +202,12 @@ export class ReceivingEnd extends DialledEnd {
     this.#granted = { steps: 0, bytes: 0 }
     this.#ackByMs = undefined
     // Rows are of no meaning here: a result is never replayed from, and `lastSeq` says where to go on.
-    this.send({ type: 'held', term: this.link.term, held: { rows: 0, lastSeq: this.sink.lastSeq(), tail: [] }, ...this.#grant() })
+    const { steps, bytes } = this.#grant()
+    this.send({ type: 'held', term: this.link.term, held: { rows: 0, lastSeq: this.sink.lastSeq(), tail: [] }, steps, bytes })
   }
 
-  receive(event: ChainLinkEvent): void {
-    const { message, nowMs, body = new Uint8Array(0) } = event
+  receive(event: ChainLinkEvent, nowMs: number): void {
+    const { message, body = new Uint8Array(0) } = event
     if (message.type === 'refused') return this.fail(nowMs, message, 'silent')
     if (message.type !== 'step')
       return this.fail(nowMs, { code: WireErrorCode.Malformed, message: `a tail sent ${message.type}` }, 'refuse')
@@ -234,7 +238,9 @@ export class ReceivingEnd extends DialledEnd {
 
   ack(): void {
     this.#ackByMs = undefined
-    if (this.dialer.state === 'open') this.send({ type: 'ack', seq: this.sink.lastSeq(), ...this.#grant() })
+    if (this.dialer.state !== 'open') return
+    const { steps, bytes } = this.#grant()
+    this.send({ type: 'ack', seq: this.sink.lastSeq(), steps, bytes })
   }
 
   #hasAmpleCredit(): boolean {

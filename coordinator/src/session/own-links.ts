@@ -80,11 +80,11 @@ export class OwnLinks {
     }
   }
 
-  handle(event: ChainDialedEvent | ChainLinkEvent | ChainLinkClosedEvent): void {
+  handle(event: ChainDialedEvent | ChainLinkEvent | ChainLinkClosedEvent, nowMs: number): void {
     const end = this.#all.find((each) => each.channel === event.channel)
-    if (event.type === 'dialed') end?.dialed(event.nowMs)
-    else if (event.type === 'linkClosed') end?.closed(event.nowMs, event.message)
-    else end?.receive(event)
+    if (event.type === 'dialed') end?.dialed(nowMs)
+    else if (event.type === 'linkClosed') end?.closed(nowMs, event.message)
+    else end?.receive(event, nowMs)
     if (event.type !== 'link' || event.message.type !== 'ack' || !(end instanceof SendingEnd)) return
     // The next step is on its way: this is the time for acknowledgements that could wait.
     for (const receiver of this.#receivers) receiver.ackNow()

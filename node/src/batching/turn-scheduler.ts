@@ -1,4 +1,4 @@
-import { type Clock, describeError, WireErrorCode } from '@skein/protocol'
+import { type Clock, describeError, WireErrorCode, merged } from '@skein/protocol'
 import type { CacheKey, SpanRuntime, TurnEntry, TurnOutput } from '../runtime/span-runtime.ts'
 import { planTurn, planTurnDefaults, type PlanTurnOptions } from './plan-turn.ts'
 
@@ -43,7 +43,7 @@ export class TurnScheduler {
 
   constructor(components: TurnSchedulerComponents, options: Partial<PlanTurnOptions> = {}) {
     this.#components = components
-    this.#options = { ...planTurnDefaults, ...options }
+    this.#options = merged(planTurnDefaults, options)
   }
 
   /** Rows that wait, those of the running turn not counted. */

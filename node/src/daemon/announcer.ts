@@ -9,7 +9,8 @@ import {
   type Random,
   type SignedAnnouncement,
   signAnnouncement,
-  type Storage
+  type Storage,
+  merged
 } from '@skein/protocol'
 
 /** All of an announcement but what the announcer adds itself. */
@@ -50,7 +51,7 @@ export class Announcer {
 
   constructor(components: AnnouncerComponents, init: Partial<AnnouncerInit> = {}) {
     this.#components = components
-    this.#init = { ...announcerDefaults, ...init }
+    this.#init = merged(announcerDefaults, init)
   }
 
   /** Reads the last sequence that an earlier process of this identity used, so that ours replace its announcements. */

@@ -118,7 +118,12 @@ export class NodeDaemon {
     const { clock, logger, network, random, runtime, reader, storage, identity, directory } = components
     this.#host = new SessionHost(
       {
-        ...{ clock, logger, network, runtime, reader, state: () => this.state },
+        clock,
+        logger,
+        network,
+        runtime,
+        reader,
+        state: () => this.state,
         onRuntimeFailed: (error) => this.giveUp(error),
         onTurn: (entries, tookMs) => this.#onTurn(entries, tookMs)
       },

@@ -1,3 +1,4 @@
+import { merged } from '@skein/protocol'
 /** Whether a node's announced speed still holds: a machine gets other work, a throttled clock, or longer contexts than at the start. */
 export interface SpeedWatchOptions {
   /** Steps of which the median is taken. */
@@ -36,7 +37,7 @@ export class SpeedWatch {
 
   /** @param nowMs of the monotonic clock, as everywhere here. @param stepMs what is announced now */
   constructor(nowMs: number, stepMs: number, options: Partial<SpeedWatchOptions> = {}) {
-    this.#options = { ...speedWatchDefaults, ...options }
+    this.#options = merged(speedWatchDefaults, options)
     this.#announcedMs = stepMs
     this.#announcedAtMs = nowMs
   }

@@ -26,7 +26,8 @@ import {
   type AnnouncementReader,
   WireError,
   WireErrorCode,
-  wireErrorOf
+  wireErrorOf,
+  merged
 } from '@skein/protocol'
 import { TurnScheduler, type TurnSchedulerComponents, type WorkDone } from '../batching/turn-scheduler.ts'
 import type { SpanRuntime } from '../runtime/span-runtime.ts'
@@ -86,13 +87,9 @@ export class SessionHost {
 
   constructor(components: SessionHostComponents, init: SessionHostInit) {
     this.#components = components
-    this.#init = { ...hostDefaults, ...init }
+    this.#init = merged(hostDefaults, init)
     const { runtime, clock, onRuntimeFailed, onTurn } = components
-    this.#scheduler = new TurnScheduler({
-      ...{ runtime, clock },
-      ...(onRuntimeFailed === undefined ? {} : { onFailed: onRuntimeFailed }),
-      ...(onTurn === undefined ? {} : { onTurn })
-    })
+    this.#scheduler = new TurnScheduler({ runtime, clock, onFailed: onRuntimeFailed, onTurn })
     this.#history = new ByteBudget(init.historyBytes)
     this.#dials = new DialBudget(components.clock)
   }

@@ -31,29 +31,24 @@ import type {
   WireErrorCode
 } from '@skein/protocol'
 
-/** Every event carries the monotonic time at which the shell saw it. */
-interface At {
-  readonly nowMs: number
-}
-
 /** A request on the control channel. The first one must be `open`; the channel's peer is the machine's `coordinator`. */
-export interface StageControlEvent extends At {
+export interface StageControlEvent {
   readonly type: 'control'
   readonly request: ControlRequest
 }
 
 /** The control channel ended or broke. The session ends: nobody can reroute or close it any more. */
-export interface StageControlClosedEvent extends At {
+export interface StageControlClosedEvent {
   readonly type: 'controlClosed'
 }
 
 /** The answer to `reserve`: both reservations were made. */
-export interface StageReservedEvent extends At {
+export interface StageReservedEvent {
   readonly type: 'reserved'
 }
 
 /** The answer to `reserve`: nothing is reserved. */
-export interface StageReserveFailedEvent extends At {
+export interface StageReserveFailedEvent {
   readonly type: 'reserveFailed'
   readonly code: WireErrorCode
   readonly message: string
@@ -61,7 +56,7 @@ export interface StageReserveFailedEvent extends At {
 }
 
 /** Somebody opened a channel and sent `hello` for this session. The shell has looked the session up by both its keys. */
-export interface StageHelloEvent extends At {
+export interface StageHelloEvent {
   readonly type: 'hello'
   readonly channel: number
   /** `predecessor` on the link protocol (they will send activations), `successor` on the results protocol. */
@@ -72,13 +67,13 @@ export interface StageHelloEvent extends At {
 }
 
 /** A channel that was asked for by `dial` is open. Nothing was sent on it yet: the machine sends `hello`. */
-export interface StageDialedEvent extends At {
+export interface StageDialedEvent {
   readonly type: 'dialed'
   readonly channel: number
 }
 
 /** A decoded frame on a link, in either direction. */
-export interface StageLinkEvent extends At {
+export interface StageLinkEvent {
   readonly type: 'link'
   readonly channel: number
   readonly message: StepMessage | HeldMessage | AckMessage | LinkRefusedMessage
@@ -87,7 +82,7 @@ export interface StageLinkEvent extends At {
 }
 
 /** A link's channel ended or broke, or a dial failed (within the shell's own deadline). At most once per channel. */
-export interface StageLinkClosedEvent extends At {
+export interface StageLinkClosedEvent {
   readonly type: 'linkClosed'
   readonly channel: number
   /** `PeerUnreachable` for a failed dial, `Malformed` or `TooLarge` when a frame broke the protocol. */
@@ -96,7 +91,7 @@ export interface StageLinkClosedEvent extends At {
 }
 
 /** The answer to `compute`: the rows' outputs, `[rows, hiddenSize]` in the session's encoding. */
-export interface StageComputedEvent extends At {
+export interface StageComputedEvent {
   readonly type: 'computed'
   readonly job: number
   /** Ownership passes to the machine, which may keep it as history. */
@@ -106,7 +101,7 @@ export interface StageComputedEvent extends At {
 }
 
 /** The answer to `compute`: none. The cache is left with `position` rows. */
-export interface StageComputeFailedEvent extends At {
+export interface StageComputeFailedEvent {
   readonly type: 'computeFailed'
   readonly job: number
   /** `NotFinite` blames the input, and so the predecessor; any other code ends the session. */
@@ -115,20 +110,20 @@ export interface StageComputeFailedEvent extends At {
 }
 
 /** The node begins to drain; passed on to the coordinator. */
-export interface StageDrainEvent extends At {
+export interface StageDrainEvent {
   readonly type: 'drain'
   readonly withinMs: number
 }
 
 /** The node itself gives the session up, for example because the runtime has failed. */
-export interface StageAbortEvent extends At {
+export interface StageAbortEvent {
   readonly type: 'abort'
   readonly code: WireErrorCode
   readonly message: string
 }
 
 /** {@link StageMachine.wakeAtMs} has come. Harmless when early. */
-export interface StageTickEvent extends At {
+export interface StageTickEvent {
   readonly type: 'tick'
 }
 

@@ -26,8 +26,6 @@ const open: OpenRequest = {
   leaseMs: 5_000
 }
 
-type Untimed<E> = E extends { nowMs: number } ? Omit<E, 'nowMs'> : never
-
 class Bench {
   nowMs = 0
   readonly machine: StageMachine
@@ -37,8 +35,8 @@ class Bench {
     this.machine = new StageMachine({ coordinator, hiddenSize: 8, options })
   }
 
-  feed(event: Untimed<StageEvent>): StageEffect[] {
-    return this.machine.handle({ ...event, nowMs: this.nowMs })
+  feed(event: StageEvent): StageEffect[] {
+    return this.machine.handle(event, this.nowMs)
   }
 
   opened(request = open): this {

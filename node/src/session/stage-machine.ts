@@ -1,5 +1,5 @@
 import type { ControlRequest, Held, LinkEnd, LinkMessage, LinkPeer, OpenRequest, Problem } from '@skein/protocol'
-import { limits, rowBytes, WireErrorCode } from '@skein/protocol'
+import { limits, rowBytes, WireErrorCode, merged } from '@skein/protocol'
 import type { StageEffect, StageEvent, StageHelloEvent, StageLinkEvent } from './stage-events.ts'
 import type { StageMachineInit, StageMachineOptions } from './stage-options.ts'
 import { stageDefaults } from './stage-options.ts'
@@ -56,7 +56,7 @@ export class StageMachine {
   #endReason: { code?: WireErrorCode; message: string } = { message: 'closed' }
 
   constructor(private readonly init: StageMachineInit) {
-    this.#options = { ...stageDefaults, ...init.options }
+    this.#options = merged(stageDefaults, init.options ?? {})
   }
 
   /** When to feed `tick`; undefined when nothing waits for time. */
@@ -86,12 +86,16 @@ export class StageMachine {
     }
   }
 
-  /** Takes one event and says what is to be done about it, in order. After `ended` it says nothing any more. */
-  handle(event: StageEvent): StageEffect[] {
+  /**
+   * Takes one event and says what is to be done about it, in order. After `ended` it says nothing any more.
+   *
+   * @param nowMs - the monotonic time at which the shell saw the event
+   */
+  handle(event: StageEvent, nowMs: number): StageEffect[] {
     this.#out = []
-    this.#nowMs = event.nowMs
+    this.#nowMs = nowMs
     if (this.#status === 'reserving' || this.#status === 'open') {
-      if (event.nowMs >= this.#leaseAtMs) this.#refuseSession(WireErrorCode.LeaseExpired, 'the coordinator did not renew the lease')
+      if (nowMs >= this.#leaseAtMs) this.#refuseSession(WireErrorCode.LeaseExpired, 'the coordinator did not renew the lease')
     }
     this.#dispatch(event)
     if (this.#status === 'open') this.#pump()
@@ -332,7 +336,8 @@ export class StageMachine {
     this.#dropInChannel()
     this.#inChannel = event.channel
     this.#input.restart()
-    this.#send(event.channel, { type: 'held', term: link.term, held: this.#held(), ...this.#input.grant() })
+    const { steps, bytes } = this.#input.grant()
+    this.#send(event.channel, { type: 'held', term: link.term, held: this.#held(), steps, bytes })
   }
 
   #onLink(event: StageLinkEvent): void {
@@ -434,7 +439,9 @@ export class StageMachine {
   #ack(): void {
     if (this.#nowMs < this.#ackAtMs) return
     this.#ackAtMs = Infinity
-    if (this.#inChannel !== undefined) this.#send(this.#inChannel, { type: 'ack', seq: this.#output.log.lastSeq, ...this.#input.grant() })
+    if (this.#inChannel === undefined) return
+    const { steps, bytes } = this.#input.grant()
+    this.#send(this.#inChannel, { type: 'ack', seq: this.#output.log.lastSeq, steps, bytes })
   }
 
   #onComputeFailed(job: number, problem: Problem): void {

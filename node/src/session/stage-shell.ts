@@ -12,15 +12,16 @@ import {
   isSkeinError,
   isWireErrorCode,
   limits,
+  linger,
   LinkChannels,
   type LinkKind,
   type Logger,
   MachineDriver,
+  merged,
   type NodeLoad,
   type OpenRequest,
   type PeerId,
   rowBytes,
-  type Untimed,
   WireErrorCode
 } from '@skein/protocol'
 import type { TurnScheduler } from '../batching/turn-scheduler.ts'
@@ -81,10 +82,9 @@ export class StageShell {
     this.#links = new LinkChannels({
       clock: components.clock,
       rowBytes: rowBytes(request.encoding, components.runtime.info.hiddenSize),
-      onMessage: (channel, message, body) => this.#driver.feed({ type: 'link', channel, message, ...(body === undefined ? {} : { body }) }),
+      onMessage: (channel, message, body) => this.#driver.feed({ type: 'link', channel, message, body }),
       onDialed: (channel) => this.#driver.feed({ type: 'dialed', channel }),
-      onClosed: (channel, code, message) =>
-        this.#driver.feed({ type: 'linkClosed', channel, message, ...(code === undefined ? {} : { code }) })
+      onClosed: (channel, code, message) => this.#driver.feed({ type: 'linkClosed', channel, message, code })
     })
   }
 
@@ -115,12 +115,13 @@ export class StageShell {
   async #readControl(): Promise<void> {
     try {
       for (let frame = await this.#control.receive(); frame !== undefined; frame = await this.#control.receive()) {
-        this.#driver.feed({ type: 'control', request: decodeControlRequest(frame.head) })
+        if (!this.#ended) this.#driver.feed({ type: 'control', request: decodeControlRequest(frame.head) })
       }
     } catch (error) {
       if (isSkeinError(error) && isWireErrorCode(error.code) && !this.#ended) this.abort(error.code, describeError(error))
     }
     this.#driver.feed({ type: 'controlClosed' })
+    await drain(this.#control, this.#components.clock)
   }
 
   #carryOut(effect: StageEffect): void {
@@ -196,9 +197,9 @@ export class StageShell {
   #complete(response: StageResponse): ControlResponse {
     switch (response.type) {
       case 'opened':
-        return { ...response, load: this.#components.load() }
+        return merged(response, { load: this.#components.load() })
       case 'state':
-        return { ...response, load: this.#components.load(), turnMs: this.#components.scheduler.turnMs }
+        return merged(response, { load: this.#components.load(), turnMs: this.#components.scheduler.turnMs })
       case 'refused':
         return { ...response, message: response.message.slice(0, limits.maxMessageChars), load: this.#components.load() }
       default:
@@ -226,14 +227,15 @@ export class StageShell {
     this.#driver.stop()
     this.#links.close()
     this.#writer.end()
-    void drain(this.#control, this.#components.clock)
+    // It goes on being read, so that the last word arrives before the end.
+    linger(this.#control, this.#components.clock)
     const { logger } = this.#components
     logger.debug('session ended', { code, reason: message })
     this.#components.onEnded()
   }
 }
 
-function computedEvent(job: number, output: TurnOutput, computeUs: number): Untimed<StageEvent> {
+function computedEvent(job: number, output: TurnOutput, computeUs: number): StageEvent {
   if (output.ok) return { type: 'computed', job, output: output.output, computeUs }
   const code = isWireErrorCode(output.code) ? output.code : WireErrorCode.Internal
   return { type: 'computeFailed', job, code, message: output.message }

@@ -26,8 +26,8 @@ export interface LinkChannelsInit {
 
 interface Link {
   readonly kind: LinkKind
-  /** Gives up the dial. */
-  readonly abort: AbortController
+  /** Gives up the dial, where this side has dialled. */
+  readonly abort?: AbortController
   channel?: Channel
   writer?: ChannelWriter
   /** Since this side has hung up: the other one may never end its half. */
@@ -48,16 +48,17 @@ export class LinkChannels {
 
   /** Takes over a channel that a peer opened, after its `hello` was read. */
   accept(link: number, kind: LinkKind, channel: Channel): void {
-    const entry: Link = { kind, abort: new AbortController() }
+    const entry: Link = { kind }
     this.#links.set(link, entry)
     this.#attach(link, entry, channel)
   }
 
   /** Opens a channel; then `onDialed` or `onClosed`. `open` has a deadline of its own beside the signal. */
   dial(link: number, kind: LinkKind, open: (signal: AbortSignal) => Promise<Channel>): void {
-    const entry: Link = { kind, abort: new AbortController() }
+    const abort = new AbortController()
+    const entry: Link = { kind, abort }
     this.#links.set(link, entry)
-    void this.#dial(link, entry, open)
+    void this.#dial(link, entry, open(abort.signal))
   }
 
   /** Sends a message; the body's ownership passes. A link that is gone or not dialled yet takes nothing. */
@@ -74,7 +75,7 @@ export class LinkChannels {
     if (entry === undefined) return
     this.#links.delete(link)
     entry.writer?.end()
-    entry.abort.abort()
+    entry.abort?.abort()
     // The reader drains the channel: it may be in the middle of a `receive`, and there is one at a time. That has no signal,
     // since a listener for each frame costs more than all else that is done with it here.
     const { channel } = entry
@@ -86,9 +87,9 @@ export class LinkChannels {
     for (const link of [...this.#links.keys()]) this.hangUp(link)
   }
 
-  async #dial(link: number, entry: Link, open: (signal: AbortSignal) => Promise<Channel>): Promise<void> {
+  async #dial(link: number, entry: Link, opening: Promise<Channel>): Promise<void> {
     try {
-      const channel = await open(entry.abort.signal)
+      const channel = await opening
       if (this.#links.get(link) !== entry) {
         channel.reset()
         return
@@ -154,7 +155,13 @@ export class LinkChannels {
 const lingerMs = 5_000
 const lingerFrames = 64
 
-/** Lets a channel that this side has ended come to its end by itself, and resets it when the other side goes on. */
+/** Resets a channel that this side has ended when the other one goes on for long. Somebody reads it, and drops what comes. */
+export function linger(channel: Channel, clock: Clock): void {
+  const cancel = clock.setTimer(lingerMs, () => channel.reset())
+  void channel.closed.then(cancel)
+}
+
+/** As {@link linger}, of a channel that nobody reads any more. */
 export async function drain(channel: Channel, clock: Clock): Promise<void> {
   const deadline = clock.deadline(lingerMs, 'the end of a channel')
   try {

@@ -4,7 +4,6 @@ import { MachineDriver } from './machine-driver.ts'
 
 interface TestEvent {
   readonly type: 'tick' | 'poke' | 'throw'
-  readonly nowMs: number
 }
 
 /** Time that goes on by hand, and the timers that were set. */
@@ -37,8 +36,8 @@ class TestMachine {
   wakeAtMs: number | undefined
   readonly seen: string[] = []
 
-  handle(event: TestEvent): readonly string[] {
-    this.seen.push(`${event.type} at ${event.nowMs}`)
+  handle(event: TestEvent, nowMs: number): readonly string[] {
+    this.seen.push(`${event.type} at ${nowMs}`)
     if (event.type === 'throw') throw new Error('a mistake')
     return [`did ${event.type}`]
   }

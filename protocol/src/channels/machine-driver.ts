@@ -2,25 +2,22 @@ import type { Clock } from '../ports/clock.ts'
 import { LazyTimer } from '../ports/lazy-timer.ts'
 
 /** What every event of a state machine has. */
-export interface MachineEvent {
+interface MachineEvent {
   readonly type: string
-  readonly nowMs: number
 }
 
 /** A state machine without I/O, clock or randomness: snapshot and event in, effects out. */
 export interface Machine<Event extends MachineEvent, Effect> {
-  handle(event: Event): readonly Effect[]
+  /** @param nowMs - the monotonic time at which the shell saw the event */
+  handle(event: Event, nowMs: number): readonly Effect[]
   /** When it wants to be fed `tick`; undefined or infinite while nothing waits for time. */
   readonly wakeAtMs: number | undefined
 }
 
-/** An event as the parts of a shell give it: the driver adds the time. */
-export type Untimed<Event> = Event extends MachineEvent ? Omit<Event, 'nowMs'> : never
-
 export interface MachineDriverInit<Event extends MachineEvent, Effect> {
   readonly clock: Clock
   readonly machine: Machine<Event, Effect>
-  readonly tick: Untimed<Event>
+  readonly tick: Event
   /** Does what an effect says. What it throws counts as a mistake of this program. */
   readonly carryOut: (effect: Effect) => void
   /** The machine or an effect has thrown; the rest of that event's effects are lost. */
@@ -33,7 +30,7 @@ export interface MachineDriverInit<Event extends MachineEvent, Effect> {
  */
 export class MachineDriver<Event extends MachineEvent, Effect> {
   readonly #init: MachineDriverInit<Event, Effect>
-  readonly #events: Untimed<Event>[] = []
+  readonly #events: Event[] = []
   readonly #timer: LazyTimer
   #stopped = false
 
@@ -48,14 +45,14 @@ export class MachineDriver<Event extends MachineEvent, Effect> {
   }
 
   /** Feeds one event at a time: one that comes up while effects are carried out waits until they are. */
-  feed(event: Untimed<Event>): void {
+  feed(event: Event): void {
     this.#events.push(event)
     if (this.#events.length > 1) return
-    for (let next: Untimed<Event> | undefined = event; next !== undefined; next = this.#events[0]) {
+    for (let next: Event | undefined = event; next !== undefined; next = this.#events[0]) {
       try {
         if (!this.#stopped) this.#handle(next)
       } catch (error) {
-        this.#init.onMistake(error, (next as unknown as MachineEvent).type)
+        this.#init.onMistake(error, next.type)
       }
       this.#events.shift()
     }
@@ -67,10 +64,9 @@ export class MachineDriver<Event extends MachineEvent, Effect> {
     this.#timer.cancel()
   }
 
-  #handle(event: Untimed<Event>): void {
+  #handle(event: Event): void {
     const { clock, machine, carryOut } = this.#init
-    const nowMs = clock.monotonicMs()
-    for (const effect of machine.handle({ ...event, nowMs } as unknown as Event)) carryOut(effect)
+    for (const effect of machine.handle(event, clock.monotonicMs())) carryOut(effect)
     this.#arm()
   }
 

@@ -1,3 +1,4 @@
+import { merged } from '../merged.ts'
 import type { SignedAnnouncement } from '../announcement/announcement.ts'
 import type { BlockRange } from '../block-range.ts'
 import type { ModelId, PeerId } from '../ids.ts'
@@ -113,7 +114,7 @@ export class AnnouncementStore {
   #nextExpiryMs = Infinity
 
   constructor(init: Partial<AnnouncementStoreInit> = {}) {
-    this.#init = { ...announcementStoreDefaults, ...init }
+    this.#init = merged(announcementStoreDefaults, init)
   }
 
   /** Records held, expired ones included until {@link expire}. */
@@ -369,7 +370,8 @@ export class AnnouncementStore {
     const { model, peer } = record.announcement
     const key = keyOf(model, peer)
     this.#remembered.delete(key)
-    this.#remembered.set(key, { ...endedOf(record as HeldAnnouncement), untilMs: nowMs + this.#init.rememberMs })
+    const { sequence, heardMs, atLatestMs } = endedOf(record as HeldAnnouncement)
+    this.#remembered.set(key, { sequence, heardMs, atLatestMs, untilMs: nowMs + this.#init.rememberMs })
     if (this.#remembered.size > this.#init.maxRemembered) this.#remembered.delete(this.#remembered.keys().next().value as string)
   }
 

@@ -1,4 +1,4 @@
-import { abortReason } from '../abort.ts'
+import { abortReason, onAbort } from '../abort.ts'
 import { TimeoutError } from '../errors.ts'
 import type { Clock } from '../ports/clock.ts'
 import { LazyTimer } from '../ports/lazy-timer.ts'
@@ -12,20 +12,17 @@ import type { Channel } from '../ports/network.ts'
 export class ChannelWatch {
   readonly #channel: Channel
   readonly #clock: Clock
-  readonly #parent: AbortSignal
-  readonly #onParent = (): void => this.#give(abortReason(this.#parent))
   #what = ''
   #timeoutMs = 0
   readonly #timer: LazyTimer
+  readonly #stopListening: () => void
   #reason: Error | undefined
 
   constructor(channel: Channel, clock: Clock, parent: AbortSignal) {
     this.#channel = channel
     this.#clock = clock
-    this.#parent = parent
     this.#timer = new LazyTimer(clock, () => this.#over())
-    if (parent.aborted) this.#onParent()
-    else parent.addEventListener('abort', this.#onParent, { once: true })
+    this.#stopListening = onAbort(parent, () => this.#give(abortReason(parent)))
   }
 
   /**
@@ -47,10 +44,15 @@ export class ChannelWatch {
     }
   }
 
+  /** Whether the channel was reset: time was up, or the parent signal has fired. */
+  get isOver(): boolean {
+    return this.#reason !== undefined
+  }
+
   /** Lets go of the timer and the signal. */
   stop(): void {
     this.#timer.cancel()
-    this.#parent.removeEventListener('abort', this.#onParent)
+    this.#stopListening()
   }
 
   #over(): void {
@@ -61,7 +63,7 @@ export class ChannelWatch {
   #give(reason: Error): void {
     if (this.#reason !== undefined) return
     this.#reason = reason
-    this.stop()
+    this.#timer.cancel()
     this.#channel.reset()
   }
 }

@@ -101,7 +101,7 @@ export class DirectoryServer {
       if (!isSkeinError(error)) logger.error('the directory failed to serve a peer', {}, error)
       if (error instanceof MalformedError) this.#parts.conduct.strike(channel.peer, clock.monotonicMs())
       // Most channels end so: the peer has not needed it for long, or has gone.
-      if (!(error instanceof ChannelClosedError)) await this.#refuse(channel, error, watch)
+      if (!watch.isOver && !(error instanceof ChannelClosedError)) await this.#refuse(channel, error, watch)
     } finally {
       this.#resting.delete(channel)
       watch.stop()

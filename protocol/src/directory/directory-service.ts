@@ -1,3 +1,4 @@
+import { merged } from '../merged.ts'
 import { abortReason, onAbort } from '../abort.ts'
 import type { SignedAnnouncement } from '../announcement/announcement.ts'
 import type { BlockRange } from '../block-range.ts'
@@ -79,7 +80,7 @@ export class DirectoryService {
 
   constructor(components: DirectoryComponents, init: Pick<DirectoryInit, 'model' | 'mesh'> & Partial<DirectoryInit>) {
     this.#components = components
-    this.#init = { ...directoryDefaults, ...init }
+    this.#init = merged(directoryDefaults, init)
     this.#conduct = new Conduct(this.#init)
     this.#keepers = new Keepers(components, this.#init, this.#conduct, () => [...this.#contacts, ...this.#found])
     const intake = new Intake(components, this.#init, this.#conduct, (peer) => this.#keepers.wants(peer))

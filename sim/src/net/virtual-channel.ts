@@ -9,8 +9,10 @@ import {
   type CloseCause,
   type Frame,
   InvalidArgumentError,
+  onAbort,
   type PeerId,
   type ProtocolId,
+  raceAbort,
   throwIfAborted,
   WireError,
   WireErrorCode
@@ -27,8 +29,8 @@ interface Waiter {
 class Reader {
   readonly resolve: (frame: Frame | undefined) => void
   readonly reject: (error: unknown) => void
-  readonly #signal: AbortSignal | undefined
-  readonly #onAbort: (() => void) | undefined
+  /** Lets go of its signal. */
+  readonly done: () => void
 
   constructor(
     resolve: (frame: Frame | undefined) => void,
@@ -38,18 +40,13 @@ class Reader {
   ) {
     this.resolve = resolve
     this.reject = reject
-    this.#signal = signal
-    if (signal === undefined) return
-    this.#onAbort = () => {
-      forget()
-      reject(abortReason(signal))
-    }
-    signal.addEventListener('abort', this.#onAbort, { once: true })
-  }
-
-  /** Lets go of its signal. */
-  done(): void {
-    if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.done =
+      signal === undefined
+        ? () => {}
+        : onAbort(signal, () => {
+            forget()
+            reject(abortReason(signal))
+          })
   }
 }
 
@@ -142,15 +139,7 @@ export class VirtualChannel implements Channel {
       this.#ending = this.#finish()
       this.#wakeWriters()
     }
-    if (signal === undefined) return await this.#ending
-    await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => reject(abortReason(signal))
-      signal.addEventListener('abort', onAbort, { once: true })
-      void this.#ending?.then(() => {
-        signal.removeEventListener('abort', onAbort)
-        resolve()
-      })
-    })
+    await raceAbort(this.#ending, signal)
   }
 
   reset(): void {
@@ -280,19 +269,20 @@ export class VirtualChannel implements Channel {
   async #progress(signal: AbortSignal | undefined): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const writers = (this.#writers ??= new Set())
-      const onAbort = (): void => {
-        writers.delete(waiter)
-        reject(abortReason(signal as AbortSignal))
-      }
       const waiter: Waiter = {
         resolve: () => {
-          signal?.removeEventListener('abort', onAbort)
+          stopListening?.()
           resolve()
         },
         reject
       }
       writers.add(waiter)
-      signal?.addEventListener('abort', onAbort, { once: true })
+      const stopListening =
+        signal &&
+        onAbort(signal, () => {
+          writers.delete(waiter)
+          reject(abortReason(signal))
+        })
       this.#out.onProgress = () => this.#end.host.wake(() => this.#wakeWriters())
       this.#out.pipe.watch()
     })

@@ -214,7 +214,7 @@ export class SimClient {
       random,
       model: scenario.model,
       device: group.device,
-      ...(compute === undefined ? {} : { compute }),
+      compute,
       onSpent: (ms) => this.#onEnds(ms)
     })
     const { blocks, hiddenSize, contextTokens } = scenario.model

@@ -158,7 +158,7 @@ export class SimNode {
       model: scenario.model,
       device: group.device,
       condition: this.condition,
-      ...(compute === undefined ? {} : { compute }),
+      compute,
       onTurn: (turn) => {
         this.#busyMs += turn.endMs - turn.startMs
         for (const { rows } of turn.entries) this.#rows += rows
@@ -166,14 +166,17 @@ export class SimNode {
       },
       onLie: () => (this.hasLied = true)
     })
-    const components = { clock: incarnation, logger: this.log.logger, network, reader }
+    const { logger } = this.log
     const directory = new DirectoryService(
-      { ...components, random: random.fork('directory'), store: new AnnouncementStore({ self: peer }) },
+      { clock: incarnation, logger, network, reader, random: random.fork('directory'), store: new AnnouncementStore({ self: peer }) },
       { model: model.id, mesh: true, contacts }
     )
     const daemon = new NodeDaemon(
       {
-        ...components,
+        clock: incarnation,
+        logger,
+        network,
+        reader,
         random: random.fork('announcer'),
         storage: this.disk,
         identity: this.#identity,

@@ -30,8 +30,6 @@ export function seeded(seed: number): Random {
   }
 }
 
-export type Untimed<E> = E extends { nowMs: number } ? Omit<E, 'nowMs'> : never
-
 /** One end of a channel: what takes delivered items. False means that it cannot take one now. */
 export type Sink = (item: Item) => void
 export type Item =

@@ -3,7 +3,7 @@ import type { StageEffect, StageEvent, StageMachineOptions } from '@skein/node'
 import { StageMachine } from '@skein/node'
 import type { ControlRequest, ControlResponse, LinkEnd, LinkMessage, PeerId, StepMessage } from '@skein/protocol'
 import { WireErrorCode } from '@skein/protocol'
-import type { Channel, Item, Pipe, Sink, Untimed, WorldConfig } from './model-network.ts'
+import type { Channel, Item, Pipe, Sink, WorldConfig } from './model-network.ts'
 import { concat, maxStepRows, replayChunkRows } from './model-network.ts'
 import { bytesPerRow, ModelledSpan, NotFinite } from './modelled-compute.ts'
 
@@ -53,14 +53,14 @@ export class Host {
     this.predecessor = link.to.kind === 'stage' ? link.to.peer : this.world.coordinator
   }
 
-  feed(event: Untimed<StageEvent>): void {
+  feed(event: StageEvent): void {
     if (this.ended || this.node.host !== this) return
     const accepted = this.machine.snapshot().acceptedSeq
-    for (const effect of this.machine.handle({ ...event, nowMs: this.world.nowMs })) this.#do(effect)
+    for (const effect of this.machine.handle(event, this.world.nowMs)) this.#do(effect)
     this.#check(event, accepted)
   }
 
-  #check(event: Untimed<StageEvent>, accepted: number): void {
+  #check(event: StageEvent, accepted: number): void {
     const state = this.machine.snapshot()
     const { creditSteps, creditBytes, outputSlots } = this.world.stageOptions
     assert.ok(state.queuedSteps <= creditSteps && state.queuedBytes <= creditBytes, `a queue passed its bound: ${JSON.stringify(state)}`)

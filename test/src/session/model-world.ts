@@ -4,7 +4,7 @@ import { ChainMachine } from '@skein/coordinator'
 import type { StageMachineOptions } from '@skein/node'
 import type { BlockRange, ControlResponse, ModelId, PeerId, SessionId, StepMessage, Want } from '@skein/protocol'
 import { WireErrorCode } from '@skein/protocol'
-import type { Channel, Item, Pipe, Random, Sink, Untimed, WorldConfig } from './model-network.ts'
+import type { Channel, Item, Pipe, Random, Sink, WorldConfig } from './model-network.ts'
 import { concat, kvTokens, maxStepRows, replayChunkRows, seeded, totalBlocks } from './model-network.ts'
 import type { Host, NodeWorld } from './model-node.ts'
 import { Node } from './model-node.ts'
@@ -120,8 +120,8 @@ export class World implements NodeWorld {
     if (pending > 0) this.feed({ type: 'skip', from: submittedSeq - Math.min(pending, count) + 1 })
   }
 
-  feed(event: Untimed<ChainEvent>): void {
-    for (const effect of this.machine.handle({ ...event, nowMs: this.nowMs })) this.#do(effect)
+  feed(event: ChainEvent): void {
+    for (const effect of this.machine.handle(event, this.nowMs)) this.#do(effect)
   }
 
   #do(effect: ChainEffect): void {
