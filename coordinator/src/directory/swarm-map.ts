@@ -142,10 +142,10 @@ export class SwarmMap {
     const exclude = new Set(wish.exclude)
     const decision: ChainDecision = chooseChain(this.view(), span, { kvTokens, exclude, ...(numerics === undefined ? {} : { numerics }) })
     if (decision.kind === 'uncovered') return decision
-    const records = new Map(this.records().map((record) => [record.announcement.peer, record.encoded]))
+    const nowMs = this.#components.clock.monotonicMs()
     const stages = decision.stages.map((stage): ChosenStage => {
-      const record = records.get(stage.peer)
-      return record === undefined ? stage : { ...stage, record }
+      const record = this.#components.store.get(this.#init.model, stage.peer, nowMs)?.encoded
+      return { peer: stage.peer, span: stage.span, numerics: stage.numerics, record }
     })
     return { kind: 'chain', stages }
   }
@@ -242,8 +242,14 @@ export class SwarmMap {
       queuedRows: load?.queuedRows ?? 0,
       freeKvTokens: load?.freeKvTokens ?? kvTokens,
       roundTripMs,
-      failures: this.#recentFailures(peer, nowMs).length + (this.#late.has(peer) ? 1 : 0)
+      failures: this.#failuresOf(peer, nowMs)
     }
+  }
+
+  #failuresOf(peer: PeerId, nowMs: number): number {
+    // Nearly all have none, and a large swarm is looked through for each chain.
+    const failed = this.#failures.size === 0 || !this.#failures.has(peer) ? 0 : this.#recentFailures(peer, nowMs).length
+    return failed + (this.#late.has(peer) ? 1 : 0)
   }
 
   #recentFailures(peer: PeerId, nowMs: number): number[] {

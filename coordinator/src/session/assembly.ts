@@ -33,7 +33,9 @@ export class Assembly {
   constructor(private readonly context: AssemblyContext) {}
 
   get wakeAtMs(): number | undefined {
-    return least(...[...this.#asked.values()].map((asked) => asked.byMs))
+    let atMs: number | undefined
+    for (const asked of this.#asked.values()) atMs = least(atMs, asked.byMs)
+    return atMs
   }
 
   /** Takes the answer to a request of one of the kinds; undefined when it was not asked for, or is late. */

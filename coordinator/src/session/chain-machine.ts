@@ -101,8 +101,9 @@ export class ChainMachine {
 
   /** When to feed `tick`; undefined when nothing waits for time. */
   get wakeAtMs(): number | undefined {
-    const parts = [this.#roster, this.#checkup, this.#assembly, this.#own, this.#graveyard]
-    return least(this.#openByMs, this.#wholeByMs, this.#renewLeasesAtMs, ...parts.map((part) => part.wakeAtMs))
+    const own = least(least(this.#openByMs, this.#wholeByMs), this.#renewLeasesAtMs)
+    const parts = least(least(this.#roster.wakeAtMs, this.#checkup.wakeAtMs), least(this.#assembly.wakeAtMs, this.#graveyard.wakeAtMs))
+    return least(least(own, parts), this.#own.wakeAtMs)
   }
 
   snapshot(): ChainSnapshot {
@@ -422,7 +423,7 @@ export class ChainMachine {
     this.#status = 'open'
     this.#openByMs = this.#wholeByMs = undefined
     this.#checkup.restart(this.#nowMs)
-    this.#renewLeasesAtMs ??= this.#nowMs + this.#options.leaseMs / 3
+    this.#renewLeasesAtMs ??= this.#nowMs + this.#options.leaseMs / 2
     this.#checkup.schedule(this.#nowMs, this.#results.pending > 0)
     this.#emit({ type: opened ? 'opened' : 'recovered', chain: this.#roster.chain() })
   }
@@ -478,7 +479,7 @@ export class ChainMachine {
     this.#lose(late, ['no-answer', `no answer in time from ${late.map((record) => record.peer).join(', ')}`])
     this.#own.tick(now)
     if (this.#renewLeasesAtMs !== undefined && now >= this.#renewLeasesAtMs) {
-      this.#renewLeasesAtMs = now + this.#options.leaseMs / 3
+      this.#renewLeasesAtMs = now + this.#options.leaseMs / 2
       for (const record of this.#roster.stages) this.#assembly.probe(record, this.#nowMs)
     }
     if (this.#checkup.due(now)) this.#check()

@@ -25,7 +25,9 @@ export class Graveyard {
   }
 
   get wakeAtMs(): number | undefined {
-    return least(...this.#dying.filter((dying) => dying.closeSent).map((dying) => dying.byMs))
+    let atMs: number | undefined
+    for (const dying of this.#dying) if (dying.closeSent) atMs = least(atMs, dying.byMs)
+    return atMs
   }
 
   has(peer: PeerId): boolean {

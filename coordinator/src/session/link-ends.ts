@@ -257,8 +257,8 @@ export class ReceivingEnd extends DialledEnd {
   }
 }
 
-/** The least of some times, undefined when there is none. */
-export function least(...times: ReadonlyArray<number | undefined>): number | undefined {
-  const known = times.filter((time) => time !== undefined)
-  return known.length === 0 ? undefined : Math.min(...known)
+/** The lesser of two times, undefined when there is none. */
+export function least(a: number | undefined, b: number | undefined): number | undefined {
+  if (a === undefined || b === undefined) return a ?? b
+  return Math.min(a, b)
 }

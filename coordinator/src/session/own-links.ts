@@ -40,7 +40,10 @@ export class OwnLinks {
   }
 
   get wakeAtMs(): number | undefined {
-    return least(...this.#all.map((end) => end.wakeAtMs))
+    let atMs: number | undefined
+    for (const end of this.#senders) atMs = least(atMs, end.wakeAtMs)
+    for (const end of this.#receivers) atMs = least(atMs, end.wakeAtMs)
+    return atMs
   }
 
   /** The last seq that has come back at a boundary. */

@@ -68,11 +68,13 @@ export class Roster {
   }
 
   get wakeAtMs(): number | undefined {
-    const times = this.slots.flatMap((slot): number[] => {
-      if (slot.kind === 'stage') return slot.phase === 'open' ? [] : [slot.openByMs]
-      return slot.request === undefined ? [slot.searchAtMs] : []
-    })
-    return times.length === 0 ? undefined : Math.min(...times)
+    let atMs: number | undefined
+    for (const slot of this.slots) {
+      if (slot.kind === 'stage') {
+        if (slot.phase !== 'open') atMs = Math.min(atMs ?? Infinity, slot.openByMs)
+      } else if (slot.request === undefined) atMs = Math.min(atMs ?? Infinity, slot.searchAtMs)
+    }
+    return atMs
   }
 
   gapOf(request: number): Gap | undefined {

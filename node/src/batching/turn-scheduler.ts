@@ -1,5 +1,5 @@
 import { type Clock, describeError, WireErrorCode, merged } from '@skein/protocol'
-import type { CacheKey, SpanRuntime, TurnEntry, TurnOutput } from '../runtime/span-runtime.ts'
+import type { CacheKey, SpanRuntime, TurnEntry, TurnOutput, TurnResult } from '../runtime/span-runtime.ts'
 import { planTurn, planTurnDefaults, type PlanTurnOptions } from './plan-turn.ts'
 
 export interface TurnSchedulerComponents {
@@ -68,7 +68,7 @@ export class TurnScheduler {
     if (this.#turnStartedAtMs === undefined) {
       // Not at once: what arrives in the same tick of the event loop belongs into the same turn.
       this.#turnStartedAtMs = this.#components.clock.monotonicMs()
-      void Promise.resolve().then(() => this.#runTurns())
+      void this.#runTurns()
     }
   }
 
@@ -78,12 +78,22 @@ export class TurnScheduler {
   }
 
   async #runTurns(): Promise<void> {
-    const { clock } = this.#components
+    const { clock, runtime } = this.#components
+    await Promise.resolve()
     for (;;) {
       const entries = this.#take()
       if (entries.length === 0) break
       this.#turnStartedAtMs = clock.monotonicMs()
-      await this.#runTurn(entries)
+      const turn = entries.map(({ entry }) => entry)
+      let result: TurnResult
+      try {
+        if (this.#failure !== undefined) throw new Error(this.#failure)
+        result = await runtime.run(turn)
+      } catch (error) {
+        this.#fail(entries, error)
+        continue
+      }
+      this.#finish(entries, turn, result)
     }
     this.#turnStartedAtMs = undefined
   }
@@ -101,31 +111,26 @@ export class TurnScheduler {
     return chosen.map((index) => waiting[index] as Waiting)
   }
 
-  async #runTurn(entries: readonly Waiting[]): Promise<void> {
-    let outputs: readonly TurnOutput[]
-    let computeUs = 0
-    const { runtime, clock, onTurn, onFailed } = this.#components
-    const startMs = clock.monotonicMs()
-    const rows = entries.reduce((sum, entry) => sum + entry.rows, 0)
-    try {
-      if (this.#failure !== undefined) throw new Error(this.#failure)
-      const turn = entries.map(({ entry }) => entry)
-      const result = await runtime.run(turn)
-      outputs = result.outputs
-      computeUs = result.computeUs
-      this.#done.turns++
-      this.#done.rows += rows
-      this.#done.computeUs += computeUs
-      onTurn?.(turn, clock.monotonicMs() - startMs)
-    } catch (error) {
-      // The runtime as a whole has failed: nobody's rows can be computed any more.
-      if (this.#failure === undefined) onFailed?.(error)
-      this.#failure ??= describeError(error)
-      outputs = entries.map(() => ({ ok: false, code: WireErrorCode.Internal, message: `the runtime has failed: ${this.#failure}` }))
-    }
-    for (const [index, entry] of entries.entries()) {
+  #finish(entries: readonly Waiting[], turn: readonly TurnEntry[], { outputs, computeUs }: TurnResult): void {
+    const { clock, onTurn } = this.#components
+    let rows = 0
+    for (const entry of entries) rows += entry.rows
+    this.#done.turns++
+    this.#done.rows += rows
+    this.#done.computeUs += computeUs
+    onTurn?.(turn, clock.monotonicMs() - (this.#turnStartedAtMs ?? 0))
+    for (let index = 0; index < entries.length; index++) {
+      const entry = entries[index] as Waiting
       const output = outputs[index] ?? { ok: false as const, code: WireErrorCode.Internal, message: 'the runtime returned too few outputs' }
       entry.done(output, Math.round((computeUs * entry.rows) / rows))
     }
+  }
+
+  /** The runtime as a whole has failed: nobody's rows can be computed any more. */
+  #fail(entries: readonly Waiting[], error: unknown): void {
+    if (this.#failure === undefined) this.#components.onFailed?.(error)
+    this.#failure ??= describeError(error)
+    const output = { ok: false as const, code: WireErrorCode.Internal, message: `the runtime has failed: ${this.#failure}` }
+    for (const entry of entries) entry.done(output, 0)
   }
 }

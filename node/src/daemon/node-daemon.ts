@@ -210,6 +210,11 @@ export class NodeDaemon {
     }
   }
 
+  /** What it does now. */
+  load(): NodeLoad {
+    return this.#host.load()
+  }
+
   async #stop(drainMs: number): Promise<void> {
     const { network, runtime, directory } = this.#components
     const wasServing = this.state === 'serving'

@@ -22,13 +22,16 @@ export class ChannelWriter {
   /** Takes the frame; ownership passes. It never throws: that a channel is gone, or was reset here, its `closed` tells. */
   write(frame: Frame): void {
     if (this.#finished) return
+    if (!this.#pumping) {
+      this.#writeNow(frame)
+      return
+    }
     this.#waitingBytes += frameBytes(frame)
     if (this.#waiting.length > 0 && this.#waitingBytes > this.#maxWaitingBytes) {
       this.reset()
       return
     }
     this.#waiting.push(frame)
-    if (!this.#pumping) void this.#pump()
   }
 
   /** Ends the channel once everything written has been handed over. */
@@ -46,16 +49,28 @@ export class ChannelWriter {
     this.#channel.reset()
   }
 
-  async #pump(): Promise<void> {
+  /** Nothing waits: nearly every frame goes this way. */
+  #writeNow(frame: Frame): void {
+    try {
+      if (!this.#channel.send(frame)) void this.#pump(true)
+    } catch {
+      // The channel is closed, and `closed` says why to whoever owns it.
+      this.#finished = true
+    }
+  }
+
+  /** @param isFull - the channel takes nothing more for now */
+  async #pump(isFull = false): Promise<void> {
     this.#pumping = true
     try {
+      if (isFull) await this.#channel.writable()
       for (let frame = this.#waiting.shift(); frame !== undefined; frame = this.#waiting.shift()) {
         this.#waitingBytes -= frameBytes(frame)
         if (!this.#channel.send(frame)) await this.#channel.writable()
       }
       if (this.#finished) await this.#channel.end()
     } catch {
-      // The channel is closed, and `closed` says why to whoever owns it.
+      // As above.
       this.#finished = true
       this.#waiting = []
       this.#waitingBytes = 0

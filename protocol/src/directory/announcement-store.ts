@@ -183,11 +183,15 @@ export class AnnouncementStore {
     // Who says that the peer of an ended announcement lives puts off its end, and not the time for a new signature.
     const ended = firstHand ? undefined : this.#ended(model, peer, nowMs)
     const atLatestMs = ended?.sequence === sequence ? ended.atLatestMs : nowMs + this.#init.unsignedMs
+    const { hashA, hashB, sequenceLow, sequenceHigh } = digestKey(peer, sequence)
     const record: HeldAnnouncement = {
       announcement: signed.announcement,
       encoded: signed.encoded,
       source,
-      ...digestKey(peer, sequence),
+      hashA,
+      hashB,
+      sequenceLow,
+      sequenceHigh,
       heardMs: Math.floor(nowMs - ageMs),
       expiresMs: 0,
       takenMs: Math.floor(nowMs),

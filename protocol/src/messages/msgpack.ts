@@ -7,7 +7,7 @@
 import { FLOAT32_OPTIONS, Packr } from 'msgpackr'
 import { MalformedError, WireError, WireErrorCode } from '../errors.ts'
 
-const packr = new Packr({
+const options = {
   useRecords: false,
   structuredClone: false,
   moreTypes: false,
@@ -15,7 +15,13 @@ const packr = new Packr({
   variableMapSize: true,
   useFloat32: FLOAT32_OPTIONS.NEVER,
   int64AsType: 'number'
-})
+} as const
+
+const packr = new Packr(options)
+
+/** Most messages are decoded from here, so that none of them needs a view for reading numbers; what they hold is copied. */
+const scratch = new Uint8Array(512)
+const scratchPackr = new Packr({ ...options, copyBuffers: true })
 
 /** No message nests deeper: a `rerouted` has its row map's pairs at 4. */
 const maxDepth = 8
@@ -37,7 +43,7 @@ export function packMessage(value: unknown, maxBytes: number): Uint8Array {
  * Decodes one value that fills `bytes` exactly. The structure is checked before anything is decoded, so that no header
  * allocates more than the bytes behind it, no extension type is ever constructed and no nesting exhausts the stack.
  *
- * Byte strings in the result are views of `bytes`.
+ * Byte strings in the result are views of `bytes`, or copies where the message is short.
  *
  * @throws MalformedError for everything that is not such a value
  */
@@ -47,6 +53,10 @@ export function unpackMessage(bytes: Uint8Array, maxBytes: number): unknown {
   }
   checkStructure(bytes)
   try {
+    if (bytes.byteLength <= scratch.byteLength) {
+      scratch.set(bytes)
+      return scratchPackr.unpack(scratch, { start: 0, end: bytes.byteLength }) as unknown
+    }
     // A view of its own, since msgpackr leaves a property on what it is given.
     return packr.unpack(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)) as unknown
   } catch (cause) {

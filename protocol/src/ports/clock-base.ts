@@ -1,4 +1,4 @@
-import { abortReason, onAbort, throwIfAborted } from '../abort.ts'
+import { abortReason, onAbort } from '../abort.ts'
 import { InvalidArgumentError, TimeoutError } from '../errors.ts'
 import type { AbortOptions, CancelTimer, Clock, Deadline } from './clock.ts'
 
@@ -8,20 +8,22 @@ export abstract class ClockBase implements Clock {
   abstract monotonicMs(): number
   abstract setTimer(delayMs: number, callback: () => void): CancelTimer
 
-  async sleep(delayMs: number, options: AbortOptions = {}): Promise<void> {
-    const { signal } = options
-    throwIfAborted(signal)
-    await new Promise<void>((resolve, reject) => {
+  sleep(delayMs: number, { signal }: AbortOptions = {}): Promise<void> {
+    if (signal === undefined) {
+      return new Promise((resolve) => {
+        this.setTimer(delayMs, resolve)
+      })
+    }
+    if (signal.aborted) return Promise.reject(abortReason(signal))
+    return new Promise((resolve, reject) => {
       const cancel = this.setTimer(delayMs, () => {
-        stopListening?.()
+        stopListening()
         resolve()
       })
-      const stopListening =
-        signal &&
-        onAbort(signal, () => {
-          cancel()
-          reject(abortReason(signal))
-        })
+      const stopListening = onAbort(signal, () => {
+        cancel()
+        reject(abortReason(signal))
+      })
     })
   }
 

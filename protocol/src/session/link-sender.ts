@@ -172,7 +172,7 @@ export class LinkSender<Data> {
     const count = this.#chunk(index)
     if (count === 0) return undefined
     this.#checked = true
-    return this.#sent(this.#step(segments.slice(index, index + count)), nowMs)
+    return this.#sent(this.#step(index, count), nowMs)
   }
 
   /** The receiver refuses what does not fit; to see it here saves the bytes and names the culprit. */
@@ -206,14 +206,19 @@ export class LinkSender<Data> {
     return { type: 'step', from: this.#cursor, to, position: 0, after: 0, runs: [], computeUs: 0 }
   }
 
-  #step(chunk: Array<Segment<Data>>): OutgoingStep<Data> {
-    const first = chunk[0] as Segment<Data>
-    const last = chunk.at(-1) as Segment<Data>
-    const runs = chunk.map((segment): StepRun => {
+  #step(index: number, count: number): OutgoingStep<Data> {
+    const { segments } = this.log
+    const first = segments[index] as Segment<Data>
+    const last = segments[index + count - 1] as Segment<Data>
+    const runs: StepRun[] = []
+    const slices: Array<{ segment: Segment<Data>; rows: number }> = []
+    for (let at = index; at < index + count; at++) {
+      const segment = segments[at] as Segment<Data>
       // The last row is not there any more, and another one must not be taken for it.
       const want = segment.want === 'last' && segment.validRows < segment.rows ? 'none' : segment.want
-      return { seq: segment.seq, rows: segment.validRows, want }
-    })
+      runs.push({ seq: segment.seq, rows: segment.validRows, want })
+      slices.push({ segment, rows: segment.validRows })
+    }
     const message: StepMessage = {
       type: 'step',
       from: this.#cursor,
@@ -223,7 +228,7 @@ export class LinkSender<Data> {
       runs,
       computeUs: last.computeUs
     }
-    return { message, slices: chunk.map((segment) => ({ segment, rows: segment.validRows })) }
+    return { message, slices }
   }
 
   #sent(step: OutgoingStep<Data>, nowMs: number): OutgoingStep<Data> {

@@ -14,7 +14,7 @@ function tokensAfter(row: Int32Array, at: number): readonly [likeliest: number, 
 const ends: ClientEnds = {
   embed(tokens) {
     const rows = new Int32Array(tokens.length * rowWords)
-    tokens.forEach((token, index) => embedToken(token, rows.subarray(index * rowWords, (index + 1) * rowWords)))
+    tokens.forEach((token, index) => embedToken(token, rows, index * rowWords))
     return Promise.resolve(new Uint8Array(rows.buffer))
   },
   logits(body, rows) {

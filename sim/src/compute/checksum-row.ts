@@ -27,19 +27,20 @@ function folded(word: number, multiplier: number): number {
  * Passes a row through one block, in place. The new row depends on every bit of the old one, on the block's index and on the
  * block's state after the row before; the first four words of the new row are the block's state after this row.
  *
- * @param row 8 words, input and output
+ * @param rows where the row's 8 words are, input and output
+ * @param rowAt index of its first word
  * @param states where the block's state after the row before is, or zeros
  * @param at index of its first word
  */
-export function mixThroughBlock(row: Int32Array, states: Int32Array, at: number, block: number): void {
+export function mixThroughBlock(rows: Int32Array, rowAt: number, states: Int32Array, at: number, block: number): void {
   const e0 = states[at]!
   const e1 = states[at + 1]!
   const e2 = states[at + 2]!
   const e3 = states[at + 3]!
-  let a = (Math.imul(row[0]! ^ folded(row[4]!, M1), M0) + ((e0 << 7) | (e0 >>> 25)) + Math.imul(block + 1, M2)) | 0
-  let b = (Math.imul(row[1]! ^ folded(row[5]!, M2), M1) + ((e1 << 11) | (e1 >>> 21))) | 0
-  let c = (Math.imul(row[2]! ^ folded(row[6]!, M3), M2) + ((e2 << 17) | (e2 >>> 15))) | 0
-  let d = (Math.imul(row[3]! ^ folded(row[7]!, M0), M3) + ((e3 << 23) | (e3 >>> 9))) | 0
+  let a = (Math.imul(rows[rowAt]! ^ folded(rows[rowAt + 4]!, M1), M0) + ((e0 << 7) | (e0 >>> 25)) + Math.imul(block + 1, M2)) | 0
+  let b = (Math.imul(rows[rowAt + 1]! ^ folded(rows[rowAt + 5]!, M2), M1) + ((e1 << 11) | (e1 >>> 21))) | 0
+  let c = (Math.imul(rows[rowAt + 2]! ^ folded(rows[rowAt + 6]!, M3), M2) + ((e2 << 17) | (e2 >>> 15))) | 0
+  let d = (Math.imul(rows[rowAt + 3]! ^ folded(rows[rowAt + 7]!, M0), M3) + ((e3 << 23) | (e3 >>> 9))) | 0
   for (let round = 0; round < 3; round++) {
     a = Math.imul(a ^ (d >>> 15), M0)
     b = Math.imul((b + a) ^ (a >>> 13), M1)
@@ -47,22 +48,22 @@ export function mixThroughBlock(row: Int32Array, states: Int32Array, at: number,
     d = Math.imul((d + c) ^ (c >>> 14), M3)
   }
   a = (a + d) | 0
-  row[0] = a
-  row[1] = b
-  row[2] = c
-  row[3] = d
-  row[4] = Math.imul(a ^ (c >>> 15), M1) ^ d
-  row[5] = Math.imul(b ^ (d >>> 13), M2) ^ a
-  row[6] = Math.imul(c ^ (a >>> 16), M3) ^ b
-  row[7] = Math.imul(d ^ (b >>> 14), M0) ^ c
+  rows[rowAt] = a
+  rows[rowAt + 1] = b
+  rows[rowAt + 2] = c
+  rows[rowAt + 3] = d
+  rows[rowAt + 4] = Math.imul(a ^ (c >>> 15), M1) ^ d
+  rows[rowAt + 5] = Math.imul(b ^ (d >>> 13), M2) ^ a
+  rows[rowAt + 6] = Math.imul(c ^ (a >>> 16), M3) ^ b
+  rows[rowAt + 7] = Math.imul(d ^ (b >>> 14), M0) ^ c
 }
 
 const noState = new Int32Array(stateWords)
 
-/** Puts the row that stands for a token before block 0 into `row`. */
-export function embedToken(token: number, row: Int32Array): void {
-  for (let word = 0; word < rowWords; word++) row[word] = Math.imul(token + 1, M0) ^ Math.imul(word + 1, M2)
-  mixThroughBlock(row, noState, 0, -2)
+/** Puts the row that stands for a token before block 0 into `rows`, from the word `at` on. */
+export function embedToken(token: number, rows: Int32Array, at = 0): void {
+  for (let word = 0; word < rowWords; word++) rows[at + word] = Math.imul(token + 1, M0) ^ Math.imul(word + 1, M2)
+  mixThroughBlock(rows, at, noState, 0, -2)
 }
 
 /** The row that stands for a token before block 0. */
@@ -92,7 +93,7 @@ export class ReferenceMachine {
     embedToken(token, row)
     for (let block = 0; block < this.#blocks; block++) {
       const at = block * stateWords
-      mixThroughBlock(row, this.#states, at, block)
+      mixThroughBlock(row, 0, this.#states, at, block)
       for (let word = 0; word < stateWords; word++) this.#states[at + word] = row[word]!
     }
     return row

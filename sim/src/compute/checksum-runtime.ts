@@ -1,5 +1,6 @@
 import { blockCount, type BlockRange, WireError, WireErrorCode } from '@skein/protocol'
 import type { CacheKey, SpanRuntime, SpanRuntimeInfo, TurnEntry, TurnOutput, TurnResult } from '@skein/node'
+import { copyBytes } from '../kernel/copy-bytes.ts'
 import { checksumBytes, mixThroughBlock, rowWords, stateWords } from './checksum-row.ts'
 
 interface ChecksumCache {
@@ -60,10 +61,11 @@ export class ChecksumRuntime implements SpanRuntime {
     return Promise.resolve()
   }
 
-  async run(entries: readonly TurnEntry[]): Promise<TurnResult> {
+  run(entries: readonly TurnEntry[]): Promise<TurnResult> {
     const outputs = entries.map((entry) => this.#compute(entry))
-    const computeUs = (await this.#options.spend?.(entries)) ?? 0
-    return { outputs, computeUs }
+    const { spend } = this.#options
+    if (spend === undefined) return Promise.resolve({ outputs, computeUs: 0 })
+    return spend(entries).then((computeUs) => ({ outputs, computeUs }))
   }
 
   release(cache: CacheKey): Promise<void> {
@@ -97,17 +99,16 @@ function throughBlocks(cache: ChecksumCache, position: number, rows: number, inp
   const perRow = blocks * stateWords
   grow(cache, (position + rows) * perRow)
   const { states, span } = cache
-  const output = new Uint8Array(rows * checksumBytes)
-  output.set(input.subarray(0, output.byteLength))
-  const words = new Int32Array(output.buffer)
+  const output = copyBytes(input.subarray(0, rows * checksumBytes))
+  const words = new Int32Array(output.buffer, output.byteOffset, rows * rowWords)
   for (let index = 0; index < rows; index++) {
-    const row = words.subarray(index * rowWords, (index + 1) * rowWords)
+    const rowAt = index * rowWords
     const at = (position + index) * perRow
     for (let block = 0; block < blocks; block++) {
       const here = at + block * stateWords
-      if (here >= perRow) mixThroughBlock(row, states, here - perRow, span.start + block)
-      else mixThroughBlock(row, noState, 0, span.start + block)
-      for (let word = 0; word < stateWords; word++) states[here + word] = row[word]!
+      if (here >= perRow) mixThroughBlock(words, rowAt, states, here - perRow, span.start + block)
+      else mixThroughBlock(words, rowAt, noState, 0, span.start + block)
+      for (let word = 0; word < stateWords; word++) states[here + word] = words[rowAt + word]!
     }
   }
   return output

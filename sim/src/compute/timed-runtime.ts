@@ -43,8 +43,9 @@ export class TimedRuntime implements SpanRuntime {
   readonly #components: TimedRuntimeComponents
   readonly #noise: Random
   readonly #lies: Random
-  /** Turns run one after another, in the order of the calls; undefined while none is under way. */
-  #last: Promise<void> | undefined
+  /** Turns run one after another, in the order of the calls: how many have not ended, and the last of them. */
+  #turns = 0
+  #last: Promise<TurnResult> | undefined
 
   constructor(inner: SpanRuntime, components: TimedRuntimeComponents) {
     this.info = inner.info
@@ -63,13 +64,9 @@ export class TimedRuntime implements SpanRuntime {
   }
 
   run(entries: readonly TurnEntry[]): Promise<TurnResult> {
-    const turn = this.#last === undefined ? this.#turn(entries) : this.#last.then(() => this.#turn(entries))
-    const over = (): void => {
-      if (this.#last === last) this.#last = undefined
-    }
-    const last = turn.then(over, over)
-    this.#last = last
-    return turn
+    const next = (): Promise<TurnResult> => this.#turn(entries)
+    this.#last = this.#turns++ === 0 || this.#last === undefined ? next() : this.#last.then(next, next)
+    return this.#last
   }
 
   release(cache: CacheKey): Promise<void> {
@@ -82,18 +79,21 @@ export class TimedRuntime implements SpanRuntime {
 
   async #turn(entries: readonly TurnEntry[]): Promise<TurnResult> {
     const { clock, compute, onTurn } = this.#components
-    const startMs = clock.monotonicMs()
-    // Their shape is read now: the runtime owns the entries from here on.
-    const computeUs = this.#costUs(entries)
-    const report = entries.map(({ cache, rows, position }) => ({ cache, rows, position }))
-    const { outputs } = await this.#inner.run(entries)
-    for (const output of outputs) this.#falsify(output)
-    if (compute === undefined) await clock.sleep(computeUs / 1000)
-    else await compute(computeUs)
-    const endMs = clock.monotonicMs()
-    onTurn?.({ startMs, endMs, entries: report })
-    // A node measures what its turns took, whoever else computed at the time.
-    return { outputs, computeUs: compute === undefined ? computeUs : Math.round((endMs - startMs) * 1000) }
+    try {
+      const startMs = clock.monotonicMs()
+      // Their shape is read now: the runtime owns the entries from here on.
+      const computeUs = this.#costUs(entries)
+      const report = entries.map(({ cache, rows, position }) => ({ cache, rows, position }))
+      const { outputs } = await this.#inner.run(entries)
+      for (const output of outputs) this.#falsify(output)
+      await (compute === undefined ? clock.sleep(computeUs / 1000) : compute(computeUs))
+      const endMs = clock.monotonicMs()
+      onTurn?.({ startMs, endMs, entries: report })
+      // A node measures what its turns took, whoever else computed at the time.
+      return { outputs, computeUs: compute === undefined ? computeUs : Math.round((endMs - startMs) * 1000) }
+    } finally {
+      this.#turns--
+    }
   }
 
   #costUs(entries: readonly TurnEntry[]): number {

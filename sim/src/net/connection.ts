@@ -1,10 +1,10 @@
-import { DialError, type Frame, retransmissionAt } from '@skein/protocol'
+import { DialError, type Frame, type PeerId, type ProtocolId, retransmissionAt } from '@skein/protocol'
 import { type Event, EventKind } from '../kernel/event-queue.ts'
 import type { Pipe } from './pipe.ts'
 import { Packet, SendStream } from './send-stream.ts'
 import type { VirtualChannel } from './virtual-channel.ts'
 import type { VirtualHost } from './virtual-host.ts'
-import type { Hub } from './virtual-network.ts'
+import type { Hub, TransferReport } from './virtual-network.ts'
 
 /** What messages of the connection itself cost: opening a channel, a reset, a ping. */
 const controlBytes = 64
@@ -30,17 +30,51 @@ class ControlPacket extends Packet {
   }
 }
 
-export class FramePacket extends Packet {
+/** A frame on its way, and the report of it when it has arrived: of most nobody wants to know much. */
+export class FramePacket extends Packet implements TransferReport {
   readonly end: ConnectionEnd
-  readonly channel: VirtualChannel
+  readonly near: VirtualChannel
   readonly frame: Frame
   isCorrupt = false
+  arrivedUs = -1
 
-  constructor(end: ConnectionEnd, channel: VirtualChannel, frame: Frame, bytes: number) {
-    super(channel.sendStream, bytes, end.nowUs)
+  constructor(end: ConnectionEnd, near: VirtualChannel, frame: Frame, bytes: number) {
+    super(near.sendStream, bytes, end.nowUs)
     this.end = end
-    this.channel = channel
+    this.near = near
     this.frame = frame
+  }
+
+  get from(): PeerId {
+    return this.end.host.self
+  }
+
+  get to(): PeerId {
+    return this.end.other.host.self
+  }
+
+  get protocol(): ProtocolId {
+    return this.near.protocol
+  }
+
+  get channel(): number {
+    return this.near.number
+  }
+
+  get sentMs(): number {
+    return this.queuedUs / 1000
+  }
+
+  get startMs(): number {
+    return this.startUs / 1000
+  }
+
+  get finishMs(): number {
+    return this.finishUs / 1000
+  }
+
+  get arrivedMs(): number {
+    return this.arrivedUs / 1000
   }
 
   run(): void {
@@ -107,7 +141,7 @@ export class ConnectionEnd {
     if (!other.isOpen) return
     if (packet.isCorrupt) return other.fail()
     this.#hub.frameArrived(this, packet)
-    packet.channel.other?.arrive(packet.frame)
+    packet.near.other?.arrive(packet.frame)
   }
 
   /** A reader on this side took bytes: its sender may send as many more, once it has heard of it. */

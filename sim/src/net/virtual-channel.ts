@@ -1,7 +1,6 @@
 import {
   abortReason,
   type AbortOptions,
-  type Attachment,
   type Channel,
   ChannelClosedError,
   ChannelFullError,
@@ -18,12 +17,15 @@ import {
   WireErrorCode
 } from '@skein/protocol'
 import type { ConnectionEnd } from './connection.ts'
+import { chargedBytes, copyFrame } from './charged-frame.ts'
 import type { SendStream } from './send-stream.ts'
 
 interface Waiter {
   resolve(): void
   reject(error: unknown): void
 }
+
+const nothing = (): void => {}
 
 /** A `receive` that waits. */
 class Reader {
@@ -42,7 +44,7 @@ class Reader {
     this.reject = reject
     this.done =
       signal === undefined
-        ? () => {}
+        ? nothing
         : onAbort(signal, () => {
             forget()
             reject(abortReason(signal))
@@ -301,32 +303,11 @@ export class VirtualChannel implements Channel {
 
 /** What a frame is charged for. */
 function frameBytes(frame: Frame): number {
-  return frame.head.byteLength + (frame.body?.byteLength ?? 0)
-}
-
-/** A body whose bytes are its own. A modelled one keeps its stated size. */
-class CopiedBody implements Attachment {
-  readonly byteLength: number
-  readonly #bytes: Uint8Array
-
-  constructor(body: Attachment) {
-    this.byteLength = body.byteLength
-    this.#bytes = body.read().slice()
-  }
-
-  read(): Uint8Array {
-    return this.#bytes
-  }
-}
-
-/** A frame that shares no memory with the sender's. */
-function copyFrame({ head, body }: Frame): Frame {
-  if (body === undefined || body.byteLength === 0) return { head: head.slice() }
-  return { head: head.slice(), body: new CopiedBody(body) }
+  return frame.head.byteLength + chargedBytes(frame.body)
 }
 
 function oversize({ head, body }: Frame, limits: ChannelLimits): WireError | undefined {
-  const bodyBytes = body?.byteLength ?? 0
+  const bodyBytes = chargedBytes(body)
   if (head.byteLength <= limits.maxHeadBytes && bodyBytes <= limits.maxBodyBytes) return undefined
   return new WireError(
     WireErrorCode.TooLarge,

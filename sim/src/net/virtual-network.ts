@@ -323,18 +323,8 @@ export class Hub implements VirtualInternet {
     received.receivedBytes += bytes
     received.receivedFrames++
     if (from.path.relay !== undefined) from.path.relay.stats.relayedBytes += bytes
-    this.options.onTransfer?.({
-      from: from.host.self,
-      to: from.other.host.self,
-      protocol: packet.channel.protocol,
-      channel: packet.channel.number,
-      frame: packet.frame,
-      bytes,
-      sentMs: packet.queuedUs / 1000,
-      startMs: packet.startUs / 1000,
-      finishMs: packet.finishUs / 1000,
-      arrivedMs: this.clock.nowUs / 1000
-    })
+    packet.arrivedUs = this.clock.nowUs
+    this.options.onTransfer?.(packet)
   }
 
   /** Sets up a connection. @throws DialError */

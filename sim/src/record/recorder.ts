@@ -1,5 +1,6 @@
 import { carriesActivations, decodeLink, protocols } from '@skein/protocol'
 import type { TurnReport } from '../compute/timed-runtime.ts'
+import { chargedBytes } from '../net/charged-frame.ts'
 import type { TransferReport } from '../net/virtual-network.ts'
 import type { GenerationRecord, RunEvent, Sample, StageRecord, TimeByCause, TraceSpan } from './run-record.ts'
 
@@ -181,13 +182,13 @@ export class Recorder {
     if (!carriesActivations(report.protocol)) return
     const key = this.#channels.get(report.channel) ?? this.#learn(report)
     const generation = key === undefined ? undefined : this.#bySession.get(key)
-    if (generation === undefined || report.frame.body === undefined || !this.#open.has(generation)) return
+    if (report.frame.body === undefined || generation === undefined || !this.#open.has(generation)) return
     generation.lastActivityMs = report.arrivedMs
     this.#charge(generation, track, 'queue', report.sentMs, report.startMs)
     this.#charge(generation, track, 'transfer', report.startMs, report.finishMs)
     this.#charge(generation, track, 'delay', report.finishMs, report.arrivedMs)
     if (report.protocol !== protocols.link) return
-    const arrived = { arrivedMs: report.arrivedMs, rows: Math.round(report.frame.body.byteLength / this.#rowBytes), hasBegun: false }
+    const arrived = { arrivedMs: report.arrivedMs, rows: Math.round(chargedBytes(report.frame.body) / this.#rowBytes), hasBegun: false }
     const waiting = generation.waiting.get(track)
     if (waiting === undefined) generation.waiting.set(track, [arrived])
     else waiting.push(arrived)

@@ -16,6 +16,7 @@ import {
   throwIfAborted
 } from '@skein/protocol'
 import type { HostProcess } from '../compute/host-process.ts'
+import { chargedBytes } from '../net/charged-frame.ts'
 
 /**
  * A network whose messages keep the process busy that receives them: each frame, and each channel that is opened, at both ends,
@@ -78,7 +79,7 @@ class BusyChannel extends ForwardingChannel {
       const frame = await this.channel.receive(options)
       if (frame === undefined) return undefined
       if (this.#isFree(frame)) return frame
-      this.#taking = this.#process.message(frame.body?.byteLength).then(() => frame)
+      this.#taking = this.#process.message(frame.body && chargedBytes(frame.body)).then(() => frame)
     }
     const frame = await raceAbort(this.#taking, options.signal)
     this.#taking = undefined

@@ -1,5 +1,4 @@
 import {
-  type AbortOptions,
   carriesActivations,
   type Channel,
   type ChannelLimits,
@@ -11,6 +10,7 @@ import {
   type PeerId,
   type ProtocolId
 } from '@skein/protocol'
+import { ChargedBody } from '../net/charged-frame.ts'
 
 /**
  * A network on which a simulated row costs what a row of the model's activations does: bodies of the protocols that
@@ -46,14 +46,6 @@ class ChargedChannel extends ForwardingChannel {
 
   override send({ head, body }: Frame): boolean {
     if (body === undefined || body.byteLength === 0) return this.channel.send({ head })
-    const byteLength = Math.round(body.byteLength * this.#charge)
-    return this.channel.send({ head, body: { byteLength, read: () => body.read() } })
-  }
-
-  override async receive(options?: AbortOptions): Promise<Frame | undefined> {
-    const frame = await this.channel.receive(options)
-    if (frame?.body === undefined) return frame
-    const bytes = frame.body.read()
-    return { head: frame.head, body: { byteLength: bytes.byteLength, read: () => bytes } }
+    return this.channel.send({ head, body: new ChargedBody(body.read(), Math.round(body.byteLength * this.#charge)) })
   }
 }

@@ -267,7 +267,7 @@ export class SimNode {
     const incarnation = this.#incarnation
     if (incarnation === undefined) return undefined
     const { maxSessions, kvTokens } = this.group
-    return { load: incarnation.daemon.status().load, maxSessions, kvTokens, historyBytes: this.#historyBytes }
+    return { load: incarnation.daemon.load(), maxSessions, kvTokens, historyBytes: this.#historyBytes }
   }
 
   record(nowMs: number): NodeRecord {
