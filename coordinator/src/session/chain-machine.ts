@@ -317,6 +317,8 @@ export class ChainMachine {
 
   #onOpened(record: StageRecord, id: number): void {
     if (!this.#assembly.opened(record, id)) return
+    // Its lease runs from here, and the chain may be whole much later.
+    this.#renewLeasesAtMs ??= this.#nowMs + this.#options.leaseMs / 2
     for (const skip of this.#skips) this.#emit({ type: 'control', stage: record.stage, request: { type: 'skip', ...skip } })
   }
 
@@ -423,7 +425,6 @@ export class ChainMachine {
     this.#status = 'open'
     this.#openByMs = this.#wholeByMs = undefined
     this.#checkup.restart(this.#nowMs)
-    this.#renewLeasesAtMs ??= this.#nowMs + this.#options.leaseMs / 2
     this.#checkup.schedule(this.#nowMs, this.#results.pending > 0)
     this.#emit({ type: opened ? 'opened' : 'recovered', chain: this.#roster.chain() })
   }

@@ -9,6 +9,7 @@ import {
   decodeControlResponse,
   describeError,
   linger,
+  lingerFrames,
   encodeControl,
   limits,
   LinkChannels,
@@ -283,8 +284,12 @@ export class ChainSession implements TokenSession {
 
   async #readControl(stage: number, control: StageControl, channel: Channel): Promise<void> {
     try {
+      let lingering = 0
       for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
-        if (this.#controls.get(stage) !== control) continue
+        if (this.#controls.get(stage) !== control) {
+          if (++lingering > lingerFrames) channel.reset()
+          continue
+        }
         const response = decodeControlResponse(frame.head)
         if ('load' in response && response.load !== undefined) this.#components.onLoad?.(control.peer, response.load)
         this.#driver.feed({ type: 'control', stage, response })

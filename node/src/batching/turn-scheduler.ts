@@ -85,15 +85,16 @@ export class TurnScheduler {
       if (entries.length === 0) break
       this.#turnStartedAtMs = clock.monotonicMs()
       const turn = entries.map(({ entry }) => entry)
-      let result: TurnResult
+      let answer: () => void
       try {
         if (this.#failure !== undefined) throw new Error(this.#failure)
-        result = await runtime.run(turn)
+        const result = await runtime.run(turn)
+        const rows = this.#account(turn, result)
+        answer = () => answerAll(entries, result, rows)
       } catch (error) {
-        this.#fail(entries, error)
-        continue
+        answer = () => this.#fail(entries, error)
       }
-      this.#finish(entries, turn, result)
+      answer()
     }
     this.#turnStartedAtMs = undefined
   }
@@ -111,19 +112,16 @@ export class TurnScheduler {
     return chosen.map((index) => waiting[index] as Waiting)
   }
 
-  #finish(entries: readonly Waiting[], turn: readonly TurnEntry[], { outputs, computeUs }: TurnResult): void {
+  /** Returns the turn's rows. */
+  #account(turn: readonly TurnEntry[], { computeUs }: TurnResult): number {
     const { clock, onTurn } = this.#components
     let rows = 0
-    for (const entry of entries) rows += entry.rows
+    for (const entry of turn) rows += entry.rows
     this.#done.turns++
     this.#done.rows += rows
     this.#done.computeUs += computeUs
     onTurn?.(turn, clock.monotonicMs() - (this.#turnStartedAtMs ?? 0))
-    for (let index = 0; index < entries.length; index++) {
-      const entry = entries[index] as Waiting
-      const output = outputs[index] ?? { ok: false as const, code: WireErrorCode.Internal, message: 'the runtime returned too few outputs' }
-      entry.done(output, Math.round((computeUs * entry.rows) / rows))
-    }
+    return rows
   }
 
   /** The runtime as a whole has failed: nobody's rows can be computed any more. */
@@ -132,5 +130,13 @@ export class TurnScheduler {
     this.#failure ??= describeError(error)
     const output = { ok: false as const, code: WireErrorCode.Internal, message: `the runtime has failed: ${this.#failure}` }
     for (const entry of entries) entry.done(output, 0)
+  }
+}
+
+function answerAll(entries: readonly Waiting[], { outputs, computeUs }: TurnResult, rows: number): void {
+  for (let index = 0; index < entries.length; index++) {
+    const entry = entries[index] as Waiting
+    const output = outputs[index] ?? { ok: false as const, code: WireErrorCode.Internal, message: 'the runtime returned too few outputs' }
+    entry.done(output, Math.round((computeUs * entry.rows) / rows))
   }
 }

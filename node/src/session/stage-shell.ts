@@ -13,6 +13,7 @@ import {
   isWireErrorCode,
   limits,
   linger,
+  lingerFrames,
   LinkChannels,
   type LinkKind,
   type Logger,
@@ -114,8 +115,10 @@ export class StageShell {
 
   async #readControl(): Promise<void> {
     try {
+      let lingering = 0
       for (let frame = await this.#control.receive(); frame !== undefined; frame = await this.#control.receive()) {
-        if (!this.#ended) this.#driver.feed({ type: 'control', request: decodeControlRequest(frame.head) })
+        if (this.#ended && ++lingering > lingerFrames) this.#control.reset()
+        else if (!this.#ended) this.#driver.feed({ type: 'control', request: decodeControlRequest(frame.head) })
       }
     } catch (error) {
       if (isSkeinError(error) && isWireErrorCode(error.code) && !this.#ended) this.abort(error.code, describeError(error))

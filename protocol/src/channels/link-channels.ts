@@ -58,7 +58,7 @@ export class LinkChannels {
     const abort = new AbortController()
     const entry: Link = { kind, abort }
     this.#links.set(link, entry)
-    void this.#dial(link, entry, open(abort.signal))
+    void this.#dial(link, entry, () => open(abort.signal))
   }
 
   /** Sends a message; the body's ownership passes. A link that is gone or not dialled yet takes nothing. */
@@ -87,9 +87,9 @@ export class LinkChannels {
     for (const link of [...this.#links.keys()]) this.hangUp(link)
   }
 
-  async #dial(link: number, entry: Link, opening: Promise<Channel>): Promise<void> {
+  async #dial(link: number, entry: Link, open: () => Promise<Channel>): Promise<void> {
     try {
-      const channel = await opening
+      const channel = await open()
       if (this.#links.get(link) !== entry) {
         channel.reset()
         return
@@ -153,9 +153,9 @@ export class LinkChannels {
 
 /** How long, and for how many frames, a peer may go on after this side has ended a channel before that is reset. */
 const lingerMs = 5_000
-const lingerFrames = 64
+export const lingerFrames = 64
 
-/** Resets a channel that this side has ended when the other one goes on for long. Somebody reads it, and drops what comes. */
+/** Resets a channel that this side has ended when the other one goes on for long. Somebody reads it, drops what comes, and resets it after {@link lingerFrames}. */
 export function linger(channel: Channel, clock: Clock): void {
   const cancel = clock.setTimer(lingerMs, () => channel.reset())
   void channel.closed.then(cancel)

@@ -125,7 +125,7 @@ export class AnnouncementStore {
   /** Whether an announcement with this sequence would be news. The cheap question before a signature is verified. */
   wants(model: ModelId, peer: PeerId, sequence: number, nowMs: number, { firstHand, ageMs }: Hearsay): boolean {
     const held = this.#models.get(model)?.get(peer)
-    if (held !== undefined && held.expiresMs > nowMs) return sequence > held.announcement.sequence
+    if (held !== undefined && lives(held, nowMs)) return sequence > held.announcement.sequence
     const ended = this.#ended(model, peer, nowMs)
     if (ended !== undefined) {
       if (sequence < ended.sequence) return false
@@ -151,11 +151,11 @@ export class AnnouncementStore {
   /** The same, for a record that this store has handed out. @returns whether it is held still */
   hearOf(record: StoredAnnouncement, ageMs: number, nowMs: number): boolean {
     const held = record as HeldAnnouncement
-    if (!held.held || held.expiresMs <= nowMs) return false
+    if (!held.held || !lives(held, nowMs)) return false
     const heardMs = Math.floor(nowMs - ageMs)
     if (heardMs <= held.heardMs + (ageMs === 0 ? 0 : doubt * held.lifeMs)) return true
     held.heardMs = heardMs
-    held.expiresMs = this.#endOf(held)
+    held.expiresMs = Math.min(heardMs + held.lifeMs, held.atLatestMs)
     return true
   }
 
@@ -173,8 +173,8 @@ export class AnnouncementStore {
     if (previous?.announcement.sequence === sequence && firstHand) {
       this.#attribute(previous, source)
       previous.heardMs = Math.floor(nowMs - ageMs)
-      previous.expiresMs = this.#endOf(previous)
-      this.#nextExpiryMs = Math.min(this.#nextExpiryMs, previous.expiresMs)
+      previous.expiresMs = Math.min(previous.heardMs + previous.lifeMs, previous.atLatestMs)
+      this.#nextExpiryMs = Math.min(this.#nextExpiryMs, endOf(previous))
       return 'held'
     }
     if (!this.wants(model, peer, sequence, nowMs, { firstHand, ageMs })) {
@@ -184,23 +184,25 @@ export class AnnouncementStore {
     const ended = firstHand ? undefined : this.#ended(model, peer, nowMs)
     const atLatestMs = ended?.sequence === sequence ? ended.atLatestMs : nowMs + this.#init.unsignedMs
     const { hashA, hashB, sequenceLow, sequenceHigh } = digestKey(peer, sequence)
+    const heardMs = Math.floor(nowMs - ageMs)
+    const latestMs = Math.floor(atLatestMs)
+    // In the order of their use: what a pass over all records reads of one lies in one line of a cache.
     const record: HeldAnnouncement = {
-      announcement: signed.announcement,
-      encoded: signed.encoded,
-      source,
+      held: true,
+      isOwn: peer === this.#init.self,
+      heardMs,
+      expiresMs: Math.min(heardMs + lifeMs, latestMs),
+      lifeMs,
       hashA,
       hashB,
       sequenceLow,
       sequenceHigh,
-      heardMs: Math.floor(nowMs - ageMs),
-      expiresMs: 0,
+      announcement: signed.announcement,
+      encoded: signed.encoded,
+      source,
       takenMs: Math.floor(nowMs),
-      lifeMs,
-      isOwn: peer === this.#init.self,
-      atLatestMs: Math.floor(atLatestMs),
-      held: true
+      atLatestMs: latestMs
     }
-    record.expiresMs = this.#endOf(record)
     if (previous !== undefined) {
       this.#replace(previous, record)
       this.#emit({ type: 'changed', record, previous })
@@ -225,7 +227,7 @@ export class AnnouncementStore {
 
   get(model: ModelId, peer: PeerId, nowMs: number): StoredAnnouncement | undefined {
     const record = this.#models.get(model)?.get(peer)
-    return record !== undefined && record.expiresMs > nowMs ? record : undefined
+    return record !== undefined && lives(record, nowMs) ? record : undefined
   }
 
   /** Living records, `draining` and `offline` ones included, in the order of their peer ids. */
@@ -245,9 +247,9 @@ export class AnnouncementStore {
     const found: StoredAnnouncement[] = []
     let nextExpiryMs = Infinity
     for (const record of sorted) {
-      if (record.expiresMs <= nowMs) continue
+      if (!lives(record, nowMs)) continue
       found.push(record)
-      nextExpiryMs = Math.min(nextExpiryMs, record.expiresMs)
+      nextExpiryMs = Math.min(nextExpiryMs, endOf(record))
     }
     if (found.length === this.#size) this.#nextExpiryMs = nextExpiryMs
     return found
@@ -258,7 +260,7 @@ export class AnnouncementStore {
     const found: StoredAnnouncement[] = []
     for (const record of this.#models.get(model)?.sorted() ?? []) {
       if (found.length >= count) break
-      if (record.expiresMs > nowMs && wanted(record)) found.push(record)
+      if (lives(record, nowMs) && wanted(record)) found.push(record)
     }
     return found
   }
@@ -281,8 +283,8 @@ export class AnnouncementStore {
     this.#nextExpiryMs = Infinity
     for (const records of this.#models.values()) {
       for (const record of records.sorted()) {
-        if (record.expiresMs <= nowMs) expired.push(record)
-        else this.#nextExpiryMs = Math.min(this.#nextExpiryMs, record.expiresMs)
+        if (!lives(record, nowMs)) expired.push(record)
+        else this.#nextExpiryMs = Math.min(this.#nextExpiryMs, endOf(record))
       }
     }
     for (const record of expired) {
@@ -299,10 +301,6 @@ export class AnnouncementStore {
     return () => void this.#listeners.delete(listener)
   }
 
-  #endOf({ heardMs, lifeMs, isOwn, atLatestMs }: HeldAnnouncement): number {
-    return isOwn ? Infinity : Math.min(heardMs + lifeMs, atLatestMs)
-  }
-
   #attribute(record: HeldAnnouncement, source: PeerId): void {
     if (record.source === source) return
     count(this.#recordsBySource, record.source, -1)
@@ -311,7 +309,7 @@ export class AnnouncementStore {
   }
 
   #insert(record: HeldAnnouncement): void {
-    this.#nextExpiryMs = Math.min(this.#nextExpiryMs, record.expiresMs)
+    this.#nextExpiryMs = Math.min(this.#nextExpiryMs, endOf(record))
     const { model, peer } = record.announcement
     let records = this.#models.get(model)
     if (records === undefined) this.#models.set(model, (records = new ModelRecords()))
@@ -322,7 +320,7 @@ export class AnnouncementStore {
   }
 
   #replace(previous: HeldAnnouncement, record: HeldAnnouncement): void {
-    this.#nextExpiryMs = Math.min(this.#nextExpiryMs, record.expiresMs)
+    this.#nextExpiryMs = Math.min(this.#nextExpiryMs, endOf(record))
     previous.held = false
     this.#models.get(record.announcement.model)?.set(record)
     count(this.#recordsBySource, previous.source, -1)
@@ -360,7 +358,7 @@ export class AnnouncementStore {
   /** What an announcement left that has ended, be it swept already or not. */
   #ended(model: ModelId, peer: PeerId, nowMs: number): Ended | undefined {
     const held = this.#models.get(model)?.get(peer)
-    if (held !== undefined) return held.expiresMs > nowMs ? undefined : endedOf(held)
+    if (held !== undefined) return lives(held, nowMs) ? undefined : endedOf(held)
     const remembered = this.#remembered.get(keyOf(model, peer))
     return remembered !== undefined && remembered.untilMs > nowMs ? remembered : undefined
   }
@@ -429,6 +427,15 @@ class ModelRecords {
     }
     return low
   }
+}
+
+/** This peer's own never ends. Its end is a whole number all the same, as that of all others: then V8 keeps it in the object. */
+function lives({ isOwn, expiresMs }: StoredAnnouncement, nowMs: number): boolean {
+  return isOwn || expiresMs > nowMs
+}
+
+function endOf({ isOwn, expiresMs }: StoredAnnouncement): number {
+  return isOwn ? Infinity : expiresMs
 }
 
 function endedOf({ announcement, heardMs, lifeMs, atLatestMs }: HeldAnnouncement): Ended {

@@ -61,15 +61,24 @@ export function digestOf(keys: readonly DigestKey[], salt: number, bucketCount: 
 /** Little-endian, as in `exchange`. */
 export function digestToBytes(words: Uint32Array): Uint8Array {
   const bytes = new Uint8Array(4 * words.length)
-  const view = new DataView(bytes.buffer)
-  words.forEach((word, i) => view.setUint32(4 * i, word, true))
+  for (let index = 0; index < words.length; index++) {
+    const word = words[index] as number
+    bytes[4 * index] = word
+    bytes[4 * index + 1] = word >>> 8
+    bytes[4 * index + 2] = word >>> 16
+    bytes[4 * index + 3] = word >>> 24
+  }
   return bytes
 }
 
 /** Inverse of {@link digestToBytes}; what follows the last whole word is ignored. */
 export function digestFromBytes(bytes: Uint8Array): Uint32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return Uint32Array.from({ length: bytes.byteLength >>> 2 }, (_, i) => view.getUint32(4 * i, true))
+  const words = new Uint32Array(bytes.byteLength >>> 2)
+  for (let index = 0; index < words.length; index++) {
+    const [a, b, c, d] = [bytes[4 * index]!, bytes[4 * index + 1]!, bytes[4 * index + 2]!, bytes[4 * index + 3]!]
+    words[index] = a | (b << 8) | (c << 16) | (d << 24)
+  }
+  return words
 }
 
 /** How near two peers are by a hash that favours nobody: 0 to 2^32 - 1, the same both ways round only by chance. */

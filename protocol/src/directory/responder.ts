@@ -80,9 +80,7 @@ function answerExchange(store: AnnouncementStore, request: ExchangeRequest, nowM
   const held = store.list(model, nowMs, { limit })
   const ours = digestOf(held, salt, theirs.length)
   const membersOf = new Map<number, StoredAnnouncement[]>()
-  theirs.forEach((word, bucket) => {
-    if (word !== ours.words[bucket]) membersOf.set(bucket, [])
-  })
+  for (let bucket = 0; bucket < theirs.length; bucket++) if (theirs[bucket] !== ours.words[bucket]) membersOf.set(bucket, [])
   const ages = new Uint8Array(held.length)
   let same = 0
   for (let index = 0; index < held.length; index++) {

@@ -2,8 +2,8 @@ import type { PeerId, ProtocolId } from '../ids.ts'
 import type { AbortOptions } from './clock.ts'
 
 /**
- * The bulk of a frame: activations, weights. The simulator's are small but cost what real ones would, so a size is always
- * asked of `byteLength` and the bytes only of `read`.
+ * The bulk of a frame: activations, weights. A modelled one may be smaller than it says, so a size is always asked of `byteLength`
+ * and the bytes only of `read`.
  */
 export interface Attachment {
   readonly byteLength: number

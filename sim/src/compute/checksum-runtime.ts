@@ -1,6 +1,6 @@
 import { blockCount, type BlockRange, WireError, WireErrorCode } from '@skein/protocol'
 import type { CacheKey, SpanRuntime, SpanRuntimeInfo, TurnEntry, TurnOutput, TurnResult } from '@skein/node'
-import { copyBytes } from '../kernel/copy-bytes.ts'
+import { BytePool } from '../kernel/byte-pool.ts'
 import { checksumBytes, mixThroughBlock, rowWords, stateWords } from './checksum-row.ts'
 
 interface ChecksumCache {
@@ -61,11 +61,10 @@ export class ChecksumRuntime implements SpanRuntime {
     return Promise.resolve()
   }
 
-  run(entries: readonly TurnEntry[]): Promise<TurnResult> {
+  async run(entries: readonly TurnEntry[]): Promise<TurnResult> {
     const outputs = entries.map((entry) => this.#compute(entry))
     const { spend } = this.#options
-    if (spend === undefined) return Promise.resolve({ outputs, computeUs: 0 })
-    return spend(entries).then((computeUs) => ({ outputs, computeUs }))
+    return { outputs, computeUs: spend === undefined ? 0 : await spend(entries) }
   }
 
   release(cache: CacheKey): Promise<void> {
@@ -85,6 +84,8 @@ export class ChecksumRuntime implements SpanRuntime {
     if (cache === undefined) return { ok: false, code: WireErrorCode.Internal, message: 'there is no such cache' }
     if (position > cache.rows) return { ok: false, code: WireErrorCode.OutOfOrder, message: `position ${position} is beyond the cache` }
     if (position + rows > cache.tokens) return { ok: false, code: WireErrorCode.TooLong, message: 'the reservation is used up' }
+    if (input.byteLength < rows * checksumBytes)
+      return { ok: false, code: WireErrorCode.Internal, message: `${rows} rows came in ${input.byteLength} bytes` }
     const output = throughBlocks(cache, position, rows, input)
     cache.rows = position + rows
     this.#options.tamper?.(output)
@@ -93,13 +94,15 @@ export class ChecksumRuntime implements SpanRuntime {
 }
 
 const noState = new Int32Array(stateWords)
+/** Histories keep outputs for as long as a session. */
+const outputs = new BytePool()
 
 function throughBlocks(cache: ChecksumCache, position: number, rows: number, input: Uint8Array): Uint8Array {
   const blocks = blockCount(cache.span)
   const perRow = blocks * stateWords
   grow(cache, (position + rows) * perRow)
   const { states, span } = cache
-  const output = copyBytes(input.subarray(0, rows * checksumBytes))
+  const output = outputs.copy(input.subarray(0, rows * checksumBytes))
   const words = new Int32Array(output.buffer, output.byteOffset, rows * rowWords)
   for (let index = 0; index < rows; index++) {
     const rowAt = index * rowWords

@@ -1,5 +1,9 @@
 import type { Attachment, Frame } from '@skein/protocol'
-import { copyBytes } from '../kernel/copy-bytes.ts'
+import { BytePool } from '../kernel/byte-pool.ts'
+
+/** Heads are gone once they are decoded; bodies may be kept for as long as a session. */
+const heads = new BytePool()
+const bodies = new BytePool()
 
 /** A body that counts for more on the network than it has bytes: a row of a modelled model stands for one of the real one. */
 export class ChargedBody implements Attachment {
@@ -27,7 +31,7 @@ class CopiedBody implements Attachment {
 
   constructor(body: Attachment) {
     this.byteLength = body.byteLength
-    this.#bytes = copyBytes(body.read())
+    this.#bytes = bodies.copy(body.read())
   }
 
   read(): Uint8Array {
@@ -43,7 +47,7 @@ export function chargedBytes(body: Attachment | undefined): number {
 
 /** A frame that shares no memory with the sender's. */
 export function copyFrame({ head, body }: Frame): Frame {
-  if (body === undefined || body.byteLength === 0) return { head: copyBytes(head), body: undefined }
-  const copy = body instanceof ChargedBody ? new ChargedBody(copyBytes(body.read()), body.chargedBytes) : new CopiedBody(body)
-  return { head: copyBytes(head), body: copy }
+  if (body === undefined || body.byteLength === 0) return { head: heads.copy(head), body: undefined }
+  const copy = body instanceof ChargedBody ? new ChargedBody(bodies.copy(body.read()), body.chargedBytes) : new CopiedBody(body)
+  return { head: heads.copy(head), body: copy }
 }

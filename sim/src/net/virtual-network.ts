@@ -37,7 +37,10 @@ import { VirtualHost } from './virtual-host.ts'
 
 const MiB = 1024 * 1024
 
-/** What the network did with one frame. Times are virtual milliseconds. */
+/**
+ * What the network did with one frame. Times are virtual milliseconds. To be read at once, field by field: it is the frame itself on
+ * its way, and whoever keeps it keeps the connection. Its body may count for more than its bytes: `bytes` says what it counted for.
+ */
 export interface TransferReport {
   readonly from: PeerId
   readonly to: PeerId

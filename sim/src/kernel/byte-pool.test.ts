@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { copyBytes } from './copy-bytes.ts'
+import { BytePool } from './byte-pool.ts'
 
-describe('copyBytes', () => {
+describe('BytePool', () => {
   it('gives the same bytes in memory of their own, of Buffers too', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.uint8Array({ maxLength: 3000 }), fc.boolean()), { maxLength: 200 }), (arrays) => {
         const sources = arrays.map(([bytes, asBuffer]) => (asBuffer ? Buffer.from(bytes) : bytes))
-        const copies = sources.map(copyBytes)
+        const pool = new BytePool()
+        const copies = sources.map((source) => pool.copy(source))
         for (const source of sources) source.fill(0xee)
         copies.forEach((copy, index) => {
           assert.ok(!Buffer.isBuffer(copy))
@@ -23,7 +24,7 @@ describe('copyBytes', () => {
 
   it('keeps what was copied when its source changes', () => {
     const source = Buffer.from([1, 2, 3])
-    const copy = copyBytes(source)
+    const copy = new BytePool().copy(source)
     source[0] = 9
     assert.deepEqual([...copy], [1, 2, 3])
   })
