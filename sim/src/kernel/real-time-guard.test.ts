@@ -10,7 +10,11 @@ describe('the guard of real time', () => {
   const uses: ReadonlyArray<readonly [string, () => unknown]> = [
     ['globalThis.setTimeout', () => clearTimeout(setTimeout(() => {}, 1))],
     ['Date.now', () => Date.now()],
+    ['new Date', () => new Date()],
+    ['Date', () => Date()],
     ['performance.now', () => performance.now()],
+    ['process.hrtime', () => process.hrtime()],
+    ['process.hrtime.bigint', () => process.hrtime.bigint()],
     ['Math.random', () => Math.random()],
     ['AbortSignal.timeout', () => AbortSignal.timeout(1)],
     ['node:crypto.randomBytes', () => randomBytes(1)],
@@ -35,15 +39,16 @@ describe('the guard of real time', () => {
   }
 
   it('leaves a world alone that keeps to its ports, and everything as it was', async () => {
-    const before = [setTimeout, Date.now, Math.random]
+    const before = [setTimeout, Date, Date.now, Math.random, process.hrtime, process.hrtime.bigint]
     const guard = guardRealTime()
     const clock = new VirtualClock()
     clock.setTimer(5, () => {})
     await clock.runUntil(1000)
+    assert.ok(new Date(clock.wallMs()) instanceof Date)
     guard.check()
     guard.release()
     guard.release()
-    assert.deepEqual([setTimeout, Date.now, Math.random], before)
+    assert.deepEqual([setTimeout, Date, Date.now, Math.random, process.hrtime, process.hrtime.bigint], before)
   })
 
   it('may be set several times: each finds what is done while it is set, and the last one puts everything back', () => {

@@ -22,6 +22,8 @@ const forbidden: ReadonlyArray<readonly [object: string, names: readonly string[
   ['globalThis', ['setTimeout', 'setInterval', 'setImmediate', 'fetch']],
   ['Date', ['now']],
   ['performance', ['now']],
+  ['process', ['hrtime']],
+  ['process.hrtime', ['bigint']],
   ['Math', ['random']],
   ['AbortSignal', ['timeout']],
   ['crypto', ['getRandomValues', 'randomUUID']],
@@ -122,10 +124,29 @@ function replaceForbidden(): () => void {
       })
     }
   }
+  undo.push(replaceDate())
   syncBuiltinESMExports()
   return () => {
     for (const each of undo) each()
     syncBuiltinESMExports()
+  }
+}
+
+/** A date of a given moment is no clock; one without arguments is. Returns what undoes it. */
+function replaceDate(): () => void {
+  const original = globalThis.Date
+  globalThis.Date = new Proxy(original, {
+    construct(target, args, newTarget) {
+      if (args.length === 0 && !isExempt) noteUse('new Date')
+      return Reflect.construct(target, args, newTarget) as object
+    },
+    apply(target, self, args) {
+      if (!isExempt) noteUse('Date')
+      return Reflect.apply(target, self, args) as string
+    }
+  })
+  return () => {
+    globalThis.Date = original
   }
 }
 
@@ -138,8 +159,8 @@ function noteUse(name: string): void {
 
 function objectOf(name: string): Record<string, unknown> {
   if (name.startsWith('node:')) return createRequire(import.meta.url)(name) as Record<string, unknown>
-  const globals = globalThis as unknown as Record<string, Record<string, unknown>>
-  return name === 'globalThis' ? globals : (globals[name] as Record<string, unknown>)
+  const path = name === 'globalThis' ? [] : name.split('.')
+  return path.reduce((target, part) => target[part] as Record<string, unknown>, globalThis as unknown as Record<string, unknown>)
 }
 
 function countResources(): Map<string, number> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { SpanRuntime } from '@skein/node'
 import { checkScenario } from '../scenario/check-scenario.ts'
-import type { FaultTarget, Scenario } from '../scenario/scenario.ts'
+import type { FaultTarget, Scenario, ScenarioFault } from '../scenario/scenario.ts'
 import { drawWorld } from './draw-world.ts'
 import { fuzz } from './fuzz.ts'
 import { knownNames } from './known-names.ts'
@@ -97,5 +97,21 @@ describe('shrink', () => {
     )
     assert.equal(smallest.durationMs, 5_000)
     assert.equal(smallest.network.lossShare, 0)
+  })
+
+  it('makes of a fault that comes again and again one that comes once, or less often where the failure needs more', async () => {
+    const drawn = drawWorld(0)
+    const every: ScenarioFault = {
+      kind: 'freeze',
+      target: { random: 1 },
+      atMs: 1000,
+      forMs: 500,
+      repeat: { everyMs: { kind: 'constant', value: 100 } }
+    }
+    const scenario = { ...drawn, durationMs: 60_000, faults: [every] }
+    const once = await shrink(scenario, ({ faults }) => Promise.resolve(faults.length > 0), 500)
+    assert.deepEqual(once.faults, [{ kind: 'freeze', target: { random: 1 }, atMs: 1000, forMs: 500 }])
+    const late = await shrink(scenario, ({ faults }) => Promise.resolve((faults[0]?.repeat?.untilMs ?? 0) > 9_000), 500)
+    assert.ok((late.faults[0]?.repeat?.untilMs ?? Infinity) < 18_000)
   })
 })

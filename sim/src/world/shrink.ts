@@ -1,4 +1,4 @@
-import type { ClientGroup, Distribution, NodeGroup, Scenario } from '../scenario/scenario.ts'
+import type { ClientGroup, Distribution, NodeGroup, Scenario, ScenarioFault } from '../scenario/scenario.ts'
 
 const constant = (value: number): Distribution => ({ kind: 'constant', value })
 
@@ -12,7 +12,10 @@ function simpler(scenario: Scenario): Scenario[] {
     add({ faults: faults.slice(0, half) })
     add({ faults: faults.slice(half) })
   }
-  faults.forEach((_, index) => add({ faults: without(faults, index) }))
+  faults.forEach((fault, index) => {
+    add({ faults: without(faults, index) })
+    for (const change of rarer(fault, durationMs)) add({ faults: faults.with(index, change) })
+  })
   if (nodes.length > 1) nodes.forEach((_, index) => add({ nodes: without(nodes, index) }))
   if (clients.length > 1) clients.forEach((_, index) => add({ clients: without(clients, index) }))
   nodes.forEach((group, index) => {
@@ -25,6 +28,16 @@ function simpler(scenario: Scenario): Scenario[] {
   if (network.jitterMs.kind !== 'constant') add({ network: { ...network, jitterMs: constant(0) } })
   if (network.latency.kind !== 'constant') add({ network: { ...network, latency: { kind: 'constant', oneWayMs: 20 } } })
   if (durationMs > 5_000) add({ durationMs: Math.max(5_000, durationMs >> 1) })
+  return found
+}
+
+/** A fault that comes again and again: once, or for half of the time. */
+function rarer(fault: ScenarioFault, durationMs: number): ScenarioFault[] {
+  const { repeat, ...once } = fault
+  if (repeat === undefined) return []
+  const leftMs = (repeat.untilMs ?? durationMs) - fault.atMs
+  const found: ScenarioFault[] = [once]
+  if (leftMs > 1000) found.push({ ...fault, repeat: { ...repeat, untilMs: fault.atMs + Math.ceil(leftMs / 2) } })
   return found
 }
 
