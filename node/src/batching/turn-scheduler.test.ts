@@ -36,6 +36,21 @@ function setUp(): { runtime: HeldRuntime; scheduler: TurnScheduler; advance: (ms
   return { runtime, scheduler, advance: (ms) => (nowMs += ms) }
 }
 
+const computed = (entries: readonly TurnEntry[]): Promise<TurnResult> =>
+  Promise.resolve({ outputs: entries.map(({ input }) => ({ ok: true, output: input })), computeUs: 100 })
+
+function fail(message: string): never {
+  throw new Error(message)
+}
+
+/** How a runtime may fail as a whole: what it does, its `run`, and the hook that hears of its turns. */
+const failing: readonly (readonly [string, (entries: readonly TurnEntry[]) => unknown, (() => void)?])[] = [
+  ['rejects', () => Promise.reject(new Error('the worker exited'))],
+  ['throws', () => fail('the worker exited')],
+  ['has no result', () => Promise.resolve(undefined)],
+  ['computes, but the hook throws', computed, () => fail('the hook failed')]
+]
+
 describe('TurnScheduler', () => {
   it('gathers what arrives during a turn into the next one, and shares its cost by rows', async () => {
     const { runtime, scheduler, advance } = setUp()
@@ -86,17 +101,23 @@ describe('TurnScheduler', () => {
     assert.deepEqual(done, ['b'])
   })
 
-  it('tells every session when the runtime has failed, also later ones', async () => {
-    const { runtime, scheduler } = setUp()
-    const codes: string[] = []
-    const note = (output: TurnOutput): void => void codes.push(output.ok ? 'ok' : output.code)
-    scheduler.submit(entry('a'), note)
-    await settle()
-    runtime.turns[0]?.fail(new Error('the worker exited'))
-    await settle()
-    scheduler.submit(entry('b'), note)
-    await settle()
-    assert.deepEqual(codes, ['ERR_SKEIN_INTERNAL', 'ERR_SKEIN_INTERNAL'])
-    assert.equal(runtime.turns.length, 1)
-  })
+  for (const [what, run, onTurn] of failing) {
+    it(`tells every session that the runtime has failed when it ${what}, also later ones`, async () => {
+      let [nowMs, runs] = [0, 0]
+      const failures: unknown[] = []
+      const counted = { run: (entries: readonly TurnEntry[]) => (runs++, run(entries)) } as SpanRuntime
+      const clock = { monotonicMs: () => nowMs } as Clock
+      const scheduler = new TurnScheduler({ runtime: counted, clock, onTurn, onFailed: (error) => failures.push(error) })
+      const answers: string[] = []
+      for (const caches of [['a', 'b'], ['c']]) {
+        for (const cache of caches) scheduler.submit(entry(cache), (output) => answers.push(`${cache} ${output.ok ? 'ok' : output.code}`))
+        await settle()
+        nowMs += 7
+        assert.equal(scheduler.turnMs, 0)
+      }
+      assert.deepEqual(answers, ['a ERR_SKEIN_INTERNAL', 'b ERR_SKEIN_INTERNAL', 'c ERR_SKEIN_INTERNAL'])
+      assert.equal(failures.length, 1)
+      assert.equal(runs, 1, 'it is not asked again')
+    })
+  }
 })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { TimeoutError, WireErrorCode } from '../errors.ts'
+import { ChannelClosedError, TimeoutError, WireErrorCode } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import { channelLimits } from '../limits.ts'
 import { memoryAddress } from '../memory/memory-network.ts'
@@ -103,6 +103,19 @@ describe('directories of peers that are slow, silent or banned', () => {
     assert.ok(refusal.type === 'refused' && refusal.code === WireErrorCode.RateLimited)
     other.reset()
     channel.reset()
+  })
+
+  it('a channel that has rested for too long is reset without a word', async () => {
+    const channel = await stranger(swarm.add('first', { idleMs: 60_000 }))()
+    assert.equal((await askOn(channel)).type, 'records')
+    let isClosed = false
+    void channel.closed.then(() => (isClosed = true))
+    const received = assert.rejects(channel.receive(), ChannelClosedError)
+    await swarm.clock.advanceAsync(59_999)
+    assert.ok(!isClosed)
+    await swarm.clock.advanceAsync(1)
+    await received
+    assert.equal((await channel.closed).kind, 'remote')
   })
 
   it('a peer that comes back takes the place of its own channels that rest', async () => {
