@@ -1,11 +1,22 @@
 import assert from 'node:assert/strict'
-import type { ControlRequest, Held, ModelId, Numerics, PeerId, SessionId } from '@skein/protocol'
+import type { ControlRequest, Held, ModelId, Numerics, PeerId, SessionId, StateResponse } from '@skein/protocol'
 import { WireErrorCode } from '@skein/protocol'
 import type { ChainEffect, ChainEvent, ChosenStage } from './chain-events.ts'
-import { ChainMachine } from './chain-machine.ts'
+import { ChainMachine, type ChainMachineOptions } from './chain-machine.ts'
 
 const load = { queuedRows: 0, freeKvTokens: 0, freeHistoryBytes: 0, sessions: 1 }
 const nothing: Held = { rows: 0, lastSeq: 0, tail: [] }
+const state: StateResponse = {
+  type: 'state',
+  id: 0,
+  load,
+  turnMs: 0,
+  held: nothing,
+  historyFrom: 0,
+  acceptedSeq: 0,
+  sentSeq: 0,
+  acknowledgedSeq: 0
+}
 const kernels = (name: string): Numerics => ({ weights: 'f32', kernels: name })
 const stage = (name: string, start: number, end: number, numerics = kernels('k')): ChosenStage => ({
   peer: name as PeerId,
@@ -15,17 +26,21 @@ const stage = (name: string, start: number, end: number, numerics = kernels('k')
 
 class Bench {
   nowMs = 0
-  readonly machine = new ChainMachine({
-    coordinator: 'me' as PeerId,
-    session: '0'.repeat(32) as SessionId,
-    model: `m@${'0'.repeat(32)}` as ModelId,
-    totalBlocks: 6,
-    hiddenSize: 8,
-    exact: false,
-    encoding: 'raw',
-    kvTokens: 32,
-    options: { window: 2, openMs: 3_000, coverageWaitMs: 4_000, searchAgainMs: 500 }
-  })
+  readonly machine: ChainMachine
+
+  constructor(options: Partial<ChainMachineOptions> = {}) {
+    this.machine = new ChainMachine({
+      coordinator: 'me' as PeerId,
+      session: '0'.repeat(32) as SessionId,
+      model: `m@${'0'.repeat(32)}` as ModelId,
+      totalBlocks: 6,
+      hiddenSize: 8,
+      exact: false,
+      encoding: 'raw',
+      kvTokens: 32,
+      options: { window: 2, openMs: 3_000, coverageWaitMs: 4_000, searchAgainMs: 500, ...options }
+    })
+  }
 
   feed(event: ChainEvent): ChainEffect[] {
     return this.machine.handle(event, this.nowMs)
@@ -197,6 +212,36 @@ describe('ChainMachine', () => {
     const effects = slow.feed({ type: 'tick' })
     assert.equal(find(effects, 'failed')?.code, 'ERR_SKEIN_TIMEOUT')
     assert.equal(effects.at(-1)?.type, 'closed', 'the dial is given up as well')
+  })
+
+  it('renews leases at half their time from the first stage that opened on, until it closes', () => {
+    const bench = new Bench({ leaseMs: 4_000 })
+    bench.feed({ type: 'start', stages: [stage('a', 0, 3), stage('b', 3, 6)] })
+    /** Feeds all that comes up to a time, of which the stages that are probed answer; says when each was. */
+    const probesUntil = (untilMs: number): string[] => {
+      const probes: string[] = []
+      for (let atMs = bench.machine.wakeAtMs; atMs !== undefined && atMs <= untilMs; atMs = bench.machine.wakeAtMs) {
+        bench.nowMs = atMs
+        for (const effect of bench.feed({ type: 'tick' })) {
+          if (effect.type !== 'control' || effect.request.type !== 'probe') continue
+          probes.push(`${effect.stage} at ${atMs}`)
+          bench.feed({ type: 'control', stage: effect.stage, response: { ...state, id: effect.request.id } })
+        }
+      }
+      bench.nowMs = untilMs
+      return probes
+    }
+    assert.deepEqual(probesUntil(100), [])
+    bench.settle(bench.feed({ type: 'connected', stage: 2 }))
+    assert.deepEqual(probesUntil(2_500), ['2 at 2100'], 'the chain still waits for the other stage')
+    const { rest } = bench.settle(bench.feed({ type: 'connected', stage: 1 }))
+    assert.ok(find(rest, 'opened'))
+    assert.deepEqual(probesUntil(7_000), ['1 at 4100', '2 at 4100', '1 at 6100', '2 at 6100'])
+    bench.feed({ type: 'close' })
+    assert.equal(bench.machine.wakeAtMs, 12_000, 'it waits for answers and for nothing else')
+    assert.deepEqual(probesUntil(12_000), [])
+    assert.equal(bench.machine.snapshot().status, 'closed')
+    assert.equal(bench.machine.wakeAtMs, undefined)
   })
 
   it('holds the caller to the contract of start and submit', () => {

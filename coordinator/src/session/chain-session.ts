@@ -303,7 +303,8 @@ export class ChainSession implements TokenSession {
 
   #loseControl(stage: number, control: StageControl, message: string): void {
     if (this.#controls.get(stage) !== control) return
-    this.#controls.delete(stage)
+    // The other side may have ended its half alone, and waits for this one's end.
+    this.#disconnect(stage)
     this.#driver.feed({ type: 'controlClosed', stage, message })
   }
 

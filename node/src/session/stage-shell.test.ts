@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict'
+import {
+  type Channel,
+  channelLimits,
+  type CloseCause,
+  type ControlResponse,
+  decodeControlResponse,
+  encodeControl,
+  lingerFrames,
+  type OpenRequest,
+  parseModelId,
+  parseSessionId,
+  protocols,
+  silentLogger
+} from '@skein/protocol'
+import { drainMicrotasks, ManualClock, memoryAddress, memoryInternet, testIdentity } from '@skein/protocol/testing'
+import { TurnScheduler } from '../batching/turn-scheduler.ts'
+import type { SpanRuntime } from '../runtime/span-runtime.ts'
+import { ByteBudget } from './byte-budget.ts'
+import { StageShell } from './stage-shell.ts'
+
+const request: OpenRequest = {
+  type: 'open',
+  id: 1,
+  session: parseSessionId('0123456789abcdef0123456789abcdef'),
+  model: parseModelId('m@00000000000000000000000000000000'),
+  span: { start: 0, end: 2 },
+  numerics: { weights: 'f32', kernels: 'k' },
+  exact: false,
+  kvTokens: 16,
+  historyBytes: 0,
+  encoding: 'raw',
+  predecessor: { term: 1, to: { kind: 'coordinator' } },
+  successor: { term: 1, to: { kind: 'coordinator' } },
+  leaseMs: 30_000
+}
+
+const runtime = {
+  info: { hiddenSize: 8 },
+  reserve: () => Promise.resolve(),
+  release: () => Promise.resolve()
+} as unknown as SpanRuntime
+
+/** An open session whose control channel is being read, and the coordinator's end of that. */
+class Bench {
+  readonly clock = new ManualClock()
+  readonly shell: StageShell
+  readonly coordinator: Channel
+  readonly control: Channel
+  readonly causes: { stage?: CloseCause['kind']; coordinator?: CloseCause['kind'] } = {}
+
+  private constructor(control: Channel, coordinator: Channel) {
+    this.control = control
+    this.coordinator = coordinator
+    void control.closed.then(({ kind }) => (this.causes.stage = kind))
+    void coordinator.closed.then(({ kind }) => (this.causes.coordinator = kind))
+    const { clock } = this
+    const load = { queuedRows: 0, freeKvTokens: 0, freeHistoryBytes: 0, sessions: 1 }
+    this.shell = new StageShell(
+      {
+        ...{ clock, runtime, logger: silentLogger },
+        scheduler: new TurnScheduler({ runtime, clock }),
+        history: new ByteBudget(0),
+        dial: () => assert.fail('the coordinator is the only neighbour'),
+        load: () => load,
+        onEnded: () => {}
+      },
+      control,
+      request
+    )
+  }
+
+  static async open(): Promise<Bench> {
+    const internet = memoryInternet()
+    const [node, client] = [internet.join(testIdentity(1).peerId), internet.join(testIdentity(2).peerId)]
+    client.learn({ peer: node.self, addresses: [memoryAddress(node.self)], source: 'trusted' })
+    const accepted = new Promise<Channel>((resolve) => node.handle(protocols.control, channelLimits.control, resolve))
+    const coordinator = await client.open(node.self, protocols.control, { limits: channelLimits.control })
+    const bench = new Bench(await accepted, coordinator)
+    bench.shell.start()
+    assert.equal((await bench.hear())?.type, 'opened')
+    await drainMicrotasks()
+    return bench
+  }
+
+  async hear(): Promise<ControlResponse | undefined> {
+    const frame = await this.coordinator.receive()
+    return frame && decodeControlResponse(frame.head)
+  }
+
+  /** The node goes offline: its last word is heard, and the end. */
+  async abort(): Promise<this> {
+    this.shell.abort('ERR_SKEIN_DRAINING', 'this node is going offline')
+    assert.equal((await this.hear())?.type, 'refused')
+    assert.equal(await this.hear(), undefined)
+    return this
+  }
+
+  async assertEnded(): Promise<void> {
+    await this.coordinator.end()
+    await drainMicrotasks()
+    assert.deepEqual(this.causes, { stage: 'ended', coordinator: 'ended' })
+    assert.equal(this.clock.pendingTimers, 0)
+  }
+
+  async flood(frames: number): Promise<void> {
+    for (let frame = 0; frame < frames; frame++) this.coordinator.send({ head: new Uint8Array(1) })
+    await drainMicrotasks()
+  }
+}
+
+describe('a stage whose session ends while its control channel is read', () => {
+  it('says its last word and comes to an orderly end, when it is closed', async () => {
+    const bench = await Bench.open()
+    bench.coordinator.send({ head: encodeControl({ type: 'close', id: 2 }) })
+    assert.equal((await bench.hear())?.type, 'closed')
+    assert.equal(await bench.hear(), undefined)
+    await bench.assertEnded()
+  })
+
+  it('does so when it ends by itself', async () => {
+    const bench = await Bench.open()
+    await bench.abort()
+    await bench.assertEnded()
+  })
+
+  it('does so when the coordinator goes', async () => {
+    const bench = await Bench.open()
+    await bench.coordinator.end()
+    assert.equal(await bench.hear(), undefined)
+    await bench.assertEnded()
+  })
+
+  it('does so after a request that it does not understand, with more behind it', async () => {
+    const bench = await Bench.open()
+    await bench.flood(1)
+    const last = await bench.hear()
+    assert.equal(last?.type === 'refused' && last.code, 'ERR_SKEIN_MALFORMED')
+    await bench.flood(2)
+    assert.equal(await bench.hear(), undefined)
+    await bench.assertEnded()
+  })
+
+  it('resets a coordinator that is silent, after 5 s', async () => {
+    const bench = await (await Bench.open()).abort()
+    await bench.clock.advanceAsync(4_999)
+    assert.deepEqual(bench.causes, {})
+    await bench.clock.advanceAsync(1)
+    assert.deepEqual(bench.causes, { stage: 'reset', coordinator: 'remote' })
+    assert.equal(bench.clock.pendingTimers, 0)
+  })
+
+  it('takes no more than so many frames from one that goes on', async () => {
+    const patient = await (await Bench.open()).abort()
+    await patient.flood(lingerFrames)
+    await patient.assertEnded()
+    const bench = await (await Bench.open()).abort()
+    await bench.flood(lingerFrames + 1)
+    assert.deepEqual(bench.causes, { stage: 'reset', coordinator: 'remote' })
+    assert.equal(bench.clock.pendingTimers, 0)
+  })
+})
