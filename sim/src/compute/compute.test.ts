@@ -55,6 +55,17 @@ describe('checksums', () => {
     assert.equal(new Set(outputs).size, outputs.length)
   })
 
+  it('are refused where there are fewer bytes than rows, and the cache stays as it was', async () => {
+    const runtime = runtimeOf(0, blocks)
+    await runtime.reserve('c', 50, runtime.info.span)
+    const { span } = runtime.info
+    const input = rows.subarray(0, 2 * checksumBytes - 1)
+    const entry = { cache: 'c', position: 0, rows: 2, span, exact: false, encoding: 'raw', input } as const
+    const [refused] = (await runtime.run([entry])).outputs
+    assert.equal(refused?.ok, false)
+    assert.deepEqual((await pass(runtime, 0, rows)).subarray(-checksumBytes), ReferenceMachine.output(blocks, context))
+  })
+
   it('depend on every bit of a row', () => {
     const seen = new Set<string>()
     const row = new Uint8Array(checksumBytes)

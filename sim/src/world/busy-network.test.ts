@@ -7,6 +7,7 @@ import { Machine } from '../compute/machine.ts'
 import { TestWorld } from '../net/test-world.test-helper.ts'
 import { virtualCompliance, virtualPair } from '../net/virtual-compliance.test-helper.ts'
 import { BusyNetwork } from './busy-network.ts'
+import { ChargedNetwork } from './charged-network.ts'
 
 const limits: ChannelLimits = { maxHeadBytes: 1024, maxBodyBytes: 2 ** 20, sendBufferBytes: 2 ** 20 }
 
@@ -83,5 +84,22 @@ describe('a network whose messages cost time', () => {
     )
     // Three round trips of the connection and one of the channel, and the opener's own part.
     assert.equal(Math.round(startMs * 10) / 10, 40.3)
+  })
+
+  it('charges for what a body counts for, not for its bytes', async () => {
+    const world = new TestWorld()
+    const { clock } = world
+    const device = { ...devicePresets['laptop-cpu']!, overheadUsPerMessage: 0, overheadNsPerMessageByte: 1_000, overheadUsAfterPause: 0 }
+    const process = new HostProcess({ clock, device })
+    const { a, b } = virtualPair(world, 1e12, (network) => new ChargedNetwork(new BusyNetwork(network, process), 500))
+    const accepted = new Promise<Channel>((resolve) => b.handle(protocols.link, limits, resolve))
+    a.learn({ peer: b.self, addresses: b.addresses(), source: 'trusted' })
+    const near = await world.run(a.open(b.self, protocols.link, { limits }))
+    const far = await world.run(accepted)
+    const startMs = clock.monotonicMs()
+    near.send({ head: new Uint8Array(8), body: attachment(new Uint8Array(16)) })
+    assert.equal((await world.run(far.receive()))?.body?.byteLength, 16)
+    // 5 ms of latency, and one microsecond for each of 500 times 16 bytes.
+    assert.equal(Math.round(clock.monotonicMs() - startMs), 5 + 8)
   })
 })
