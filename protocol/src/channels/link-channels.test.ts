@@ -37,4 +37,37 @@ describe('link channels', () => {
     await a.stop()
     await b.stop()
   })
+
+  it('ends in peace on both sides when one hangs up, and leaves no timer behind', async () => {
+    const internet = memoryInternet()
+    const [a, b] = [internet.join(testIdentity(1).peerId), internet.join(testIdentity(2).peerId)]
+    b.learn({ peer: a.self, addresses: [memoryAddress(a.self)], source: 'trusted' })
+    const accepted = new Promise<Channel>((resolve) => a.handle(protocol, channelLimits.link, resolve))
+    const opened = b.open(a.self, protocol, { limits: channelLimits.link })
+    const clocks = [new ManualClock(), new ManualClock()] as const
+    const reports: string[] = []
+    const [hangsUp, hears] = clocks.map(
+      (clock, index) =>
+        new LinkChannels({
+          clock,
+          rowBytes: 4,
+          onMessage: () => {},
+          onDialed: () => {},
+          onClosed: (link, code, message) => reports.push(`${index} ${link} ${code} ${message}`)
+        })
+    ) as [LinkChannels, LinkChannels]
+    const channels = [await accepted, await opened]
+    hangsUp.accept(1, 'link', channels[0]!)
+    hears.accept(2, 'link', channels[1]!)
+    hangsUp.hangUp(1)
+    assert.deepEqual(await Promise.all(channels.map((channel) => channel.closed)), [{ kind: 'ended' }, { kind: 'ended' }])
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.deepEqual(reports, [`1 2 undefined ${a.self} ended the link`])
+    assert.deepEqual(
+      clocks.map((clock) => clock.pendingTimers),
+      [0, 0]
+    )
+    await a.stop()
+    await b.stop()
+  })
 })

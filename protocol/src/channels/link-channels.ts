@@ -117,6 +117,11 @@ export class LinkChannels {
         else if (++lingering > lingerFrames) channel.reset()
       }
       entry.cancelLinger?.()
+      // The other side has ended its half in peace: this one does so too, or that side would wait for it and reset the channel.
+      if (this.#links.get(link) === entry) {
+        entry.writer?.end()
+        linger(channel, this.#init.clock)
+      }
       this.#lose(link, entry, undefined, `${channel.peer} ended the link`)
     } catch (error) {
       entry.cancelLinger?.()

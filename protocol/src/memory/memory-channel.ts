@@ -15,10 +15,11 @@ function frameBytes(frame: Frame): number {
 
 /** A frame that shares no memory with the sender's, as if it had gone through a socket. A modelled body keeps its stated size. */
 function copyFrame(frame: Frame): Frame {
-  const head = frame.head.slice()
+  // Not `slice`, which copies nothing of a Buffer.
+  const head = new Uint8Array(frame.head)
   if (frame.body === undefined || frame.body.byteLength === 0) return { head }
   const { byteLength } = frame.body
-  const bytes = frame.body.read().slice()
+  const bytes = new Uint8Array(frame.body.read())
   return { head, body: { byteLength, read: () => bytes } }
 }
 
