@@ -107,6 +107,23 @@ describe('PeerClock', () => {
     })
   })
 
+  it('has reached the time that it has run until, though that is no whole number of microseconds', async () => {
+    assert.ok(18_087.972 + 70_000 > 88_087.972, 'such a sum was waited for without end')
+    const times = fc
+      .tuple(fc.nat(10 ** 9), fc.nat(10 ** 9))
+      .map(([fromUs, forUs]) => [fromUs / 1000, fromUs / 1000 + forUs / 1000] as const)
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(times, fc.constant([18_087.972, 18_087.972 + 70_000] as const)), async ([fromMs, untilMs]) => {
+        const clock = new VirtualClock()
+        await clock.runUntil(fromMs)
+        assert.equal(clock.hasReached(untilMs), untilMs === fromMs)
+        await clock.runUntil(untilMs)
+        assert.ok(clock.hasReached(untilMs))
+        assert.ok(!clock.hasReached(untilMs + 0.001))
+      })
+    )
+  })
+
   it('discards and counts what a dead incarnation had planned and what it plans', async () => {
     const root = new VirtualClock()
     const [dead, living] = [root.forPeer('dead'), root.forPeer('living')]

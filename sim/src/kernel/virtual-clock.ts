@@ -98,8 +98,8 @@ export class VirtualClock extends ClockBase {
 
   /** A timer of a peer, or of the world. @param delayMs finite, not negative */
   timer(delayMs: number, owner: EventOwner | undefined, callback: () => void): CancelTimer {
-    // Rounded up, so that no timer fires early; but not for the last bits of a product such as 0.3 * 1000.
-    let timeUs = this.#nowUs + Math.ceil(delayMs * 1000 - 1e-6)
+    // So that no timer fires early.
+    let timeUs = this.#nowUs + wholeUs(delayMs)
     // Who waits until a time of its own finds, when it is called, that the clock has reached it: else it would set a timer of
     // nothing again and again.
     if (timeUs / 1000 < this.monotonicMs() + delayMs) timeUs++
@@ -153,12 +153,17 @@ export class VirtualClock extends ClockBase {
    * @throws InvalidArgumentError when the time has passed or a run is under way; whatever an event throws; StalledError
    */
   async runUntil(untilMs: number): Promise<void> {
-    const untilUs = Math.ceil(untilMs * 1000 - 1e-6)
+    const untilUs = wholeUs(untilMs)
     if (!(untilUs >= this.#nowUs) || untilMs === Infinity) {
       throw new InvalidArgumentError(`the virtual time is ${this.monotonicMs()} ms: it cannot run until ${untilMs} ms`)
     }
     await this.#run(untilUs)
     this.#nowUs = untilUs
+  }
+
+  /** Whether it stands at this time or later, to the microsecond: a sum of milliseconds may be a bit beyond what it can stand at. */
+  hasReached(timeMs: number): boolean {
+    return this.#nowUs >= wholeUs(timeMs)
   }
 
   /** Runs until no event is left, and stands at the time of the last one. A timer that sets itself again never ends it. */
@@ -261,6 +266,11 @@ export class VirtualClock extends ClockBase {
       )
     }
   }
+}
+
+/** Rounded up, but not for the last bits of a product such as 0.3 * 1000. */
+function wholeUs(ms: number): number {
+  return Math.ceil(ms * 1000 - 1e-6)
 }
 
 function nameOf(event: Event | undefined): string {

@@ -216,7 +216,7 @@ export class World {
   }
 
   async #runUntil(untilMs: number): Promise<void> {
-    while (this.nowMs < untilMs && !this.#isOver()) {
+    while (!this.clock.hasReached(untilMs) && !this.#isOver()) {
       await this.clock.runUntil(Math.min(untilMs, this.nowMs + 1_000))
       this.#checkPorts(() => this.#realTime?.check())
       const { onProgress } = this.#init
@@ -237,7 +237,7 @@ export class World {
     }
     this.#log({ kind: 'heal', text: 'everything heals; what is under way must end' })
     const untilMs = this.nowMs + this.scenario.settleMs
-    while (this.#recorder.open.size > 0 && this.nowMs < untilMs && !this.#isOver()) {
+    while (this.#recorder.open.size > 0 && !this.clock.hasReached(untilMs) && !this.#isOver()) {
       await this.#runUntil(Math.min(untilMs, this.nowMs + 1_000))
     }
     if (this.#isOver()) return
