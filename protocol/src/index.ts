@@ -11,7 +11,7 @@ export { nextSequence, signAnnouncement, verifyAnnouncement } from './announceme
 export type { UnverifiedAnnouncement } from './announcement/signing.ts'
 export * from './block-range.ts'
 export { ChannelWriter } from './channels/channel-writer.ts'
-export { copyParts, drain, linger, lingerFrames, LinkChannels } from './channels/link-channels.ts'
+export { copyParts, drain, linger, lingerFrames, LinkChannels, readUntilEnd } from './channels/link-channels.ts'
 export type { LinkChannelsInit, LinkKind, LinkReply } from './channels/link-channels.ts'
 export { MachineDriver } from './channels/machine-driver.ts'
 export { AnnouncementStore, announcementStoreDefaults } from './directory/announcement-store.ts'

@@ -9,7 +9,6 @@ import {
   decodeControlResponse,
   describeError,
   linger,
-  lingerFrames,
   encodeControl,
   limits,
   LinkChannels,
@@ -21,6 +20,7 @@ import {
   type PeerId,
   protocols,
   raceAbort,
+  readUntilEnd,
   rowBytes,
   throwIfAborted,
   type Want,
@@ -284,16 +284,13 @@ export class ChainSession implements TokenSession {
 
   async #readControl(stage: number, control: StageControl, channel: Channel): Promise<void> {
     try {
-      let lingering = 0
-      for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
-        if (this.#controls.get(stage) !== control) {
-          if (++lingering > lingerFrames) channel.reset()
-          continue
-        }
-        const response = decodeControlResponse(frame.head)
+      await readUntilEnd(channel, ({ head }) => {
+        if (this.#controls.get(stage) !== control) return false
+        const response = decodeControlResponse(head)
         if ('load' in response && response.load !== undefined) this.#components.onLoad?.(control.peer, response.load)
         this.#driver.feed({ type: 'control', stage, response })
-      }
+        return true
+      })
       this.#loseControl(stage, control, `${channel.peer} ended the control channel`)
     } catch (error) {
       channel.reset()

@@ -13,7 +13,6 @@ import {
   isWireErrorCode,
   limits,
   linger,
-  lingerFrames,
   LinkChannels,
   type LinkKind,
   type Logger,
@@ -22,6 +21,7 @@ import {
   type NodeLoad,
   type OpenRequest,
   type PeerId,
+  readUntilEnd,
   rowBytes,
   WireErrorCode
 } from '@skein/protocol'
@@ -115,11 +115,11 @@ export class StageShell {
 
   async #readControl(): Promise<void> {
     try {
-      let lingering = 0
-      for (let frame = await this.#control.receive(); frame !== undefined; frame = await this.#control.receive()) {
-        if (this.#ended && ++lingering > lingerFrames) this.#control.reset()
-        else if (!this.#ended) this.#driver.feed({ type: 'control', request: decodeControlRequest(frame.head) })
-      }
+      await readUntilEnd(this.#control, ({ head }) => {
+        if (this.#ended) return false
+        this.#driver.feed({ type: 'control', request: decodeControlRequest(head) })
+        return true
+      })
     } catch (error) {
       if (isSkeinError(error) && isWireErrorCode(error.code) && !this.#ended) this.abort(error.code, describeError(error))
     }

@@ -110,12 +110,11 @@ export class LinkChannels {
 
   async #read(link: number, entry: Link, channel: Channel): Promise<void> {
     try {
-      for (let lingering = 0; ;) {
-        const frame = await channel.receive()
-        if (frame === undefined) break
-        if (this.#links.get(link) === entry) this.#take(link, entry, frame)
-        else if (++lingering > lingerFrames) channel.reset()
-      }
+      await readUntilEnd(channel, (frame) => {
+        const isOurs = this.#links.get(link) === entry
+        if (isOurs) this.#take(link, entry, frame)
+        return isOurs
+      })
       entry.cancelLinger?.()
       // The other side has ended its half in peace: this one does so too, or that side would wait for it and reset the channel.
       if (this.#links.get(link) === entry) {
@@ -160,7 +159,21 @@ export class LinkChannels {
 const lingerMs = 5_000
 export const lingerFrames = 64
 
-/** Resets a channel that this side has ended when the other one goes on for long. Somebody reads it, drops what comes, and resets it after {@link lingerFrames}. */
+/**
+ * Hands on all frames until the other side ends the channel. Of what comes once nobody takes frames any more, {@link lingerFrames}
+ * are dropped; then the channel is reset.
+ *
+ * @param take - returns whether it has taken the frame; what it throws ends the reading
+ * @throws what `Channel.receive` and `take` throw
+ */
+export async function readUntilEnd(channel: Channel, take: (frame: Frame) => boolean): Promise<void> {
+  let dropped = 0
+  for (let frame = await channel.receive(); frame !== undefined; frame = await channel.receive()) {
+    if (!take(frame) && ++dropped > lingerFrames) channel.reset()
+  }
+}
+
+/** Resets a channel that this side has ended when the other one goes on for long. It goes on being read by {@link readUntilEnd}. */
 export function linger(channel: Channel, clock: Clock): void {
   const cancel = clock.setTimer(lingerMs, () => channel.reset())
   void channel.closed.then(cancel)
