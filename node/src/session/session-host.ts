@@ -255,8 +255,9 @@ export class SessionHost {
   }
 
   async #dial(coordinator: PeerId, to: PeerId, record: Uint8Array | undefined, signal: AbortSignal): Promise<Channel> {
-    this.#dials.spend(coordinator)
     const { clock, network, reader } = this.#components
+    // Over a connection that is there, a link floods nobody: a busy coordinator opens some for every answer.
+    if (network.path(to) === undefined) this.#dials.spend(coordinator)
     if (record !== undefined) {
       const { announcement } = reader.verify(reader.parse(record))
       if (announcement.peer !== to || announcement.model !== this.#init.model) {
