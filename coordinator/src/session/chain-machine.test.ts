@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import type { ControlRequest, Held, ModelId, Numerics, PeerId, SessionId, StateResponse } from '@skein/protocol'
-import { WireErrorCode } from '@skein/protocol'
+import type { ControlRequest, Held, ModelId, Numerics, PeerId, SessionId, StateResponse, StepMessage, StepRun } from '@skein/protocol'
+import { rowBytes, WireErrorCode } from '@skein/protocol'
 import type { ChainEffect, ChainEvent, ChosenStage } from './chain-events.ts'
 import { ChainMachine, type ChainMachineOptions } from './chain-machine.ts'
 
@@ -242,6 +242,30 @@ describe('ChainMachine', () => {
     assert.deepEqual(probesUntil(12_000), [])
     assert.equal(bench.machine.snapshot().status, 'closed')
     assert.equal(bench.machine.wakeAtMs, undefined)
+  })
+
+  it('renews no lease while results come, since every step has done so', () => {
+    const bench = new Bench({ leaseMs: 4_000 })
+    const { rest } = bench.settle(bench.feed({ type: 'start', stages: [stage('a', 0, 6)] }))
+    const dials = rest.filter((effect) => effect.type === 'dial')
+    for (const { channel } of dials) bench.feed({ type: 'dialed', channel })
+    const results = dials.find(({ protocol }) => protocol === 'results')?.channel ?? assert.fail('no dial for results')
+    const runs = (seq: number): StepRun[] => [{ seq, rows: 1, want: 'all' }]
+    for (let seq = 1; seq <= 6; seq++) {
+      bench.feed({ type: 'submit', position: seq - 1, rows: 1, want: 'all' })
+      bench.nowMs += 900
+      const asked = bench.settle(bench.feed({ type: 'tick' })).asked
+      assert.deepEqual(asked, [], `at ${bench.nowMs}`)
+      const message: StepMessage = { type: 'step', from: seq, to: seq, position: seq - 1, after: 0, runs: runs(seq), computeUs: 1 }
+      const taken = bench.feed({ type: 'link', channel: results, message, body: new Uint8Array(rowBytes('raw', 8)) })
+      assert.ok(find(taken, 'result'))
+    }
+    assert.equal(bench.nowMs, 5_400)
+    // The last step was submitted at 4,500, and no stage can have taken it before.
+    bench.nowMs = 6_499
+    assert.deepEqual(bench.settle(bench.feed({ type: 'tick' })).asked, [])
+    bench.nowMs = 6_500
+    assert.deepEqual(bench.settle(bench.feed({ type: 'tick' })).asked, ['1:probe'])
   })
 
   it('holds the caller to the contract of start and submit', () => {

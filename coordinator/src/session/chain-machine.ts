@@ -16,6 +16,7 @@ import { requireCover, requireStep } from './chain-contract.ts'
 import { chainDefaults, type ChainMachineInit, type ChainMachineOptions, type ChainSnapshot } from './chain-options.ts'
 import { Checkup } from './checkup.ts'
 import { Graveyard } from './graveyard.ts'
+import { Leases } from './leases.ts'
 import { openFailure, type PeerRefusal, recoveryFailure } from './chain-failure.ts'
 import { least } from './link-ends.ts'
 import { OwnLinks } from './own-links.ts'
@@ -43,6 +44,7 @@ export class ChainMachine {
   readonly #blame = new Blame()
   readonly #graveyard: Graveyard
   readonly #checkup: Checkup
+  readonly #leases: Leases
   readonly #excluded = new Set<PeerId>()
   #lastRefusal: PeerRefusal | undefined
   /** Ranges of steps that were skipped, as long as some stage may still have rows of them. */
@@ -56,13 +58,13 @@ export class ChainMachine {
   #replayRows = 0
   #openByMs: number | undefined
   #wholeByMs: number | undefined
-  #renewLeasesAtMs: number | undefined
 
   constructor(private readonly init: ChainMachineInit) {
     this.#options = merged(chainDefaults, init.options ?? {})
     this.#bytesPerRow = rowBytes(init.encoding, init.hiddenSize)
     this.#results = new StepResults(this.#bytesPerRow)
     this.#roster = new Roster(init.transport === 'star')
+    this.#leases = new Leases(this.#options.leaseMs)
     const shared = {
       roster: this.#roster,
       options: this.#options,
@@ -101,7 +103,7 @@ export class ChainMachine {
 
   /** When to feed `tick`; undefined when nothing waits for time. */
   get wakeAtMs(): number | undefined {
-    const own = least(least(this.#openByMs, this.#wholeByMs), this.#renewLeasesAtMs)
+    const own = least(least(this.#openByMs, this.#wholeByMs), this.#leases.wakeAtMs)
     const parts = least(least(this.#roster.wakeAtMs, this.#checkup.wakeAtMs), least(this.#assembly.wakeAtMs, this.#graveyard.wakeAtMs))
     return least(least(own, parts), this.#own.wakeAtMs)
   }
@@ -188,7 +190,7 @@ export class ChainMachine {
     requireStep(position, rows, { presentRows: this.#log.map.rows, maxStepRows: this.#options.maxStepRows, kvTokens: this.init.kvTokens })
     const seq = this.nextSeq
     const wasIdle = this.#results.pending === 0
-    this.#results.submit(seq, position, rows, want)
+    this.#results.submit({ seq, position, rows, want, submittedMs: this.#nowMs, renounced: false })
     if (wasIdle) this.#checkup.schedule(this.#nowMs, true)
     const bytesPerRow = this.#bytesPerRow
     this.#log.record({ seq, position, rows, want, frame: seq, computeUs: 0, bytesPerRow, data: undefined })
@@ -209,7 +211,8 @@ export class ChainMachine {
   #close(): void {
     if (this.#status === 'closing') return
     this.#status = 'closing'
-    this.#openByMs = this.#wholeByMs = this.#renewLeasesAtMs = undefined
+    this.#openByMs = this.#wholeByMs = undefined
+    this.#leases.stop()
     this.#checkup.schedule(this.#nowMs, false)
     for (const record of this.#roster.stages) this.#graveyard.bury(record)
     for (const record of this.#roster.stages) this.#assembly.forget(record.stage)
@@ -317,8 +320,7 @@ export class ChainMachine {
 
   #onOpened(record: StageRecord, id: number): void {
     if (!this.#assembly.opened(record, id)) return
-    // Its lease runs from here, and the chain may be whole much later.
-    this.#renewLeasesAtMs ??= this.#nowMs + this.#options.leaseMs / 2
+    this.#leases.opened(this.#nowMs)
     for (const skip of this.#skips) this.#emit({ type: 'control', stage: record.stage, request: { type: 'skip', ...skip } })
   }
 
@@ -450,6 +452,7 @@ export class ChainMachine {
     }
     const results = this.#results.take(step, body)
     if (!Array.isArray(results)) return results
+    this.#leases.passed(this.#results.lastSubmittedMs)
     for (const result of results) this.#emit(result)
     // Once a later step has passed all stages, none has anything left of those that were skipped.
     this.#skips = this.#skips.filter((skip) => skip.to >= step.to)
@@ -479,10 +482,7 @@ export class ChainMachine {
     const late = this.#assembly.late(now)
     this.#lose(late, ['no-answer', `no answer in time from ${late.map((record) => record.peer).join(', ')}`])
     this.#own.tick(now)
-    if (this.#renewLeasesAtMs !== undefined && now >= this.#renewLeasesAtMs) {
-      this.#renewLeasesAtMs = now + this.#options.leaseMs / 2
-      for (const record of this.#roster.stages) this.#assembly.probe(record, this.#nowMs)
-    }
+    if (this.#leases.due(now)) for (const record of this.#roster.stages) this.#assembly.probe(record, now)
     if (this.#checkup.due(now)) this.#check()
   }
 

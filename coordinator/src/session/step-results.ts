@@ -8,6 +8,7 @@ interface PendingStep {
   readonly position: number
   readonly rows: number
   readonly want: Want
+  readonly submittedMs: number
   renounced: boolean
 }
 
@@ -20,12 +21,18 @@ export function isFinite(body: Uint8Array, encoding: TensorEncoding): boolean {
 export class StepResults {
   readonly #pending: PendingStep[] = []
   #lastSeq = 0
+  #lastSubmittedMs = -Infinity
 
   constructor(private readonly bytesPerRow: number) {}
 
   /** The last seq whose result has come. */
   get lastSeq(): number {
     return this.#lastSeq
+  }
+
+  /** When the step was submitted whose result came last. */
+  get lastSubmittedMs(): number {
+    return this.#lastSubmittedMs
   }
 
   get pending(): number {
@@ -38,9 +45,9 @@ export class StepResults {
   }
 
   /** A new step; rows that it cuts back are renounced by the steps before it. */
-  submit(seq: number, position: number, rows: number, want: Want): void {
-    for (const step of this.#pending) if (step.position + step.rows > position) step.renounced = true
-    this.#pending.push({ seq, position, rows, want, renounced: false })
+  submit(next: PendingStep): void {
+    for (const step of this.#pending) if (step.position + step.rows > next.position) step.renounced = true
+    this.#pending.push(next)
   }
 
   /** The steps from `from` on are renounced. Returns the least position among them, undefined when none is under way. */
@@ -73,7 +80,7 @@ export class StepResults {
       results.push({ type: 'result', seq, rows, body: body.subarray(offset, end), renounced: step.renounced, computeUs: message.computeUs })
       offset = end
     }
-    this.#pending.splice(0, results.length)
+    for (const { submittedMs } of this.#pending.splice(0, results.length)) this.#lastSubmittedMs = submittedMs
     this.#lastSeq = Math.max(this.#lastSeq, message.to)
     return results
   }

@@ -227,6 +227,20 @@ describe('StageMachine', () => {
     assert.equal(broken.machine.snapshot().status, 'ended')
   })
 
+  it('takes each new step for a sign that the coordinator is there, and no repeated one', () => {
+    const bench = new Bench().opened()
+    bench.hello(1)
+    bench.nowMs = 4_000
+    bench.step(1, {})
+    bench.nowMs = 8_000
+    bench.step(1, {})
+    assert.equal(bench.machine.snapshot().duplicates, 1)
+    bench.nowMs = 8_999
+    assert.equal(refusal(bench.feed({ type: 'tick' })), undefined)
+    bench.nowMs = 9_000
+    assert.equal(refusal(bench.feed({ type: 'tick' })), WireErrorCode.LeaseExpired)
+  })
+
   it('keeps the lease within its limits', () => {
     const bench = new Bench().opened({ ...open, leaseMs: Number.MAX_SAFE_INTEGER })
     bench.nowMs = limits.maxLeaseMs

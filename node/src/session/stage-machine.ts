@@ -50,7 +50,6 @@ export class StageMachine {
   #leaseAtMs = Number.POSITIVE_INFINITY
   #job: { id: number; rows: number } | undefined
   #nextJob = 1
-  /** Something was done since the last ack. */
   /** When the predecessor is told at the latest of what is done; Infinity when it knows. */
   #ackAtMs = Infinity
   #endReason: { code?: WireErrorCode; message: string } = { message: 'closed' }
@@ -351,8 +350,11 @@ export class StageMachine {
       return this.#dropInChannel()
     }
     if (message.type !== 'step') return this.#refuseInput({ code: WireErrorCode.Malformed, message: `a predecessor sent ${message.type}` })
+    const { lastSeq } = this.#input
     const problem = this.#input.take(message, body ?? new Uint8Array(0), this.#inLink.term)
     if (problem !== undefined) this.#refuseInput(problem)
+    // A new step is a word of the coordinator, by whichever way it came.
+    else if (this.#input.lastSeq > lastSeq) this.#renew()
   }
 
   /** An error of the link, not of the session: the same predecessor may come again, or another one. */
