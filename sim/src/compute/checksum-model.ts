@@ -2,28 +2,38 @@ import type { ClientEnds } from '@skein/coordinator'
 import { parseModelId } from '@skein/protocol'
 import type { ScenarioModel } from '../scenario/scenario.ts'
 import { drawPrompt, modelledText, tokensOfText, vocabularySize } from '../workload/text.ts'
+import { BytePool } from '../kernel/byte-pool.ts'
 import { checksumBytes, embedToken, ReferenceMachine, rowWords } from './checksum-row.ts'
 import { ChecksumRuntime } from './checksum-runtime.ts'
 import type { WorldModel } from './world-model.ts'
 
-/** The most likely token after a row of the last block's output, and the runner-up. */
-function tokensAfter(row: Int32Array, at: number): readonly [likeliest: number, second: number] {
-  return [(row[at]! >>> 0) % vocabularySize, (row[at + 1]! >>> 0) % vocabularySize]
+/** The token that a word of a row of the last block's output names: its first word the most likely one, its second the runner-up. */
+function tokenOf(word: number): number {
+  return (word >>> 0) % vocabularySize
 }
+
+/** A word of rows that may begin anywhere in their memory; little-endian, as all of the simulator's machines are. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  return bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)
+}
+
+const embedded = new BytePool()
+const logitsPool = new BytePool()
 
 const ends: ClientEnds = {
   embed(tokens) {
-    const rows = new Int32Array(tokens.length * rowWords)
+    const bytes = embedded.take(tokens.length * checksumBytes)
+    const rows = new Int32Array(bytes.buffer, bytes.byteOffset, tokens.length * rowWords)
     tokens.forEach((token, index) => embedToken(token, rows, index * rowWords))
-    return Promise.resolve(new Uint8Array(rows.buffer))
+    return Promise.resolve(bytes)
   },
   logits(body, rows) {
-    const words = new Int32Array(body.slice(0, rows * checksumBytes).buffer)
-    const logits = new Float32Array(rows * vocabularySize)
+    const bytes = logitsPool.take(4 * rows * vocabularySize)
+    const logits = new Float32Array(bytes.buffer, bytes.byteOffset, rows * vocabularySize)
     for (let row = 0; row < rows; row++) {
-      const [likeliest, second] = tokensAfter(words, row * rowWords)
-      logits[row * vocabularySize + second] = 5
-      logits[row * vocabularySize + likeliest] = 10
+      const at = row * checksumBytes
+      logits[row * vocabularySize + tokenOf(wordAt(body, at + 4))] = 5
+      logits[row * vocabularySize + tokenOf(wordAt(body, at))] = 10
     }
     return Promise.resolve(logits)
   },
@@ -65,7 +75,7 @@ function referenceTokens(blocks: number, prompt: readonly number[], count: numbe
   for (const token of prompt) row = machine.next(token)
   const tokens: number[] = []
   while (tokens.length < count) {
-    const [token] = tokensAfter(row, 0)
+    const token = tokenOf(row[0]!)
     tokens.push(token)
     if (tokens.length < count) row = machine.next(token)
   }

@@ -2,7 +2,7 @@ import type { CacheKey, SpanRuntime, SpanRuntimeInfo, TurnEntry, TurnOutput, Tur
 import { blockCount, type BlockRange, type Clock, type Random } from '@skein/protocol'
 import type { ScenarioDevice, ScenarioModel } from '../scenario/scenario.ts'
 import { draw } from '../workload/draw.ts'
-import { turnCost } from './cost-model.ts'
+import { turnCost, type TurnRows } from './cost-model.ts'
 
 /** What faults do to a node's computing; shared by all its incarnations and read at each turn. */
 export interface ComputeCondition {
@@ -82,8 +82,14 @@ export class TimedRuntime implements SpanRuntime {
     try {
       const startMs = clock.monotonicMs()
       // Their shape is read now: the runtime owns the entries from here on.
-      const computeUs = this.#costUs(entries)
-      const report = entries.map(({ cache, rows, position }) => ({ cache, rows, position }))
+      const report = entries.map(({ cache, rows, position, span }) => ({
+        cache,
+        rows,
+        position,
+        pastRows: position,
+        blocks: blockCount(span)
+      }))
+      const computeUs = this.#costUs(report)
       const { outputs } = await this.#inner.run(entries)
       for (const output of outputs) this.#falsify(output)
       await (compute === undefined ? clock.sleep(computeUs / 1000) : compute(computeUs))
@@ -96,9 +102,8 @@ export class TimedRuntime implements SpanRuntime {
     }
   }
 
-  #costUs(entries: readonly TurnEntry[]): number {
+  #costUs(rows: readonly TurnRows[]): number {
     const { model, device, condition } = this.#components
-    const rows = entries.map((entry) => ({ rows: entry.rows, pastRows: entry.position, blocks: blockCount(entry.span) }))
     const factor = Math.max(0, draw(device.noise, this.#noise)) * condition.slowFactor
     return Math.max(1, Math.round(turnCost(model, device, rows).totalUs * factor))
   }

@@ -22,6 +22,16 @@ describe('BytePool', () => {
     )
   })
 
+  it('hands out zeroed memory, however much of it, of which no part is handed out twice', () => {
+    const pool = new BytePool()
+    const all = Array.from({ length: 400 }, (_, index) => pool.take(index * 7))
+    all.forEach((taken, index) => {
+      assert.equal(taken.byteLength, index * 7)
+      assert.ok(taken.every((byte) => byte === 0))
+      taken.fill(0xff)
+    })
+  })
+
   it('keeps what was copied when its source changes', () => {
     const source = Buffer.from([1, 2, 3])
     const copy = new BytePool().copy(source)

@@ -12,16 +12,22 @@ export class BytePool {
 
   /** The same bytes in memory that nobody else writes to, at a place where numbers of eight bytes may be read. */
   copy(bytes: Uint8Array): Uint8Array {
-    const { byteLength } = bytes
     // Not `slice`, which copies nothing of a Buffer.
-    if (byteLength > maxShared) return new Uint8Array(bytes)
+    if (bytes.byteLength > maxShared) return new Uint8Array(bytes)
+    const copy = this.take(bytes.byteLength)
+    copy.set(bytes)
+    return copy
+  }
+
+  /** Zeroed memory that nobody else writes to, at such a place. */
+  take(byteLength: number): Uint8Array<ArrayBuffer> {
+    if (byteLength > maxShared) return new Uint8Array(byteLength)
     if (this.#used + byteLength > pieceBytes) {
       this.#piece = new Uint8Array(pieceBytes)
       this.#used = 0
     }
-    const copy = new Uint8Array(this.#piece.buffer, this.#used, byteLength)
-    copy.set(bytes)
+    const taken = new Uint8Array(this.#piece.buffer, this.#used, byteLength)
     this.#used += (byteLength + 7) & ~7
-    return copy
+    return taken
   }
 }

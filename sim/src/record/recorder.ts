@@ -45,6 +45,17 @@ export interface OpenGeneration {
   lastActivityMs: number
 }
 
+/** Where the time of each cause is counted. */
+const timeNames = {
+  chain: 'chainMs',
+  compute: 'computeMs',
+  transfer: 'transferMs',
+  delay: 'delayMs',
+  queue: 'queueMs',
+  silence: 'silenceMs',
+  recovery: 'recoveryMs'
+} as const satisfies Record<Exclude<TraceSpan['name'], 'generation'>, keyof TimeByCause>
+
 /** Trace spans of one generation beyond this are not kept: a viewer cannot show them either. */
 const maxTraceSpans = 50_000
 
@@ -261,8 +272,8 @@ export class Recorder {
   }
 
   /** Counts what a generation's time went to. What is computed and sent during a recovery, such as its replay, is the recovery's time. */
-  #charge(generation: OpenGeneration, track: string, name: Exclude<TraceSpan['name'], 'generation'>, startMs: number, endMs: number): void {
-    if (generation.recoveringSinceMs === undefined) generation.time[`${name}Ms`] += endMs - startMs
+  #charge(generation: OpenGeneration, track: string, name: keyof typeof timeNames, startMs: number, endMs: number): void {
+    if (generation.recoveringSinceMs === undefined) generation.time[timeNames[name]] += endMs - startMs
     this.#span(generation, track, name, startMs, endMs)
   }
 
