@@ -89,6 +89,17 @@ describe('chooseChain', () => {
     assert.equal(choose(nodes.slice(0, 1), 8), 'a[0,8)')
   })
 
+  it('takes the first peer of equals, in whatever order they come', () => {
+    assert.equal(choose([nodeView('b', 0, 8), nodeView('a', 0, 8), nodeView('c', 0, 8)], 8), 'a[0,8)')
+    assert.equal(choose([nodeView('a', 0, 8), nodeView('a', 0, 8, { state: 'draining' }), nodeView('b', 0, 8)], 8), 'b[0,8)')
+  })
+
+  it('for latency alone, takes nodes with the same entry points before and after another', () => {
+    const nodes = [nodeView('a', 0, 6, { stepMs: 600 }), nodeView('b', 0, 6, { stepMs: 660 }), nodeView('c', 2, 4, { stepMs: 1 })]
+    assert.equal(choose(nodes, 6, { prefer: 'latency' }), 'a[0,2) c[2,4) b[4,6)')
+    assert.equal(choose(nodes, 6), 'a[0,6)')
+  })
+
   it('says which blocks nobody hosts', () => {
     assert.equal(choose([nodeView('a', 1, 3), nodeView('b', 5, 7)], 8), 'no-node [0,1) [3,5) [7,8)')
     assert.equal(choose([], 8), 'no-node [0,8)')

@@ -10,6 +10,7 @@ import {
   type PeerId
 } from '@skein/protocol'
 import type { CostedNode } from './cost.ts'
+import { leadingNodes } from './leading-nodes.ts'
 import { shortestChain, type ChainEnds } from './shortest-chain.ts'
 import type { NodeView, SwarmView } from './swarm-view.ts'
 
@@ -69,7 +70,9 @@ export function chooseChain(swarm: SwarmView, wanted: BlockRange, options: Choos
   const hosts = usableNodes(swarm, wanted, options)
   const kvTokens = options.kvTokens ?? chooseChainDefaults.kvTokens
   const roomy = hosts.filter((node) => node.freeKvTokens >= kvTokens)
-  const chain = shortestChain(costNodes(roomy, options), wanted, chainEnds(swarm, options))
+  const hops = (options.prefer ?? chooseChainDefaults.prefer) === 'hops' ? 1 : 0
+  const costed = costNodes(roomy, hops, options)
+  const chain = shortestChain(hops === 0 ? costed : leadingNodes(costed), wanted, chainEnds(swarm, options))
   if (chain === undefined) return uncovered(hosts, roomy, wanted)
   return {
     kind: 'chain',
@@ -80,14 +83,20 @@ export function chooseChain(swarm: SwarmView, wanted: BlockRange, options: Choos
 
 /** By peer id, each peer once; compared by code units, because a locale's order differs between machines. */
 function usableNodes(swarm: SwarmView, wanted: BlockRange, options: ChooseChainOptions): NodeView[] {
-  const byPeer = new Map<PeerId, NodeView>()
+  const usable: NodeView[] = []
+  // Who keeps a large swarm, keeps it in order.
+  let areInOrder = true
   for (const node of swarm.nodes) {
     if (node.state === 'offline' || options.exclude?.has(node.peer) === true) continue
     if (node.peer === options.predecessor || node.peer === options.successor) continue
     if (options.numerics !== undefined && !sameNumerics(node.numerics, options.numerics)) continue
     if (node.span.start >= wanted.end || node.span.end <= wanted.start) continue
-    byPeer.set(node.peer, node)
+    const last = usable.at(-1)
+    if (last !== undefined && last.peer >= node.peer) areInOrder = false
+    usable.push(node)
   }
+  if (areInOrder) return usable
+  const byPeer = new Map(usable.map((node) => [node.peer, node]))
   return [...byPeer.values()].sort((a, b) => compareText(a.peer, b.peer))
 }
 
@@ -98,8 +107,7 @@ function compareText(a: string, b: string): number {
 /** More than any sum of failures: one node that does not serve weighs more than all failures. */
 const notServing = 1_000_000
 
-function costNodes(nodes: readonly NodeView[], options: ChooseChainOptions): CostedNode[] {
-  const hops = (options.prefer ?? chooseChainDefaults.prefer) === 'hops' ? 1 : 0
+function costNodes(nodes: readonly NodeView[], hops: 0 | 1, options: ChooseChainOptions): CostedNode[] {
   return nodes.map((node) => {
     // The way between two nodes has not been measured: the one by way of the coordinator is an upper bound that orders them.
     const halfWayMs = toCoordinatorMs(node, options)
