@@ -226,20 +226,19 @@ export class ConnectedClient implements SwarmClient {
     }
     const nodes = swarm.records().map(({ announcement }): NodeStatus => {
       const { peer, span, state, numerics, stepMs, kvTokens, addresses } = announcement
-      const roundTripMs = network.path(peer)?.roundTripMs
       const load = swarm.load(peer)
-      const hasAnswered = answers.get(peer)
       return {
         peerId: peer,
         start: span.start,
         end: span.end,
         state,
-        ...(hasAnswered === undefined ? {} : { hasAnswered }),
+        hasAnswered: answers.get(peer),
         numerics,
         stepMs,
-        ...(roundTripMs === undefined ? {} : { roundTripMs }),
+        roundTripMs: network.path(peer)?.roundTripMs,
         kvTokens,
-        ...(load === undefined ? {} : { freeKvTokens: load.freeKvTokens, sessions: load.sessions }),
+        freeKvTokens: load?.freeKvTokens,
+        sessions: load?.sessions,
         addresses
       }
     })

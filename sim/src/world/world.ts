@@ -329,10 +329,11 @@ export class World {
     if (this.nowMs % (everySamples * sampleMs) !== 0) return
     for (const client of this.#inTurn(this.clients, Math.max(1, clientsAtOnce), everySamples)) {
       void client.map().then((peers) => {
-        const shown = peers.flatMap((peer) => {
+        const shown: Array<{ readonly node: number; readonly downForMs: number }> = []
+        for (const peer of peers) {
           const node = this.#numbers.get(peer)
-          return node === undefined ? [] : [{ node, downForMs: this.node(node).downForMs(this.nowMs) }]
-        })
+          if (node !== undefined) shown.push({ node, downForMs: this.node(node).downForMs(this.nowMs) })
+        }
         const stale = checkMap(shown)
         if (stale !== undefined) this.#violated('directory', `client ${client.number}: ${stale}`, [client.peer])
       })
