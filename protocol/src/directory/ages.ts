@@ -7,15 +7,22 @@
 import { limits } from '../limits.ts'
 import type { ModelId } from '../ids.ts'
 import type { DeltaResponse } from '../messages/directory.ts'
-import type { AnnouncementStore, StoredAnnouncement } from './announcement-store.ts'
+import type { AnnouncementStore } from './announcement-store.ts'
 import type { Digest } from './digest.ts'
+import type { RecordRows, StoredAnnouncement } from './model-records.ts'
 
 /** Parts of a life. Ages are rounded up, so that no record grows younger by travelling. */
 const partsOfLife = 255
 
-/** How long ago the peer of a record was last heard of, as a byte. */
-export function partsOfAge(store: AnnouncementStore, record: StoredAnnouncement, nowMs: number): number {
-  return Math.min(partsOfLife, Math.ceil((store.ageMs(record, nowMs) * partsOfLife) / record.lifeMs))
+/** How long ago the peers of records that are held were last heard of, a byte each. */
+export function partsOfAges({ columns: { heardMs, lifeMs }, rows }: RecordRows, nowMs: number): Uint8Array {
+  const parts = new Uint8Array(rows.length)
+  for (let index = 0; index < rows.length; index++) {
+    const row = rows[index] as number
+    const ageMs = Math.max(0, nowMs - (heardMs[row] as number))
+    parts[index] = Math.min(partsOfLife, Math.ceil((ageMs * partsOfLife) / (lifeMs[row] as number)))
+  }
+  return parts
 }
 
 /**
@@ -35,16 +42,14 @@ export function hearDelta(
   for (const [peer, sequence, ageMs] of delta.entries) store.hear(model, peer, sequence, ageMs, nowMs)
   const differs = new Uint8Array(digest.words.length)
   for (const bucket of delta.buckets) differs[bucket] = 1
-  const { buckets } = digest
+  const { columns, rows } = store.rowsOf(model, held)
+  const agesMs = new Float64Array(held.length).fill(Infinity)
   let same = 0
-  for (let index = 0; index < held.length; index++) if (differs[buckets[index] as number] === 0) same++
-  // Of another length they are of other records: two that differ have the same digest, which the next salt brings to light.
-  if (delta.ages.length !== Math.min(same, limits.maxDirectoryAges)) return
-  let next = 0
-  for (let index = 0; index < held.length && next < delta.ages.length; index++) {
-    if (differs[buckets[index] as number] !== 0) continue
-    const parts = delta.ages[next++] as number
-    const record = held[index] as StoredAnnouncement
-    if (parts < partsOfLife) store.hearOf(record, (parts * record.lifeMs) / partsOfLife, nowMs)
+  for (let index = 0; index < held.length; index++) {
+    if (differs[digest.buckets[index] as number] !== 0) continue
+    const parts = delta.ages[same++] ?? partsOfLife
+    if (parts < partsOfLife) agesMs[index] = (parts * (columns.lifeMs[rows[index] as number] as number)) / partsOfLife
   }
+  // Of another length they are of other records: two that differ have the same digest, which the next salt brings to light.
+  if (delta.ages.length === Math.min(same, limits.maxDirectoryAges)) store.hearAll(model, rows, agesMs, nowMs)
 }

@@ -2,35 +2,8 @@ import { merged } from '../merged.ts'
 import type { SignedAnnouncement } from '../announcement/announcement.ts'
 import type { BlockRange } from '../block-range.ts'
 import type { ModelId, PeerId } from '../ids.ts'
-import { digestKey } from './digest.ts'
-import type { DigestKey } from './digest.ts'
-
-/**
- * An announcement as this peer holds it. All times are on the holder's monotonic clock, in whole milliseconds, and those that
- * are signs of life move while the store holds it.
- */
-export interface StoredAnnouncement extends SignedAnnouncement, DigestKey {
-  /** Who handed it over; the announced peer itself when it came first hand. */
-  readonly source: PeerId
-  /** When the announced peer was last heard of, as far as those who handed that on have said. */
-  readonly heardMs: number
-  readonly expiresMs: number
-  /** When it came here. */
-  readonly takenMs: number
-  /** `lifeMs` of the announcement, and whether it is this peer's own: beside the rest, since a thousand are passed through at once. */
-  readonly lifeMs: number
-  readonly isOwn: boolean
-}
-
-interface HeldAnnouncement extends StoredAnnouncement {
-  source: PeerId
-  heardMs: number
-  expiresMs: number
-  /** Whether the store still holds it. */
-  held: boolean
-  /** However often others say that its peer lives, it is over then: see `unsignedMs`. */
-  readonly atLatestMs: number
-}
+import { doubt, ModelRecords } from './model-records.ts'
+import type { HeldAnnouncement, RecordRows, StoredAnnouncement } from './model-records.ts'
 
 /**
  * What became of an announcement: `added` for a peer that was not known, `changed` for a newer one of a known peer. `held`:
@@ -68,9 +41,6 @@ export const announcementStoreDefaults: AnnouncementStoreInit = {
   unsignedMs: 3_600_000,
   maxRemembered: 32_768
 }
-
-/** Who hands on a sign of life counts the time on the way as none: so much of a life is not worth moving a record's end. */
-const doubt = 1 / 128
 
 /** What is kept of an announcement that has ended, so that it comes back only if its peer has been heard of since. */
 interface Ended {
@@ -110,8 +80,6 @@ export class AnnouncementStore {
   readonly #remembered = new Map<string, Ended & { readonly untilMs: number }>()
   readonly #listeners = new Set<(event: DirectoryEvent) => void>()
   #size = 0
-  /** No record expires before. */
-  #nextExpiryMs = Infinity
 
   constructor(init: Partial<AnnouncementStoreInit> = {}) {
     this.#init = merged(announcementStoreDefaults, init)
@@ -124,8 +92,10 @@ export class AnnouncementStore {
 
   /** Whether an announcement with this sequence would be news. The cheap question before a signature is verified. */
   wants(model: ModelId, peer: PeerId, sequence: number, nowMs: number, { firstHand, ageMs }: Hearsay): boolean {
-    const held = this.#models.get(model)?.get(peer)
-    if (held !== undefined && lives(held, nowMs)) return sequence > held.announcement.sequence
+    const records = this.#of(model)
+    const row = records.rowOf(peer)
+    const held = records.at(row)
+    if (held !== undefined && records.lives(row, nowMs)) return sequence > held.announcement.sequence
     const ended = this.#ended(model, peer, nowMs)
     if (ended !== undefined) {
       if (sequence < ended.sequence) return false
@@ -144,19 +114,15 @@ export class AnnouncementStore {
    * @returns whether that announcement is held
    */
   hear(model: ModelId, peer: PeerId, sequence: number, ageMs: number, nowMs: number): boolean {
-    const held = this.#models.get(model)?.get(peer)
-    return held !== undefined && held.announcement.sequence === sequence && this.hearOf(held, ageMs, nowMs)
+    const records = this.#of(model)
+    const row = records.rowOf(peer)
+    return records.at(row)?.announcement.sequence === sequence && records.hear(row, ageMs, nowMs)
   }
 
-  /** The same, for a record that this store has handed out. @returns whether it is held still */
-  hearOf(record: StoredAnnouncement, ageMs: number, nowMs: number): boolean {
-    const held = record as HeldAnnouncement
-    if (!held.held || !lives(held, nowMs)) return false
-    const heardMs = Math.floor(nowMs - ageMs)
-    if (heardMs <= held.heardMs + (ageMs === 0 ? 0 : doubt * held.lifeMs)) return true
-    held.heardMs = heardMs
-    held.expiresMs = Math.min(heardMs + held.lifeMs, held.atLatestMs)
-    return true
+  /** Takes signs of life of several peers. @param rows - see {@link rowsOf}. @param agesMs - `Infinity` says nothing */
+  hearAll(model: ModelId, rows: Int32Array, agesMs: Float64Array, nowMs: number): void {
+    const records = this.#of(model)
+    for (let index = 0; index < rows.length; index++) records.hear(rows[index] as number, agesMs[index] as number, nowMs)
   }
 
   /**
@@ -169,12 +135,13 @@ export class AnnouncementStore {
     const { model, peer, sequence, lifeMs } = signed.announcement
     if (ageMs >= lifeMs) return 'expired'
     const firstHand = source === peer
-    const previous = this.#models.get(model)?.get(peer)
+    const records = this.#of(model)
+    const row = records.rowOf(peer)
+    const previous = records.at(row)
+    const heardMs = Math.floor(nowMs - ageMs)
     if (previous?.announcement.sequence === sequence && firstHand) {
       this.#attribute(previous, source)
-      previous.heardMs = Math.floor(nowMs - ageMs)
-      previous.expiresMs = Math.min(previous.heardMs + previous.lifeMs, previous.atLatestMs)
-      this.#nextExpiryMs = Math.min(this.#nextExpiryMs, endOf(previous))
+      records.setHeard(row, heardMs)
       return 'held'
     }
     if (!this.wants(model, peer, sequence, nowMs, { firstHand, ageMs })) {
@@ -183,25 +150,13 @@ export class AnnouncementStore {
     // Who says that the peer of an ended announcement lives puts off its end, and not the time for a new signature.
     const ended = firstHand ? undefined : this.#ended(model, peer, nowMs)
     const atLatestMs = ended?.sequence === sequence ? ended.atLatestMs : nowMs + this.#init.unsignedMs
-    const { hashA, hashB, sequenceLow, sequenceHigh } = digestKey(peer, sequence)
-    const heardMs = Math.floor(nowMs - ageMs)
-    const latestMs = Math.floor(atLatestMs)
-    // In the order of their use: what a pass over all records reads of one lies in one line of a cache.
     const record: HeldAnnouncement = {
-      held: true,
-      isOwn: peer === this.#init.self,
-      heardMs,
-      expiresMs: Math.min(heardMs + lifeMs, latestMs),
-      lifeMs,
-      hashA,
-      hashB,
-      sequenceLow,
-      sequenceHigh,
       announcement: signed.announcement,
       encoded: signed.encoded,
       source,
       takenMs: Math.floor(nowMs),
-      atLatestMs: latestMs
+      atLatestMs: Math.floor(atLatestMs),
+      heardMs
     }
     if (previous !== undefined) {
       this.#replace(previous, record)
@@ -221,46 +176,45 @@ export class AnnouncementStore {
   }
 
   /** How long ago a record's peer was last heard of. */
-  ageMs({ isOwn, heardMs }: StoredAnnouncement, nowMs: number): number {
-    return isOwn ? 0 : Math.max(0, nowMs - heardMs)
+  ageMs(record: StoredAnnouncement, nowMs: number): number {
+    const { model, peer } = record.announcement
+    const records = this.#of(model)
+    const row = records.rowOf(peer)
+    const heardMs = records.at(row) === record ? records.columns.heardMs[row] : (record as HeldAnnouncement).heardMs
+    return Math.max(0, nowMs - (heardMs as number))
+  }
+
+  /** Where these are among the model's records: for who passes over many. */
+  rowsOf(model: ModelId, records: readonly StoredAnnouncement[]): RecordRows {
+    const all = this.#of(model)
+    return { columns: all.columns, rows: all.rowsOf(records) }
   }
 
   get(model: ModelId, peer: PeerId, nowMs: number): StoredAnnouncement | undefined {
-    const record = this.#models.get(model)?.get(peer)
-    return record !== undefined && lives(record, nowMs) ? record : undefined
+    const records = this.#of(model)
+    const row = records.rowOf(peer)
+    return records.lives(row, nowMs) ? records.at(row) : undefined
   }
 
   /** Living records, `draining` and `offline` ones included, in the order of their peer ids. */
   list(model: ModelId, nowMs: number, options: ListOptions = {}): StoredAnnouncement[] {
     const { blocks, after, limit = Infinity } = options
-    if (blocks === undefined && after === undefined) return this.#listWhole(model, nowMs, limit)
+    if (blocks === undefined && after === undefined) {
+      const records = this.#of(model)
+      return records.allLive(nowMs) ? records.sorted.slice(0, limit) : this.first(model, nowMs, limit, () => true)
+    }
     return this.first(model, nowMs, limit, ({ announcement: { peer, span } }) => {
       return (after === undefined || peer > after) && (blocks === undefined || (span.start < blocks.end && blocks.start < span.end))
     })
   }
 
-  /** Most of the time nothing has expired since the last look, and then no record is looked at. */
-  #listWhole(model: ModelId, nowMs: number, limit: number): StoredAnnouncement[] {
-    const sorted = this.#models.get(model)?.sorted() ?? []
-    if (nowMs < this.#nextExpiryMs) return sorted.slice(0, limit)
-    if (limit < sorted.length) return this.first(model, nowMs, limit, () => true)
-    const found: StoredAnnouncement[] = []
-    let nextExpiryMs = Infinity
-    for (const record of sorted) {
-      if (!lives(record, nowMs)) continue
-      found.push(record)
-      nextExpiryMs = Math.min(nextExpiryMs, endOf(record))
-    }
-    if (found.length === this.#size) this.#nextExpiryMs = nextExpiryMs
-    return found
-  }
-
   /** The first living records in the order of their peer ids of which `wanted` approves, at most `count`. */
   first(model: ModelId, nowMs: number, count: number, wanted: (record: StoredAnnouncement) => boolean): StoredAnnouncement[] {
     const found: StoredAnnouncement[] = []
-    for (const record of this.#models.get(model)?.sorted() ?? []) {
-      if (found.length >= count) break
-      if (lives(record, nowMs) && wanted(record)) found.push(record)
+    const records = this.#of(model)
+    for (let row = 0; row < records.size && found.length < count; row++) {
+      const record = records.sorted[row] as StoredAnnouncement
+      if (records.lives(row, nowMs) && wanted(record)) found.push(record)
     }
     return found
   }
@@ -269,7 +223,7 @@ export class AnnouncementStore {
   retain(model: ModelId, peers: ReadonlySet<PeerId>): void {
     const records = this.#models.get(model)
     if (records === undefined || records.size <= peers.size) return
-    for (const record of [...records.sorted()]) {
+    for (const record of [...records.sorted]) {
       if (peers.has(record.announcement.peer)) continue
       this.#remove(record)
       this.#emit({ type: 'removed', record, reason: 'evicted' })
@@ -278,14 +232,10 @@ export class AnnouncementStore {
 
   /** Drops what has expired, and returns it. */
   expire(nowMs: number): StoredAnnouncement[] {
-    if (nowMs < this.#nextExpiryMs) return []
-    const expired: StoredAnnouncement[] = []
-    this.#nextExpiryMs = Infinity
+    const expired: HeldAnnouncement[] = []
     for (const records of this.#models.values()) {
-      for (const record of records.sorted()) {
-        if (!lives(record, nowMs)) expired.push(record)
-        else this.#nextExpiryMs = Math.min(this.#nextExpiryMs, endOf(record))
-      }
+      if (records.allLive(nowMs)) continue
+      for (const [row, record] of records.sorted.entries()) if (!records.lives(row, nowMs)) expired.push(record)
     }
     for (const record of expired) {
       this.#remove(record)
@@ -309,10 +259,9 @@ export class AnnouncementStore {
   }
 
   #insert(record: HeldAnnouncement): void {
-    this.#nextExpiryMs = Math.min(this.#nextExpiryMs, endOf(record))
     const { model, peer } = record.announcement
     let records = this.#models.get(model)
-    if (records === undefined) this.#models.set(model, (records = new ModelRecords()))
+    if (records === undefined) this.#models.set(model, (records = new ModelRecords(this.#init.self)))
     records.set(record)
     this.#size++
     count(this.#modelsOfPeer, peer, 1)
@@ -320,8 +269,6 @@ export class AnnouncementStore {
   }
 
   #replace(previous: HeldAnnouncement, record: HeldAnnouncement): void {
-    this.#nextExpiryMs = Math.min(this.#nextExpiryMs, endOf(record))
-    previous.held = false
     this.#models.get(record.announcement.model)?.set(record)
     count(this.#recordsBySource, previous.source, -1)
     count(this.#recordsBySource, record.source, 1)
@@ -329,9 +276,10 @@ export class AnnouncementStore {
 
   #remove(record: StoredAnnouncement): void {
     const { model, peer } = record.announcement
-    const records = this.#models.get(model)
-    if (records === undefined || !records.delete(peer)) return
-    ;(record as HeldAnnouncement).held = false
+    const records = this.#of(model)
+    const row = records.rowOf(peer)
+    if (records.at(row) !== record) return
+    records.delete(row)
     if (records.size === 0) this.#models.delete(model)
     this.#size--
     count(this.#modelsOfPeer, peer, -1)
@@ -339,26 +287,25 @@ export class AnnouncementStore {
   }
 
   /** A scan, since it happens only when the store is full; ties go by source and peer id, so that every run decides alike. */
-  #victim(): StoredAnnouncement {
-    let worst: StoredAnnouncement | undefined
-    let worstCount = 0
+  #victim(): HeldAnnouncement {
+    let worst: Candidate | undefined
     for (const records of this.#models.values()) {
-      for (const record of records.values()) {
+      for (const [row, record] of records.sorted.entries()) {
         if (record.announcement.peer === this.#init.self) continue
         const fromSource = this.#recordsBySource.get(record.source) ?? 0
-        if (worst === undefined || fromSource > worstCount || (fromSource === worstCount && goesBefore(record, worst))) {
-          worst = record
-          worstCount = fromSource
-        }
+        const expiresMs = records.columns.expiresMs[row] as number
+        if (worst === undefined || goesBefore(record, fromSource, expiresMs, worst)) worst = { record, fromSource, expiresMs }
       }
     }
-    return worst as StoredAnnouncement
+    return (worst as Candidate).record
   }
 
   /** What an announcement left that has ended, be it swept already or not. */
   #ended(model: ModelId, peer: PeerId, nowMs: number): Ended | undefined {
-    const held = this.#models.get(model)?.get(peer)
-    if (held !== undefined) return lives(held, nowMs) ? undefined : endedOf(held)
+    const records = this.#of(model)
+    const row = records.rowOf(peer)
+    const held = records.at(row)
+    if (held !== undefined) return records.lives(row, nowMs) ? undefined : endedOf(held, records.columns.heardMs[row] as number)
     const remembered = this.#remembered.get(keyOf(model, peer))
     return remembered !== undefined && remembered.untilMs > nowMs ? remembered : undefined
   }
@@ -368,13 +315,17 @@ export class AnnouncementStore {
     return remembered !== undefined && sequence <= remembered.sequence
   }
 
-  #remember(record: StoredAnnouncement, nowMs: number): void {
+  #remember(record: HeldAnnouncement, nowMs: number): void {
     const { model, peer } = record.announcement
     const key = keyOf(model, peer)
     this.#remembered.delete(key)
-    const { sequence, heardMs, atLatestMs } = endedOf(record as HeldAnnouncement)
+    const { sequence, heardMs, atLatestMs } = endedOf(record, record.heardMs)
     this.#remembered.set(key, { sequence, heardMs, atLatestMs, untilMs: nowMs + this.#init.rememberMs })
     if (this.#remembered.size > this.#init.maxRemembered) this.#remembered.delete(this.#remembered.keys().next().value as string)
+  }
+
+  #of(model: ModelId): ModelRecords {
+    return this.#models.get(model) ?? none
   }
 
   #emit(event: DirectoryEvent): void {
@@ -382,71 +333,27 @@ export class AnnouncementStore {
   }
 }
 
-/** The records of one model, and the same in the order of their peer ids. */
-class ModelRecords {
-  readonly #byPeer = new Map<PeerId, HeldAnnouncement>()
-  readonly #sorted: HeldAnnouncement[] = []
+/** Those of a model that is not known. */
+const none = new ModelRecords(undefined)
 
-  get size(): number {
-    return this.#byPeer.size
-  }
-
-  get(peer: PeerId): HeldAnnouncement | undefined {
-    return this.#byPeer.get(peer)
-  }
-
-  values(): Iterable<StoredAnnouncement> {
-    return this.#byPeer.values()
-  }
-
-  set(record: HeldAnnouncement): void {
-    const { peer } = record.announcement
-    this.#sorted.splice(this.#indexOf(peer), this.#byPeer.has(peer) ? 1 : 0, record)
-    this.#byPeer.set(peer, record)
-  }
-
-  delete(peer: PeerId): boolean {
-    if (!this.#byPeer.delete(peer)) return false
-    this.#sorted.splice(this.#indexOf(peer), 1)
-    return true
-  }
-
-  /** Not to be kept: the next change shows in it. */
-  sorted(): readonly StoredAnnouncement[] {
-    return this.#sorted
-  }
-
-  /** Where the peer's record is, or would be. */
-  #indexOf(peer: PeerId): number {
-    let low = 0
-    let high = this.#sorted.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((this.#sorted[middle] as StoredAnnouncement).announcement.peer < peer) low = middle + 1
-      else high = middle
-    }
-    return low
-  }
+function endedOf({ announcement: { sequence, lifeMs }, atLatestMs }: HeldAnnouncement, heardMs: number): Ended {
+  return { sequence, heardMs: heardMs + doubt * lifeMs, atLatestMs }
 }
 
-/** This peer's own never ends. Its end is a whole number all the same, as that of all others: then V8 keeps it in the object. */
-function lives({ isOwn, expiresMs }: StoredAnnouncement, nowMs: number): boolean {
-  return isOwn || expiresMs > nowMs
+/** Who might make room. */
+interface Candidate {
+  readonly record: HeldAnnouncement
+  /** Records from the same source. */
+  readonly fromSource: number
+  readonly expiresMs: number
 }
 
-function endOf({ isOwn, expiresMs }: StoredAnnouncement): number {
-  return isOwn ? Infinity : expiresMs
-}
-
-function endedOf({ announcement, heardMs, lifeMs, atLatestMs }: HeldAnnouncement): Ended {
-  return { sequence: announcement.sequence, heardMs: heardMs + doubt * lifeMs, atLatestMs }
-}
-
-/** Which of two records with equally greedy sources is evicted first. */
-function goesBefore(a: StoredAnnouncement, b: StoredAnnouncement): boolean {
-  if (a.source !== b.source) return a.source < b.source
-  if (a.expiresMs !== b.expiresMs) return a.expiresMs < b.expiresMs
-  return a.announcement.peer < b.announcement.peer
+/** Whether a record makes room before another one does. */
+function goesBefore({ source, announcement }: StoredAnnouncement, fromSource: number, expiresMs: number, other: Candidate): boolean {
+  if (fromSource !== other.fromSource) return fromSource > other.fromSource
+  if (source !== other.record.source) return source < other.record.source
+  if (expiresMs !== other.expiresMs) return expiresMs < other.expiresMs
+  return announcement.peer < other.record.announcement.peer
 }
 
 function keyOf(model: ModelId, peer: PeerId): string {

@@ -4,11 +4,11 @@ import type { PeerId } from '../ids.ts'
 import { limits } from '../limits.ts'
 import type { DeltaResponse } from '../messages/directory.ts'
 import { hearDelta } from './ages.ts'
-import type { StoredAnnouncement } from './announcement-store.ts'
 import { bucketCountFor, digestOf, digestToBytes } from './digest.ts'
 import type { DirectoryChannel } from './directory-channel.ts'
 import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
 import type { Intake } from './intake.ts'
+import type { StoredAnnouncement } from './model-records.ts'
 import { expectType, missingThere, page } from './responder.ts'
 
 /** Pages and rounds of fetching after which a peer is thought to have no end. */
@@ -42,7 +42,7 @@ export class Asker {
     const { model, mesh } = this.#init
     const salt = random.uint32()
     const held = store.list(model, clock.monotonicMs(), { limit })
-    const digest = digestOf(held, salt, bucketCountFor(held.length))
+    const digest = digestOf(store.rowsOf(model, held), salt, bucketCountFor(held.length))
     const own = mesh ? store.get(model, network.self, clock.monotonicMs()) : undefined
     const request = {
       type: 'exchange',

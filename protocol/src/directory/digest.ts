@@ -13,13 +13,16 @@ const fnvPrime = 0x01000193
 const fnvOffsetA = 0x811c9dc5
 const fnvOffsetB = 0x3c6ef372
 
-/** What a digest is made of, for one announcement: whole numbers of 32 bits, so that a thousand are passed through quickly. */
+/** What a digest is made of, for one announcement: whole numbers of 32 bits. */
 export interface DigestKey {
   readonly hashA: number
   readonly hashB: number
   readonly sequenceLow: number
   readonly sequenceHigh: number
 }
+
+/** The same for many of them, which lie side by side so that a thousand are passed through quickly. */
+export type DigestColumns = { readonly [Part in keyof DigestKey]: Int32Array }
 
 export function digestKey(peer: PeerId, sequence: number): DigestKey {
   return {
@@ -44,16 +47,17 @@ export interface Digest {
   readonly buckets: Uint16Array
 }
 
-/** @param bucketCount - a power of two */
-export function digestOf(keys: readonly DigestKey[], salt: number, bucketCount: number): Digest {
+/** @param rows - the entries, by where they are in the columns. @param bucketCount - a power of two */
+export function digestOf({ columns, rows }: { columns: DigestColumns; rows: Int32Array }, salt: number, bucketCount: number): Digest {
+  const { hashA, hashB, sequenceLow, sequenceHigh } = columns
   const words = new Uint32Array(bucketCount)
-  const buckets = new Uint16Array(keys.length)
-  for (let index = 0; index < keys.length; index++) {
-    const { hashA, hashB, sequenceLow, sequenceHigh } = keys[index] as DigestKey
-    const hash = mix(mix(hashA ^ salt) ^ hashB)
+  const buckets = new Uint16Array(rows.length)
+  for (let index = 0; index < rows.length; index++) {
+    const row = rows[index] as number
+    const hash = mix(mix((hashA[row] as number) ^ salt) ^ (hashB[row] as number))
     const bucket = hash & (bucketCount - 1)
     buckets[index] = bucket
-    words[bucket] = (words[bucket] as number) ^ mix(mix(hash ^ sequenceLow) ^ sequenceHigh)
+    words[bucket] = (words[bucket] as number) ^ mix(mix(hash ^ (sequenceLow[row] as number)) ^ (sequenceHigh[row] as number))
   }
   return { words, buckets }
 }

@@ -6,7 +6,7 @@ import type { DirectoryRequest, ExchangeRequest } from '../messages/directory.ts
 import { toRefusal } from '../messages/refusal.ts'
 import type { Channel } from '../ports/network.ts'
 import { protocols } from '../versions.ts'
-import type { StoredAnnouncement } from './announcement-store.ts'
+import type { StoredAnnouncement } from './model-records.ts'
 import type { Conduct } from './conduct.ts'
 import { ChannelWatch } from './channel-watch.ts'
 import { sendDirectory } from './directory-channel.ts'

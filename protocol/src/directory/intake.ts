@@ -3,7 +3,7 @@ import type { UnverifiedAnnouncement } from '../announcement/signing.ts'
 import { MalformedError } from '../errors.ts'
 import type { PeerId } from '../ids.ts'
 import type { DirectoryRecord } from '../messages/directory.ts'
-import type { StoredAnnouncement } from './announcement-store.ts'
+import type { StoredAnnouncement } from './model-records.ts'
 import type { Conduct } from './conduct.ts'
 import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
 

@@ -1,5 +1,5 @@
 import type { PeerId } from '../ids.ts'
-import type { StoredAnnouncement } from './announcement-store.ts'
+import type { StoredAnnouncement } from './model-records.ts'
 import type { Conduct } from './conduct.ts'
 import { affinity } from './digest.ts'
 import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'

@@ -1,5 +1,5 @@
 import type { PeerId } from '../ids.ts'
-import type { StoredAnnouncement } from './announcement-store.ts'
+import type { StoredAnnouncement } from './model-records.ts'
 
 /** News that wait to be passed on: the newest of each peer, a bounded number. */
 export class News {

@@ -11,10 +11,11 @@ import type {
   ExchangeRequest,
   FetchRequest
 } from '../messages/directory.ts'
-import type { AnnouncementStore, StoredAnnouncement } from './announcement-store.ts'
-import { partsOfAge } from './ages.ts'
+import { partsOfAges } from './ages.ts'
+import type { AnnouncementStore } from './announcement-store.ts'
 import { digestFromBytes, digestOf } from './digest.ts'
 import type { Digest } from './digest.ts'
+import type { StoredAnnouncement } from './model-records.ts'
 
 /** As many of the records, from the first on, as one message holds, each with its age at this moment. */
 export function page(
@@ -78,16 +79,16 @@ function answerExchange(store: AnnouncementStore, request: ExchangeRequest, nowM
   const { id, model, salt, limit, sequence = Infinity } = request
   const theirs = digestFromBytes(request.buckets)
   const held = store.list(model, nowMs, { limit })
-  const ours = digestOf(held, salt, theirs.length)
+  const rows = store.rowsOf(model, held)
+  const ours = digestOf(rows, salt, theirs.length)
   const membersOf = new Map<number, StoredAnnouncement[]>()
   for (let bucket = 0; bucket < theirs.length; bucket++) if (theirs[bucket] !== ours.words[bucket]) membersOf.set(bucket, [])
-  const ages = new Uint8Array(held.length)
+  const ages = partsOfAges(rows, nowMs)
   let same = 0
   for (let index = 0; index < held.length; index++) {
-    const record = held[index] as StoredAnnouncement
     const members = membersOf.size === 0 ? undefined : membersOf.get(ours.buckets[index] as number)
-    if (members === undefined) ages[same++] = partsOfAge(store, record, nowMs)
-    else members.push(record)
+    if (members === undefined) ages[same++] = ages[index] as number
+    else members.push(held[index] as StoredAnnouncement)
   }
   const buckets: number[] = []
   const told: StoredAnnouncement[] = []

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import type { SignedAnnouncement } from '../announcement/announcement.ts'
+import { parseModelId, parsePeerId } from '../ids.ts'
+import type { PeerId } from '../ids.ts'
+import type { DeltaResponse } from '../messages/directory.ts'
+import { hearDelta, partsOfAges } from './ages.ts'
+import { AnnouncementStore } from './announcement-store.ts'
+import { digestKey, digestOf } from './digest.ts'
+import { ModelRecords } from './model-records.ts'
+import type { HeldAnnouncement } from './model-records.ts'
+
+const model = parseModelId(`tiny@${'0'.repeat(32)}`)
+const lifeMs = 180_000
+
+function peerOf(n: number): PeerId {
+  return parsePeerId(`12D3KooW${String(1000 + n).replaceAll('0', 'A')}`)
+}
+
+function signed(n: number, sequence: number): SignedAnnouncement {
+  return {
+    announcement: {
+      ...{ peer: peerOf(n), model, blocks: 8, hiddenSize: 64, span: { start: 0, end: 4 }, entryPoints: [0, 4] },
+      ...{ numerics: { weights: 'f32', kernels: 'k' }, state: 'serving', addresses: [], stepMs: 1, rowsPerSecond: 1 },
+      ...{ kvTokens: 1, historyBytes: 1, sequence, lifeMs }
+    },
+    encoded: Uint8Array.of(n)
+  }
+}
+
+function held(n: number, sequence: number, heardMs: number): HeldAnnouncement {
+  return { ...signed(n, sequence), source: peerOf(n), takenMs: 0, atLatestMs: 3_600_000, heardMs }
+}
+
+describe('ModelRecords', () => {
+  const change = fc.record({ n: fc.nat(150), gone: fc.boolean() })
+
+  it('have of each record in its row what is its own, whatever comes and goes', () => {
+    fc.assert(
+      fc.property(fc.array(change, { maxLength: 400 }), fc.nat(400), (changes, when) => {
+        const records = new ModelRecords(peerOf(7))
+        const expected = new Map<PeerId, HeldAnnouncement>()
+        let before: readonly HeldAnnouncement[] = []
+        for (const [index, { n, gone }] of changes.entries()) {
+          if (index === when) before = [...records.sorted]
+          const row = records.rowOf(peerOf(n))
+          assert.equal(records.at(row), expected.get(peerOf(n)))
+          if (gone && row >= 0) records.delete(row)
+          else records.set(held(n, 2 ** 40 + index, 1000 * index))
+          expected.delete(peerOf(n))
+          if (!gone || row < 0) expected.set(peerOf(n), records.at(records.rowOf(peerOf(n))) as HeldAnnouncement)
+        }
+        const sorted = [...expected.values()].sort((a, b) => (a.announcement.peer < b.announcement.peer ? -1 : 1))
+        assert.deepEqual(records.sorted, sorted)
+        assert.deepEqual([...records.rowsOf(sorted)], [...sorted.keys()])
+        for (const [row, { announcement, heardMs }] of sorted.entries()) {
+          const { columns } = records
+          const key = digestKey(announcement.peer, announcement.sequence)
+          for (const part of ['hashA', 'hashB', 'sequenceLow', 'sequenceHigh'] as const) assert.equal(columns[part][row], key[part])
+          const isOwn = announcement.peer === peerOf(7)
+          assert.equal(columns.heardMs[row], isOwn ? Infinity : heardMs)
+          assert.equal(columns.expiresMs[row], isOwn ? Infinity : Math.min(heardMs + lifeMs, 3_600_000))
+        }
+        assert.deepEqual(
+          [...records.rowsOf(before)],
+          before.map((record) => sorted.indexOf(record)),
+          'those of a while ago are found again, or known to be gone'
+        )
+      })
+    )
+  })
+
+  it('hold times beyond 2^31 ms', () => {
+    const records = new ModelRecords(undefined)
+    const nowMs = 2 ** 40 + 1
+    records.set({ ...held(1, 1, nowMs), atLatestMs: nowMs + 3_600_000 })
+    assert.equal(records.allLive(nowMs + lifeMs - 1), true)
+    assert.equal(records.allLive(nowMs + lifeMs), false)
+  })
+})
+
+describe('an answer to an exchange', () => {
+  it('is heard by those who were asked about, though the store has changed since', () => {
+    const store = new AnnouncementStore({ self: peerOf(0) })
+    for (let n = 0; n < 100; n += 2) store.put(signed(n, 1), peerOf(n), 0, 0)
+    const list = store.list(model, 0)
+    const digest = digestOf(store.rowsOf(model, list), 7, 16)
+    store.put(signed(11, 1), peerOf(11), 0, 0)
+    store.put(signed(20, 2), peerOf(20), 0, 0)
+    store.retain(model, new Set([...list.map(({ announcement }) => announcement.peer), peerOf(11)].filter((peer) => peer !== peerOf(40))))
+    const ages = Uint8Array.from(list, (_, index) => index)
+    const delta: DeltaResponse = { type: 'delta', id: 1, buckets: [], entries: [], records: [], ages, wanted: false, whole: true }
+    const nowMs = 100_000
+    hearDelta(store, model, list, digest, delta, nowMs)
+    const heard = new Map(list.map((record, index) => [record.announcement.peer, Math.ceil((index * lifeMs) / 255)]))
+    for (const record of store.list(model, nowMs)) {
+      const { peer } = record.announcement
+      const expected = peer === peerOf(0) ? 0 : peer === peerOf(11) || peer === peerOf(20) ? nowMs : heard.get(peer)
+      assert.equal(store.ageMs(record, nowMs), expected, peer)
+    }
+    const gone = list.filter(({ announcement: { peer } }) => peer === peerOf(20) || peer === peerOf(40))
+    assert.deepEqual(
+      gone.map((record) => store.ageMs(record, nowMs)),
+      [nowMs, nowMs],
+      'of those that are held no more nothing new is known'
+    )
+  })
+
+  it('tells ages in parts of a life, rounded up', () => {
+    const store = new AnnouncementStore({ self: peerOf(0) })
+    for (const n of [0, 1, 2]) store.put(signed(n, 1), peerOf(n), 0, 1000 * n)
+    const parts = partsOfAges(store.rowsOf(model, store.list(model, 2_001)), 2_001)
+    assert.deepEqual(new Map(store.list(model, 2_001).map(({ encoded }, index) => [encoded[0], parts[index]])), new Map([[0, 0], [1, 2], [2, 1]])) // prettier-ignore
+  })
+})

@@ -1,0 +1,222 @@
+import type { SignedAnnouncement } from '../announcement/announcement.ts'
+import type { PeerId } from '../ids.ts'
+import { digestKey } from './digest.ts'
+import type { DigestColumns } from './digest.ts'
+
+/**
+ * An announcement as this peer holds it, with times on the holder's monotonic clock in whole milliseconds. When its peer was
+ * last heard of, the store tells: that moves while it is held.
+ */
+export interface StoredAnnouncement extends SignedAnnouncement {
+  /** Who handed it over; the announced peer itself when it came first hand. */
+  readonly source: PeerId
+  /** When it came here. */
+  readonly takenMs: number
+}
+
+export interface HeldAnnouncement extends StoredAnnouncement {
+  source: PeerId
+  /** However often others say that its peer lives, it is over then: see `unsignedMs`. */
+  readonly atLatestMs: number
+  /** When its peer was last heard of: at first, and again once it has been let go. Between the two its column tells. */
+  heardMs: number
+}
+
+/** What passes over all records read, a column each; what is behind the last record means nothing. */
+export interface RecordColumns extends DigestColumns {
+  /** When the peer was last heard of, as far as those who handed that on have said. `Infinity`: this peer itself. */
+  readonly heardMs: Float64Array
+  readonly expiresMs: Float64Array
+  /** `lifeMs` of the announcement. */
+  readonly lifeMs: Float64Array
+  readonly atLatestMs: Float64Array
+}
+
+/** Some of a model's records, by where they are in its columns. It holds until a record comes or goes. */
+export interface RecordRows {
+  readonly columns: RecordColumns
+  /** -1 for one that is not held. */
+  readonly rows: Int32Array
+}
+
+/** Who hands on a sign of life counts the time on the way as none: so much of a life is not worth moving a record's end. */
+export const doubt = 1 / 128
+
+/** Records for which there is room at first: those of a peer that is no keeper. */
+const firstCapacity = 64
+
+/**
+ * The records of one model, in the order of their peer ids. An exchange passes over a thousand of them several times: so what
+ * it reads of each lies beside the same of the next, and the objects, of which no cache holds so many, are left alone.
+ */
+export class ModelRecords {
+  readonly #self: PeerId | undefined
+  readonly #sorted: HeldAnnouncement[] = []
+  #columns = new Columns(firstCapacity)
+  /** None ends before. */
+  #endsMs = Infinity
+
+  /** @param self - whose record does not expire */
+  constructor(self: PeerId | undefined) {
+    this.#self = self
+  }
+
+  get size(): number {
+    return this.#sorted.length
+  }
+
+  get columns(): RecordColumns {
+    return this.#columns
+  }
+
+  /** Not to be kept: the next change shows in it. */
+  get sorted(): readonly HeldAnnouncement[] {
+    return this.#sorted
+  }
+
+  /** The row of the peer's record; -1 when none is held. */
+  rowOf(peer: PeerId): number {
+    const row = this.#search(peer)
+    return this.#sorted[row]?.announcement.peer === peer ? row : -1
+  }
+
+  /** The record in a row that {@link rowOf} has told. */
+  at(row: number): HeldAnnouncement | undefined {
+    return row < 0 ? undefined : this.#sorted[row]
+  }
+
+  /** The rows of these records, quickly if they are in the order of their peer ids; -1 for one that is not held. */
+  rowsOf(records: readonly StoredAnnouncement[]): Int32Array {
+    const sorted = this.#sorted
+    const rows = new Int32Array(records.length)
+    let row = 0
+    for (let index = 0; index < records.length; index++) {
+      const record = records[index] as StoredAnnouncement
+      // Most of the time the next one is in the next row, which is found without a look at either.
+      if (sorted[row] !== record) row = this.#search(record.announcement.peer)
+      rows[index] = sorted[row] === record ? row++ : -1
+    }
+    return rows
+  }
+
+  /** Takes a record, in place of its peer's present one if there is one. Its end follows from when its peer was heard of. */
+  set(record: HeldAnnouncement): void {
+    const { peer, sequence, lifeMs } = record.announcement
+    const row = this.#search(peer)
+    const previous = this.#sorted[row]
+    if (previous?.announcement.peer === peer) {
+      this.#letGo(previous, row)
+      this.#sorted[row] = record
+    } else {
+      this.#makeRoom(row)
+      this.#sorted.splice(row, 0, record)
+    }
+    const { hashA, hashB, sequenceLow, sequenceHigh } = digestKey(peer, sequence)
+    const columns = this.#columns
+    columns.hashA[row] = hashA
+    columns.hashB[row] = hashB
+    columns.sequenceLow[row] = sequenceLow
+    columns.sequenceHigh[row] = sequenceHigh
+    columns.lifeMs[row] = lifeMs
+    columns.atLatestMs[row] = peer === this.#self ? Infinity : record.atLatestMs
+    this.#write(row, peer === this.#self ? Infinity : record.heardMs)
+  }
+
+  delete(row: number): void {
+    this.#letGo(this.#sorted[row] as HeldAnnouncement, row)
+    this.#columns.move(row + 1, row, this.size)
+    this.#sorted.splice(row, 1)
+  }
+
+  lives(row: number, nowMs: number): boolean {
+    return row >= 0 && (this.#columns.expiresMs[row] as number) > nowMs
+  }
+
+  /** Most of the time nothing has ended since the last look, and then no record is looked at. */
+  allLive(nowMs: number): boolean {
+    if (nowMs < this.#endsMs) return true
+    const { expiresMs } = this.#columns
+    let endsMs = Infinity
+    for (let row = 0; row < this.size; row++) endsMs = Math.min(endsMs, expiresMs[row] as number)
+    this.#endsMs = endsMs
+    return nowMs < endsMs
+  }
+
+  /** Takes a sign of life, if it is later than what is known by more than {@link doubt}. @returns whether the record lives */
+  hear(row: number, ageMs: number, nowMs: number): boolean {
+    if (!this.lives(row, nowMs)) return false
+    const { heardMs, lifeMs } = this.#columns
+    const atMs = Math.floor(nowMs - ageMs)
+    if (atMs > (heardMs[row] as number) + (ageMs === 0 ? 0 : doubt * (lifeMs[row] as number))) this.setHeard(row, atMs)
+    return true
+  }
+
+  /** Says when the record's peer was last heard of, be it earlier than what is known. This peer itself always is. */
+  setHeard(row: number, atMs: number): void {
+    if (this.#columns.heardMs[row] !== Infinity) this.#write(row, atMs)
+  }
+
+  #write(row: number, atMs: number): void {
+    const { heardMs, expiresMs, lifeMs, atLatestMs } = this.#columns
+    const endsMs = Math.min(atMs + (lifeMs[row] as number), atLatestMs[row] as number)
+    heardMs[row] = atMs
+    expiresMs[row] = endsMs
+    this.#endsMs = Math.min(this.#endsMs, endsMs)
+  }
+
+  /** A record that is held no more tells by itself when its peer was last heard of. */
+  #letGo(record: HeldAnnouncement, row: number): void {
+    record.heardMs = this.#columns.heardMs[row] as number
+  }
+
+  #makeRoom(row: number): void {
+    if (this.size === this.#columns.capacity) this.#columns = new Columns(2 * this.size, this.#columns)
+    this.#columns.move(row, row + 1, this.size)
+  }
+
+  /** Where the peer's record is, or would be. */
+  #search(peer: PeerId): number {
+    let low = 0
+    let high = this.#sorted.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#sorted[middle] as HeldAnnouncement).announcement.peer < peer) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+const bytesOfRow = 4 * 8 + 4 * 4
+
+/** The columns, in one piece of memory. Times are floating-point: a clock passes 2^31 ms after 24 days. */
+class Columns implements RecordColumns {
+  readonly capacity: number
+  readonly heardMs: Float64Array
+  readonly expiresMs: Float64Array
+  readonly lifeMs: Float64Array
+  readonly atLatestMs: Float64Array
+  readonly hashA: Int32Array
+  readonly hashB: Int32Array
+  readonly sequenceLow: Int32Array
+  readonly sequenceHigh: Int32Array
+  readonly #all: ReadonlyArray<Float64Array | Int32Array>
+
+  /** @param smaller - whose rows are taken over */
+  constructor(capacity: number, smaller?: Columns) {
+    this.capacity = capacity
+    const memory = new ArrayBuffer(capacity * bytesOfRow)
+    const times = (column: number): Float64Array => new Float64Array(memory, 8 * column * capacity, capacity)
+    const words = (column: number): Int32Array => new Int32Array(memory, (32 + 4 * column) * capacity, capacity)
+    this.#all = [
+      ...[(this.heardMs = times(0)), (this.expiresMs = times(1)), (this.lifeMs = times(2)), (this.atLatestMs = times(3))],
+      ...[(this.hashA = words(0)), (this.hashB = words(1)), (this.sequenceLow = words(2)), (this.sequenceHigh = words(3))]
+    ]
+    if (smaller !== undefined) for (const [index, column] of smaller.#all.entries()) this.#all[index]?.set(column)
+  }
+
+  /** Moves the rows from one on, so that the first of them becomes row `to`. @param end - behind the last one */
+  move(from: number, to: number, end: number): void {
+    for (const column of this.#all) column.copyWithin(to, from, end)
+  }
+}
