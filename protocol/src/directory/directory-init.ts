@@ -30,12 +30,15 @@ export interface DirectoryInit {
   readonly keepers: number
   /**
    * How often a peer that is no keeper tells one that it lives, and learns who they are, on average; each wait is drawn from
-   * three quarters to five quarters of it. @default 60_000
+   * seven eighths to nine eighths of it. @default 80_000
    */
   readonly askKeepersMs: number
   /** Between two exchanges, on average; each wait is drawn from half to one and a half of it. @default 10_000 */
   readonly exchangeMs: number
-  /** The same for coordinators, who exchange with one peer each time, and refresh when they need to know better. @default 30_000 */
+  /**
+   * The same for coordinators, who exchange with one peer each time, and refresh when they need to know better; each wait is drawn
+   * from three quarters to five quarters of it. @default 30_000
+   */
   readonly coordinatorExchangeMs: number
   /** Random peers that each exchange goes to. @default 2 */
   readonly exchangePeers: number
@@ -83,8 +86,9 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   contacts: [],
   // Enough that some are honest and up, few enough that all of them can hear of everybody.
   keepers: 24,
-  // An announcement holds for three minutes from the last sign of life, which takes some 40 s to reach all keepers.
-  askKeepersMs: 60_000,
+  // An announcement holds for three minutes from the last sign of life: at most 90 s pass until the next one, some 40 s (seldom 70)
+  // until it has reached all keepers, and at most 38 s until a coordinator asks one of them.
+  askKeepersMs: 80_000,
   exchangeMs: 10_000,
   coordinatorExchangeMs: 30_000,
   exchangePeers: 2,

@@ -294,6 +294,26 @@ describe('DirectoryService', () => {
     })
   })
 
+  it('lets nobody who lives drop out of the maps, from the first minute on', async () => {
+    // Of these names some first ask peers that turn out to be no keepers.
+    const first = swarm.add('knot 0')
+    for (let n = 1; n < 60; n++) swarm.add(`knot ${n}`, {}, [first])
+    for (const peer of swarm.peers) swarm.announce(peer, 1, { lifeMs: 180_000 })
+    await swarm.clock.advanceAsync(30_000)
+    const keepers = [...swarm.peers].sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, 24)
+    const coordinators = [0, 1].map((n) => swarm.add(`coordinator ${n}`, { mesh: false }, [keepers[n] as Peer]))
+    for (const coordinator of coordinators) await swarm.settle(coordinator.service.refresh())
+    const removed: string[] = []
+    for (const [index, peer] of [...keepers, ...coordinators].entries()) {
+      peer.service.watch(({ type, record }) => {
+        if (type === 'removed') removed.push(`${record.announcement.peer} at ${index} after ${swarm.clock.monotonicMs()} ms`)
+      })
+    }
+    await swarm.clock.advanceAsync(1_200_000)
+    assert.deepEqual(removed, [])
+    for (const peer of [...keepers, ...coordinators]) assert.equal(swarm.known(peer).size, 60)
+  }).timeout(120_000)
+
   describe('under attack', () => {
     const push = (records: readonly DirectoryRecord[]): DirectoryRequest => ({ type: 'push', model, records })
 

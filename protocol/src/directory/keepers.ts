@@ -93,6 +93,12 @@ export class Keepers {
     this.#lately = undefined
   }
 
+  /** Whether the peer is a keeper by what is known now. */
+  stillInclude(peer: PeerId): boolean {
+    this.look()
+    return this.#recent().includes(peer)
+  }
+
   /** Whether this peer holds the whole directory. */
   areUs(): boolean {
     if (!this.#init.mesh) return true
