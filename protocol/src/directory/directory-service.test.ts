@@ -5,9 +5,11 @@ import { channelLimits } from '../limits.ts'
 import { memoryAddress } from '../memory/memory-network.ts'
 import { decodeDirectoryResponse, encodeDirectory } from '../messages/directory.ts'
 import type { DirectoryRecord, DirectoryRequest } from '../messages/directory.ts'
+import { silentLogger, type LogContext } from '../ports/logger.ts'
 import { testIdentity } from '../testing/test-identity.node.ts'
 import { protocols } from '../versions.ts'
 import type { DirectoryEvent } from './announcement-store.ts'
+import { directoryDefaults } from './directory-init.ts'
 import { model, rawChannel, Swarm } from '../testing/directory-swarm.node.ts'
 import type { Peer } from '../testing/directory-swarm.node.ts'
 
@@ -314,6 +316,21 @@ describe('DirectoryService', () => {
     for (const peer of [...keepers, ...coordinators]) assert.equal(swarm.known(peer).size, 60)
   }).timeout(120_000)
 
+  it('closes a channel that rests before the other side loses patience', async () => {
+    const ends = new Map<unknown, number>()
+    const debug = (message: string, context?: LogContext): void => {
+      if (message === 'a directory channel failed') ends.set(context?.['code'], (ends.get(context?.['code']) ?? 0) + 1)
+    }
+    swarm = new Swarm({ ...silentLogger, debug })
+    const first = swarm.add('node 0')
+    for (let n = 1; n < 60; n++) swarm.add(`node ${n}`, {}, [first])
+    for (const peer of swarm.peers) swarm.announce(peer, 1, { lifeMs: 180_000 })
+    await swarm.clock.advanceAsync(900_000)
+    assert.deepEqual([...ends.keys()], ['ERR_SKEIN_CHANNEL_CLOSED'], 'none waited until time was up')
+    const { keepMs, askKeepersMs } = directoryDefaults
+    assert.ok(keepMs >= 3 * (9 / 8) * askKeepersMs, 'those to the usual keepers are kept, though now and then another is asked')
+  }).timeout(120_000)
+
   describe('under attack', () => {
     const push = (records: readonly DirectoryRecord[]): DirectoryRequest => ({ type: 'push', model, records })
 
@@ -403,7 +420,7 @@ describe('DirectoryService', () => {
       for (const one of open) void one.closed.then(({ kind }) => closed.push(kind))
       await swarm.clock.advanceAsync(0)
       assert.equal(closed.length, 2, 'four at a time')
-      await swarm.clock.advanceAsync(301_000)
+      await swarm.clock.advanceAsync(401_000)
       assert.equal(closed.length, 6, 'and none for ever')
     })
 

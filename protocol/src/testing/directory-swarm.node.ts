@@ -10,7 +10,7 @@ import { decodeDirectoryRequest, encodeDirectory } from '../messages/directory.t
 import type { DirectoryRequest, DirectoryResponse } from '../messages/directory.ts'
 import type { MemoryInternet } from '../memory/memory-network.ts'
 import type { Verifier } from '../ports/identity.ts'
-import { silentLogger } from '../ports/logger.ts'
+import { silentLogger, type Logger } from '../ports/logger.ts'
 import type { Channel, Network } from '../ports/network.ts'
 import { seededRandom } from '../ports/seeded-random.ts'
 import { ed25519Verifier } from '../ports/system/ed25519.node.ts'
@@ -51,6 +51,11 @@ export class Swarm {
   readonly clock = new ManualClock()
   readonly internet: MemoryInternet = memoryInternet()
   readonly peers: Peer[] = []
+  readonly #logger: Logger
+
+  constructor(logger: Logger = silentLogger) {
+    this.#logger = logger
+  }
 
   add(name: string, init: Partial<DirectoryInit> = {}, contacts: readonly Peer[] = []): Peer {
     const identity = testIdentity(name)
@@ -66,7 +71,7 @@ export class Swarm {
     }
     for (const { id } of contacts) network.learn({ peer: id, addresses: [memoryAddress(id)], source: 'trusted' })
     const service = new DirectoryService(
-      { network, clock: this.clock, random: seededRandom(name), reader: announcementReader(verifier), logger: silentLogger, store },
+      { network, clock: this.clock, random: seededRandom(name), reader: announcementReader(verifier), logger: this.#logger, store },
       { model, mesh: true, contacts: contacts.map(({ id }) => id), ...init }
     )
     const peer: Peer = { identity, id: identity.peerId, network, store, service, verified: () => verified }
