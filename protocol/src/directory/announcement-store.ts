@@ -80,6 +80,7 @@ export class AnnouncementStore {
   readonly #remembered = new Map<string, Ended & { readonly untilMs: number }>()
   readonly #listeners = new Set<(event: DirectoryEvent) => void>()
   #size = 0
+  #changes = 0
 
   constructor(init: Partial<AnnouncementStoreInit> = {}) {
     this.#init = merged(announcementStoreDefaults, init)
@@ -88,6 +89,11 @@ export class AnnouncementStore {
   /** Records held, expired ones included until {@link expire}. */
   get size(): number {
     return this.#size
+  }
+
+  /** Counts what has come, changed or gone. */
+  get changes(): number {
+    return this.#changes
   }
 
   /** Whether an announcement with this sequence would be news. The cheap question before a signature is verified. */
@@ -329,6 +335,7 @@ export class AnnouncementStore {
   }
 
   #emit(event: DirectoryEvent): void {
+    this.#changes++
     for (const listener of [...this.#listeners]) listener(event)
   }
 }

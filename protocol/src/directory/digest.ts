@@ -85,9 +85,10 @@ export function digestFromBytes(bytes: Uint8Array): Uint32Array {
   return words
 }
 
-/** How near two peers are by a hash that favours nobody: 0 to 2^32 - 1, the same both ways round only by chance. */
-export function affinity(of: PeerId, to: PeerId): number {
-  return mix(fnv(to, mix(fnv(of, fnvOffsetA)))) >>> 0
+/** How near other peers are to one by a hash that favours nobody: 0 to 2^32 - 1, the same both ways round only by chance. */
+export function affinityOf(peer: PeerId): (to: PeerId) => number {
+  const offset = mix(fnv(peer, fnvOffsetA))
+  return (to) => mix(fnv(to, offset)) >>> 0
 }
 
 function fnv(text: string, offset: number): number {

@@ -1,7 +1,7 @@
 import type { PeerId } from '../ids.ts'
 import type { StoredAnnouncement } from './model-records.ts'
 import type { Conduct } from './conduct.ts'
-import { affinity } from './digest.ts'
+import { affinityOf } from './digest.ts'
 import type { DirectoryComponents, DirectoryInit } from './directory-init.ts'
 
 /** So many times the keepers are held by those that are none, so that some are left when keepers go. */
@@ -23,7 +23,8 @@ export class Keepers {
   readonly #init: DirectoryInit
   readonly #conduct: Conduct
   readonly #others: () => Iterable<PeerId>
-  #lately: { readonly keepers: readonly PeerId[]; readonly atMs: number } | undefined
+  readonly #affinityTo: (peer: PeerId) => number
+  #lately: { readonly keepers: readonly PeerId[]; readonly atMs: number; readonly changes: number } | undefined
 
   /** @param others - peers that can be talked to though they have no announcement here: contacts */
   constructor(components: DirectoryComponents, init: DirectoryInit, conduct: Conduct, others: () => Iterable<PeerId>) {
@@ -31,6 +32,7 @@ export class Keepers {
     this.#init = init
     this.#conduct = conduct
     this.#others = others
+    this.#affinityTo = affinityOf(components.network.self)
   }
 
   /** Records that a peer which is no keeper holds, its own not counted. */
@@ -43,13 +45,15 @@ export class Keepers {
     const { store, clock } = this.#components
     const { model, keepers } = this.#init
     const nowMs = clock.monotonicMs()
-    const peers = new Set(this.#known(keepers, evenAvoided, nowMs).map(({ announcement }) => announcement.peer))
-    const inOrder = peers.size
-    for (const peer of this.#others()) {
+    const known = this.#known(keepers, evenAvoided, nowMs).map(({ announcement }) => announcement.peer)
+    const last = known.length < keepers ? undefined : known.at(-1)
+    const others = [...this.#others()].filter((peer) => {
+      // Most contacts come behind so many as are wanted, and need no look.
+      if ((last !== undefined && peer > last) || known.includes(peer)) return false
       // What a peer says of itself goes before what others said of it.
-      if (this.#isGood(peer, nowMs, evenAvoided) && store.get(model, peer, nowMs)?.announcement.state !== 'offline') peers.add(peer)
-    }
-    return peers.size === inOrder ? [...peers] : [...peers].sort().slice(0, keepers)
+      return this.#isGood(peer, nowMs, evenAvoided) && store.get(model, peer, nowMs)?.announcement.state !== 'offline'
+    })
+    return others.length === 0 ? known : [...new Set([...known, ...others])].sort().slice(0, keepers)
   }
 
   /**
@@ -58,8 +62,7 @@ export class Keepers {
    * keeper has its share of the peers, and only those of one that goes turn to others.
    */
   near(count: number): PeerId[] {
-    const { self } = this.#components.network
-    const scored = this.#recent().map((peer) => ({ peer, score: affinity(self, peer) }))
+    const scored = this.#recent().map((peer) => ({ peer, score: this.#affinityTo(peer) }))
     return scored
       .sort((a, b) => b.score - a.score || (a.peer < b.peer ? -1 : 1))
       .slice(0, count)
@@ -95,7 +98,7 @@ export class Keepers {
 
   /** Whether the peer is a keeper by what is known now. */
   stillInclude(peer: PeerId): boolean {
-    this.look()
+    if (this.#lately?.changes !== this.#components.store.changes) this.look()
     return this.#recent().includes(peer)
   }
 
@@ -121,8 +124,11 @@ export class Keepers {
   }
 
   #recent(): readonly PeerId[] {
-    const nowMs = this.#components.clock.monotonicMs()
-    if (this.#lately === undefined || nowMs - this.#lately.atMs >= keepersHoldMs) this.#lately = { keepers: this.list(), atMs: nowMs }
+    const { clock, store } = this.#components
+    const nowMs = clock.monotonicMs()
+    if (this.#lately === undefined || nowMs - this.#lately.atMs >= keepersHoldMs) {
+      this.#lately = { keepers: this.list(), atMs: nowMs, changes: store.changes }
+    }
     return this.#lately.keepers
   }
 
