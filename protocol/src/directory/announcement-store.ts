@@ -99,9 +99,8 @@ export class AnnouncementStore {
   /** Whether an announcement with this sequence would be news. The cheap question before a signature is verified. */
   wants(model: ModelId, peer: PeerId, sequence: number, nowMs: number, { firstHand, ageMs }: Hearsay): boolean {
     const records = this.#of(model)
-    const row = records.rowOf(peer)
-    const held = records.at(row)
-    if (held !== undefined && records.lives(row, nowMs)) return sequence > held.announcement.sequence
+    const held = records.get(peer)
+    if (held !== undefined && records.lives(held.row, nowMs)) return sequence > held.announcement.sequence
     const ended = this.#ended(model, peer, nowMs)
     if (ended !== undefined) {
       if (sequence < ended.sequence) return false
@@ -121,8 +120,8 @@ export class AnnouncementStore {
    */
   hear(model: ModelId, peer: PeerId, sequence: number, ageMs: number, nowMs: number): boolean {
     const records = this.#of(model)
-    const row = records.rowOf(peer)
-    return records.at(row)?.announcement.sequence === sequence && records.hear(row, ageMs, nowMs)
+    const held = records.get(peer)
+    return held !== undefined && held.announcement.sequence === sequence && records.hear(held.row, ageMs, nowMs)
   }
 
   /** Takes signs of life of several peers. @param rows - see {@link rowsOf}. @param agesMs - `Infinity` says nothing */
@@ -142,12 +141,11 @@ export class AnnouncementStore {
     if (ageMs >= lifeMs) return 'expired'
     const firstHand = source === peer
     const records = this.#of(model)
-    const row = records.rowOf(peer)
-    const previous = records.at(row)
+    const previous = records.get(peer)
     const heardMs = Math.floor(nowMs - ageMs)
     if (previous?.announcement.sequence === sequence && firstHand) {
       this.#attribute(previous, source)
-      records.setHeard(row, heardMs)
+      records.setHeard(previous.row, heardMs)
       return 'held'
     }
     if (!this.wants(model, peer, sequence, nowMs, { firstHand, ageMs })) {
@@ -162,7 +160,8 @@ export class AnnouncementStore {
       source,
       takenMs: Math.floor(nowMs),
       atLatestMs: Math.floor(atLatestMs),
-      heardMs
+      heardMs,
+      row: -1
     }
     if (previous !== undefined) {
       this.#replace(previous, record)
@@ -183,11 +182,7 @@ export class AnnouncementStore {
 
   /** How long ago a record's peer was last heard of. */
   ageMs(record: StoredAnnouncement, nowMs: number): number {
-    const { model, peer } = record.announcement
-    const records = this.#of(model)
-    const row = records.rowOf(peer)
-    const heardMs = records.at(row) === record ? records.columns.heardMs[row] : (record as HeldAnnouncement).heardMs
-    return Math.max(0, nowMs - (heardMs as number))
+    return Math.max(0, nowMs - this.#of(record.announcement.model).heardMs(record as HeldAnnouncement))
   }
 
   /** Where these are among the model's records: for who passes over many. */
@@ -198,8 +193,8 @@ export class AnnouncementStore {
 
   get(model: ModelId, peer: PeerId, nowMs: number): StoredAnnouncement | undefined {
     const records = this.#of(model)
-    const row = records.rowOf(peer)
-    return records.lives(row, nowMs) ? records.at(row) : undefined
+    const held = records.get(peer)
+    return held !== undefined && records.lives(held.row, nowMs) ? held : undefined
   }
 
   /** Living records, `draining` and `offline` ones included, in the order of their peer ids. */
@@ -218,9 +213,10 @@ export class AnnouncementStore {
   first(model: ModelId, nowMs: number, count: number, wanted: (record: StoredAnnouncement) => boolean): StoredAnnouncement[] {
     const found: StoredAnnouncement[] = []
     const records = this.#of(model)
-    for (let row = 0; row < records.size && found.length < count; row++) {
-      const record = records.sorted[row] as StoredAnnouncement
-      if (records.lives(row, nowMs) && wanted(record)) found.push(record)
+    const { sorted, rows } = records
+    for (let index = 0; index < sorted.length && found.length < count; index++) {
+      const record = sorted[index] as StoredAnnouncement
+      if (records.lives(rows[index] as number, nowMs) && wanted(record)) found.push(record)
     }
     return found
   }
@@ -241,7 +237,7 @@ export class AnnouncementStore {
     const expired: HeldAnnouncement[] = []
     for (const records of this.#models.values()) {
       if (records.allLive(nowMs)) continue
-      for (const [row, record] of records.sorted.entries()) if (!records.lives(row, nowMs)) expired.push(record)
+      for (const record of records.sorted) if (!records.lives(record.row, nowMs)) expired.push(record)
     }
     for (const record of expired) {
       this.#remove(record)
@@ -280,12 +276,11 @@ export class AnnouncementStore {
     count(this.#recordsBySource, record.source, 1)
   }
 
-  #remove(record: StoredAnnouncement): void {
+  #remove(record: HeldAnnouncement): void {
     const { model, peer } = record.announcement
     const records = this.#of(model)
-    const row = records.rowOf(peer)
-    if (records.at(row) !== record) return
-    records.delete(row)
+    if (record.row < 0) return
+    records.delete(record)
     if (records.size === 0) this.#models.delete(model)
     this.#size--
     count(this.#modelsOfPeer, peer, -1)
@@ -296,10 +291,10 @@ export class AnnouncementStore {
   #victim(): HeldAnnouncement {
     let worst: Candidate | undefined
     for (const records of this.#models.values()) {
-      for (const [row, record] of records.sorted.entries()) {
+      for (const record of records.sorted) {
         if (record.announcement.peer === this.#init.self) continue
         const fromSource = this.#recordsBySource.get(record.source) ?? 0
-        const expiresMs = records.columns.expiresMs[row] as number
+        const expiresMs = records.columns.expiresMs[record.row] as number
         if (worst === undefined || goesBefore(record, fromSource, expiresMs, worst)) worst = { record, fromSource, expiresMs }
       }
     }
@@ -309,9 +304,8 @@ export class AnnouncementStore {
   /** What an announcement left that has ended, be it swept already or not. */
   #ended(model: ModelId, peer: PeerId, nowMs: number): Ended | undefined {
     const records = this.#of(model)
-    const row = records.rowOf(peer)
-    const held = records.at(row)
-    if (held !== undefined) return records.lives(row, nowMs) ? undefined : endedOf(held, records.columns.heardMs[row] as number)
+    const held = records.get(peer)
+    if (held !== undefined) return records.lives(held.row, nowMs) ? undefined : endedOf(held, records.heardMs(held))
     const remembered = this.#remembered.get(keyOf(model, peer))
     return remembered !== undefined && remembered.untilMs > nowMs ? remembered : undefined
   }

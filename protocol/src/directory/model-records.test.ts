@@ -29,7 +29,7 @@ function signed(n: number, sequence: number): SignedAnnouncement {
 }
 
 function held(n: number, sequence: number, heardMs: number): HeldAnnouncement {
-  return { ...signed(n, sequence), source: peerOf(n), takenMs: 0, atLatestMs: 3_600_000, heardMs }
+  return { ...signed(n, sequence), source: peerOf(n), takenMs: 0, atLatestMs: 3_600_000, heardMs, row: -1 }
 }
 
 describe('ModelRecords', () => {
@@ -43,17 +43,25 @@ describe('ModelRecords', () => {
         let before: readonly HeldAnnouncement[] = []
         for (const [index, { n, gone }] of changes.entries()) {
           if (index === when) before = [...records.sorted]
-          const row = records.rowOf(peerOf(n))
-          assert.equal(records.at(row), expected.get(peerOf(n)))
-          if (gone && row >= 0) records.delete(row)
-          else records.set(held(n, 2 ** 40 + index, 1000 * index))
+          const present = records.get(peerOf(n))
+          assert.equal(present, expected.get(peerOf(n)))
+          const next = gone && present !== undefined ? undefined : held(n, 2 ** 40 + index, 1000 * index)
+          if (next !== undefined) records.set(next)
+          else if (present !== undefined) records.delete(present)
+          if (present !== undefined) {
+            assert.equal(present.row, -1)
+            assert.equal(records.heardMs(present), n === 7 ? Infinity : present.heardMs)
+          }
           expected.delete(peerOf(n))
-          if (!gone || row < 0) expected.set(peerOf(n), records.at(records.rowOf(peerOf(n))) as HeldAnnouncement)
+          if (next !== undefined) expected.set(peerOf(n), next)
         }
         const sorted = [...expected.values()].sort((a, b) => (a.announcement.peer < b.announcement.peer ? -1 : 1))
         assert.deepEqual(records.sorted, sorted)
-        assert.deepEqual([...records.rowsOf(sorted)], [...sorted.keys()])
-        for (const [row, { announcement, heardMs }] of sorted.entries()) {
+        const rows = sorted.map(({ row }) => row)
+        assert.deepEqual([...records.rowsOf(sorted)], rows)
+        assert.deepEqual([...records.rows], rows)
+        assert.equal(new Set(rows).size, rows.length)
+        for (const { announcement, heardMs, row } of sorted) {
           const { columns } = records
           const key = digestKey(announcement.peer, announcement.sequence)
           for (const part of ['hashA', 'hashB', 'sequenceLow', 'sequenceHigh'] as const) assert.equal(columns[part][row], key[part])
@@ -63,7 +71,7 @@ describe('ModelRecords', () => {
         }
         assert.deepEqual(
           [...records.rowsOf(before)],
-          before.map((record) => sorted.indexOf(record)),
+          before.map((record) => (sorted.includes(record) ? record.row : -1)),
           'those of a while ago are found again, or known to be gone'
         )
       })

@@ -20,6 +20,8 @@ export interface HeldAnnouncement extends StoredAnnouncement {
   readonly atLatestMs: number
   /** When its peer was last heard of: at first, and again once it has been let go. Between the two its column tells. */
   heardMs: number
+  /** Where it is in the columns, which stays while it is held; -1 while it is not. */
+  row: number
 }
 
 /** What passes over all records read, a column each; what is behind the last record means nothing. */
@@ -47,12 +49,16 @@ const firstCapacity = 64
 
 /**
  * The records of one model, in the order of their peer ids. An exchange passes over a thousand of them several times: so what
- * it reads of each lies beside the same of the next, and the objects, of which no cache holds so many, are left alone.
+ * it reads of each lies beside the same of others, and the objects, of which no cache holds so many, are left alone.
  */
 export class ModelRecords {
   readonly #self: PeerId | undefined
+  readonly #byPeer = new Map<PeerId, HeldAnnouncement>()
   readonly #sorted: HeldAnnouncement[] = []
+  /** Of the sorted ones, beside each other. */
+  #rows = new Int32Array(firstCapacity)
   #columns = new Columns(firstCapacity)
+  readonly #freeRows: number[] = []
   /** None ends before. */
   #endsMs = Infinity
 
@@ -74,43 +80,42 @@ export class ModelRecords {
     return this.#sorted
   }
 
-  /** The row of the peer's record; -1 when none is held. */
-  rowOf(peer: PeerId): number {
-    const row = this.#search(peer)
-    return this.#sorted[row]?.announcement.peer === peer ? row : -1
+  /** The rows of {@link sorted}, until the next change. */
+  get rows(): Int32Array {
+    return this.#rows.subarray(0, this.size)
   }
 
-  /** The record in a row that {@link rowOf} has told. */
-  at(row: number): HeldAnnouncement | undefined {
-    return row < 0 ? undefined : this.#sorted[row]
+  get(peer: PeerId): HeldAnnouncement | undefined {
+    return this.#byPeer.get(peer)
   }
 
   /** The rows of these records, quickly if they are in the order of their peer ids; -1 for one that is not held. */
   rowsOf(records: readonly StoredAnnouncement[]): Int32Array {
     const sorted = this.#sorted
-    const rows = new Int32Array(records.length)
-    let row = 0
+    const found = new Int32Array(records.length)
+    let at = 0
     for (let index = 0; index < records.length; index++) {
       const record = records[index] as StoredAnnouncement
-      // Most of the time the next one is in the next row, which is found without a look at either.
-      if (sorted[row] !== record) row = this.#search(record.announcement.peer)
-      rows[index] = sorted[row] === record ? row++ : -1
+      // Most of the time the next one comes next here, which is found without a look at either.
+      if (sorted[at] !== record) at = this.#search(record.announcement.peer)
+      found[index] = sorted[at] === record ? (this.#rows[at++] as number) : -1
     }
-    return rows
+    return found
   }
 
   /** Takes a record, in place of its peer's present one if there is one. Its end follows from when its peer was heard of. */
   set(record: HeldAnnouncement): void {
     const { peer, sequence, lifeMs } = record.announcement
-    const row = this.#search(peer)
-    const previous = this.#sorted[row]
-    if (previous?.announcement.peer === peer) {
-      this.#letGo(previous, row)
-      this.#sorted[row] = record
-    } else {
-      this.#makeRoom(row)
-      this.#sorted.splice(row, 0, record)
+    const previous = this.#byPeer.get(peer)
+    const at = this.#search(peer)
+    if (previous === undefined) this.#insert(record, at)
+    else {
+      record.row = previous.row
+      this.#letGo(previous)
+      this.#sorted[at] = record
     }
+    this.#byPeer.set(peer, record)
+    const { row } = record
     const { hashA, hashB, sequenceLow, sequenceHigh } = digestKey(peer, sequence)
     const columns = this.#columns
     columns.hashA[row] = hashA
@@ -122,12 +127,19 @@ export class ModelRecords {
     this.#write(row, peer === this.#self ? Infinity : record.heardMs)
   }
 
-  delete(row: number): void {
-    this.#letGo(this.#sorted[row] as HeldAnnouncement, row)
-    this.#columns.move(row + 1, row, this.size)
-    this.#sorted.splice(row, 1)
+  /** @param record - one that is held */
+  delete(record: HeldAnnouncement): void {
+    const { peer } = record.announcement
+    const at = this.#search(peer)
+    this.#sorted.splice(at, 1)
+    this.#rows.copyWithin(at, at + 1)
+    this.#byPeer.delete(peer)
+    this.#freeRows.push(record.row)
+    this.#columns.expiresMs[record.row] = Infinity
+    this.#letGo(record)
   }
 
+  /** @param row - -1 for a record that is not held, which does not live */
   lives(row: number, nowMs: number): boolean {
     return row >= 0 && (this.#columns.expiresMs[row] as number) > nowMs
   }
@@ -137,7 +149,7 @@ export class ModelRecords {
     if (nowMs < this.#endsMs) return true
     const { expiresMs } = this.#columns
     let endsMs = Infinity
-    for (let row = 0; row < this.size; row++) endsMs = Math.min(endsMs, expiresMs[row] as number)
+    for (const row of this.rows) endsMs = Math.min(endsMs, expiresMs[row] as number)
     this.#endsMs = endsMs
     return nowMs < endsMs
   }
@@ -156,6 +168,11 @@ export class ModelRecords {
     if (this.#columns.heardMs[row] !== Infinity) this.#write(row, atMs)
   }
 
+  /** When the peer of a record was last heard of, as far as this store knows, be the record held or not. */
+  heardMs({ row, heardMs }: HeldAnnouncement): number {
+    return row < 0 ? heardMs : (this.#columns.heardMs[row] as number)
+  }
+
   #write(row: number, atMs: number): void {
     const { heardMs, expiresMs, lifeMs, atLatestMs } = this.#columns
     const endsMs = Math.min(atMs + (lifeMs[row] as number), atLatestMs[row] as number)
@@ -165,16 +182,27 @@ export class ModelRecords {
   }
 
   /** A record that is held no more tells by itself when its peer was last heard of. */
-  #letGo(record: HeldAnnouncement, row: number): void {
-    record.heardMs = this.#columns.heardMs[row] as number
+  #letGo(record: HeldAnnouncement): void {
+    record.heardMs = this.#columns.heardMs[record.row] as number
+    record.row = -1
   }
 
-  #makeRoom(row: number): void {
-    if (this.size === this.#columns.capacity) this.#columns = new Columns(2 * this.size, this.#columns)
-    this.#columns.move(row, row + 1, this.size)
+  #insert(record: HeldAnnouncement, at: number): void {
+    const { size } = this
+    if (size === this.#columns.capacity) {
+      this.#columns = new Columns(2 * size, this.#columns)
+      const rows = new Int32Array(2 * size)
+      rows.set(this.#rows)
+      this.#rows = rows
+    }
+    // Without free ones the rows in use are the first.
+    record.row = this.#freeRows.pop() ?? size
+    this.#rows.copyWithin(at + 1, at, size)
+    this.#rows[at] = record.row
+    this.#sorted.splice(at, 0, record)
   }
 
-  /** Where the peer's record is, or would be. */
+  /** Where in the order the peer's record is, or would be. */
   #search(peer: PeerId): number {
     let low = 0
     let high = this.#sorted.length
@@ -213,10 +241,5 @@ class Columns implements RecordColumns {
       ...[(this.hashA = words(0)), (this.hashB = words(1)), (this.sequenceLow = words(2)), (this.sequenceHigh = words(3))]
     ]
     if (smaller !== undefined) for (const [index, column] of smaller.#all.entries()) this.#all[index]?.set(column)
-  }
-
-  /** Moves the rows from one on, so that the first of them becomes row `to`. @param end - behind the last one */
-  move(from: number, to: number, end: number): void {
-    for (const column of this.#all) column.copyWithin(to, from, end)
   }
 }
