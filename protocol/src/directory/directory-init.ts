@@ -30,7 +30,7 @@ export interface DirectoryInit {
   readonly keepers: number
   /**
    * How often a peer that is no keeper tells one that it lives, and learns who they are, on average; each wait is drawn from
-   * seven eighths to nine eighths of it. @default 80_000
+   * seven eighths to nine eighths of it. @default 70_000
    */
   readonly askKeepersMs: number
   /** Between two exchanges, on average; each wait is drawn from half to one and a half of it. @default 10_000 */
@@ -52,7 +52,7 @@ export interface DirectoryInit {
   readonly answerMs: number
   /**
    * How long a peer's channel may rest between requests. The peer closes it first as a rule, which costs both sides less: it looks
-   * at least every 90 s. @default 400_000
+   * at least every 80 s. @default 400_000
    */
   readonly idleMs: number
   /**
@@ -89,9 +89,9 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   contacts: [],
   // Enough that some are honest and up, few enough that all of them can hear of everybody.
   keepers: 24,
-  // An announcement holds for three minutes from the last sign of life: at most 90 s pass until the next one, some 40 s (seldom 70)
+  // An announcement holds for three minutes from the last sign of life: at most 79 s pass until the next one, some 40 s (seldom 70)
   // until it has reached all keepers, and at most 38 s until a coordinator asks one of them.
-  askKeepersMs: 80_000,
+  askKeepersMs: 70_000,
   exchangeMs: 10_000,
   coordinatorExchangeMs: 30_000,
   exchangePeers: 2,
