@@ -30,15 +30,12 @@ export interface DirectoryInit {
   readonly keepers: number
   /**
    * How often a peer that is no keeper tells one that it lives, and learns who they are, on average; each wait is drawn from
-   * seven eighths to nine eighths of it. @default 70_000
+   * three quarters to five quarters of it. @default 60_000
    */
   readonly askKeepersMs: number
   /** Between two exchanges, on average; each wait is drawn from half to one and a half of it. @default 10_000 */
   readonly exchangeMs: number
-  /**
-   * The same for coordinators, who exchange with one peer each time, and refresh when they need to know better; each wait is drawn
-   * from three quarters to five quarters of it. @default 30_000
-   */
+  /** The same for coordinators, who exchange with one peer each time, and refresh when they need to know better. @default 30_000 */
   readonly coordinatorExchangeMs: number
   /** Random peers that each exchange goes to. @default 2 */
   readonly exchangePeers: number
@@ -52,12 +49,12 @@ export interface DirectoryInit {
   readonly answerMs: number
   /**
    * How long a peer's channel may rest between requests. The peer closes it first as a rule, which costs both sides less: it looks
-   * at least every 80 s. @default 400_000
+   * at least every 75 s. @default 400_000
    */
   readonly idleMs: number
   /**
    * Channels to others that stay open for the next request, and for how long each. @default 64 and 300_000: a peer that is no
-   * keeper asks each of its two every three minutes, and now and then another one in between
+   * keeper asks each of its two every two minutes or so, and now and then another one in between
    */
   readonly maxKeptChannels: number
   readonly keepMs: number
@@ -89,9 +86,9 @@ export const directoryDefaults: Omit<DirectoryInit, 'model' | 'mesh'> = {
   contacts: [],
   // Enough that some are honest and up, few enough that all of them can hear of everybody.
   keepers: 24,
-  // An announcement holds for three minutes from the last sign of life: at most 79 s pass until the next one, some 40 s (seldom 70)
-  // until it has reached all keepers, and at most 38 s until a coordinator asks one of them.
-  askKeepersMs: 70_000,
+  // An announcement holds for three minutes from the last sign of life, which takes some 40 s to reach all keepers. A member that
+  // asked less often would find the ends of the 48 first records that it holds, most of which are of members, and fetch them anew.
+  askKeepersMs: 60_000,
   exchangeMs: 10_000,
   coordinatorExchangeMs: 30_000,
   exchangePeers: 2,

@@ -41,13 +41,6 @@ const refreshPeers = 3
 const nearKeepers = 2
 const strangerEvery = 8
 
-/**
- * Parts up and down of the waits between two signs of life and between two looks of a coordinator: small ones, since the longest
- * of each, one after the other, must be less than a life.
- */
-const askSpread = 1 / 8
-const coordinatorSpread = 1 / 4
-
 /** Peers that a rendezvous may name to us at once. */
 const maxFound = 16
 
@@ -272,7 +265,6 @@ export class DirectoryService {
     if (!this.#keepers.areUs()) return await this.#askKeeper(signal)
     const peers = this.#init.mesh ? this.#choose(this.#init.exchangePeers) : this.#chooseNear()
     await Promise.all(peers.map((peer) => this.#tryExchange(peer, signal)))
-    return this.#init.mesh ? undefined : this.#around(this.#init.coordinatorExchangeMs, coordinatorSpread)
   }
 
   /** Part of a round and not a task of its own: a peer that has nothing else to do is then woken once and not twice. */
@@ -303,7 +295,7 @@ export class DirectoryService {
       isTold = (await this.#tryExchange(peer, signal, this.#keepers.spare)) && this.#keepers.stillInclude(peer)
     }
     this.#keepers.trim()
-    return isTold ? this.#around(this.#init.askKeepersMs, askSpread) : this.#around(this.#init.exchangeMs)
+    return isTold ? this.#around(this.#init.askKeepersMs, 0.25) : this.#around(this.#init.exchangeMs)
   }
 
   async #tryExchange(peer: PeerId, signal: AbortSignal, limit?: number): Promise<boolean> {

@@ -35,7 +35,7 @@ export function page(
   return fitting
 }
 
-/** What has come here within this time is news to most who ask: they ask about every 70 seconds. */
+/** What has come here within this time is news to most who ask: they ask about once a minute. */
 const lateMs = 120_000
 
 /** Who sent an exchange, whether the announcement that it names is lacking here, and whether all others are held here. */
