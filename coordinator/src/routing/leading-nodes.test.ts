@@ -57,6 +57,14 @@ describe('leadingNodes', () => {
     assert.deepEqual(shortestChain(leading, { start: 0, end: 80 }, free), shortestChain(nodes, { start: 0, end: 80 }, free))
   })
 
+  it('compares with no more leaders than any kind has, and keeps every node behind them', () => {
+    const names = Array.from({ length: 300 }, (_, index) => String(index).padStart(3, '0'))
+    const faster = names.map((name, index) => costed(name, [0, 4], { ...free, msPerBlock: 1_000 - index }))
+    const slower = names.map((name) => costed(`x${name}`, [0, 4], { ...free, msPerBlock: 2_000 }))
+    assert.equal(leadingNodes([...faster, ...slower]).length, 600)
+    assert.equal(leadingNodes([...faster.slice(0, 63), ...slower]).length, 63)
+  })
+
   it('tells no more kinds apart than any swarm has, and keeps every node of the others', () => {
     const madeUp = Array.from({ length: 1000 }, (_, index) =>
       costed(String(index).padStart(3, '0'), [0, ...Array.from({ length: 10 }, (_, bit) => 2 * bit + 1 + ((index >> bit) & 1)), 21], free)

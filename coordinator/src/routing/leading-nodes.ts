@@ -3,6 +3,9 @@ import type { CostedNode } from './cost.ts'
 /** Kinds with the same first block that are told apart, so that made-up ones cost no more than the search. The rest all lead. */
 const maxKinds = 64
 
+/** Leaders of a kind to which others are compared; beyond them all lead, for the same reason. An honest kind has a few. */
+const maxCompared = 64
+
 /** The leading ones of the nodes that have the same entry points. */
 interface Kind {
   readonly entryPoints: readonly number[]
@@ -39,7 +42,8 @@ export function leadingNodes(nodes: readonly CostedNode[]): CostedNode[] {
       kind.reluctance = reluctance
       kind.leading = []
     }
-    if (!kind.leading.some((leader) => isNeverSlower(nodes[leader] as CostedNode, costed))) kind.leading.push(index)
+    const isBehind = (leader: number): boolean => isNeverSlower(nodes[leader] as CostedNode, costed)
+    if (kind.leading.length >= maxCompared || !kind.leading.some(isBehind)) kind.leading.push(index)
   }
   for (const kind of [...kinds.values()].flat()) leading.push(...kind.leading)
   return leading.sort((a, b) => a - b).map((index) => nodes[index] as CostedNode)

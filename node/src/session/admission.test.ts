@@ -82,7 +82,7 @@ describe('budgets', () => {
 
   it('let a coordinator cause a burst of dials, and then a few a second', async () => {
     const clock = new ManualClock()
-    const budget = new DialBudget(clock, { burst: 3, perSecond: 2 })
+    const budget = new DialBudget(clock, { what: 'dials', burst: 3, perSecond: 2 })
     const [a, b] = [testIdentity(1).peerId, testIdentity(2).peerId]
     for (let dial = 0; dial < 3; dial++) budget.spend(a)
     assert.equal(

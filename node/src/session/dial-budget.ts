@@ -1,21 +1,28 @@
 import { type Clock, type PeerId, WireError, WireErrorCode } from '@skein/protocol'
 
-/** How many dials a coordinator may cause at once, and how fast that fills up again. */
-export const dialBudgetDefaults = {
-  /** A coordinator with 32 sessions that all lose a stage at once. */
-  burst: 64,
-  perSecond: 4
+interface Budget {
+  /** What is counted, in the text of a refusal. */
+  readonly what: string
+  /** How many a coordinator may cause at once, and how fast that fills up again. */
+  readonly burst: number
+  readonly perSecond: number
 }
+
+/** New connections. A coordinator with 32 sessions that all lose a stage at once causes so many. */
+export const dialBudgetDefaults: Budget = { what: 'dials', burst: 64, perSecond: 4 }
+
+/** Links over a connection that is there: a busy coordinator opens one for every answer. */
+export const linkBudgetDefaults: Budget = { what: 'links', burst: 512, perSecond: 64 }
 
 interface Bucket {
   left: number
   atMs: number
 }
 
-/** Counts the dials that coordinators cause, so that none can use a node to flood others. A token bucket each. */
+/** Counts the dials, or links, that coordinators cause, so that none can use a node to flood others. A token bucket each. */
 export class DialBudget {
   readonly #clock: Clock
-  readonly #options: typeof dialBudgetDefaults
+  readonly #options: Budget
   readonly #buckets = new Map<PeerId, Bucket>()
 
   constructor(clock: Clock, options = dialBudgetDefaults) {
@@ -23,15 +30,15 @@ export class DialBudget {
     this.#options = options
   }
 
-  /** @throws WireError `ERR_SKEIN_RATE_LIMITED` when the coordinator has caused too many dials lately */
+  /** @throws WireError `ERR_SKEIN_RATE_LIMITED` when the coordinator has caused too many lately */
   spend(coordinator: PeerId): void {
-    const { burst, perSecond } = this.#options
+    const { what, burst, perSecond } = this.#options
     const nowMs = this.#clock.monotonicMs()
     const bucket = this.#buckets.get(coordinator) ?? { left: burst, atMs: nowMs }
     bucket.left = Math.min(burst, bucket.left + ((nowMs - bucket.atMs) / 1000) * perSecond)
     bucket.atMs = nowMs
     if (bucket.left < 1)
-      throw new WireError(WireErrorCode.RateLimited, `${coordinator} has caused more than ${burst} dials in a short time`)
+      throw new WireError(WireErrorCode.RateLimited, `${coordinator} has caused more than ${burst} ${what} in a short time`)
     bucket.left -= 1
     this.#buckets.set(coordinator, bucket)
     this.#forgetFull(nowMs)

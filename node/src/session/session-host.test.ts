@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import {
+  type AnnouncementReader,
   announcementReader,
   channelLimits,
   encodeControl,
@@ -13,7 +14,7 @@ import {
 import { ed25519Verifier } from '@skein/protocol/node'
 import { drainMicrotasks, ManualClock, memoryAddress, memoryInternet, testIdentity } from '@skein/protocol/testing'
 import type { SpanRuntime } from '../runtime/span-runtime.ts'
-import { dialBudgetDefaults } from './dial-budget.ts'
+import { dialBudgetDefaults, linkBudgetDefaults } from './dial-budget.ts'
 import { SessionHost } from './session-host.ts'
 
 const model = parseModelId('m@00000000000000000000000000000000')
@@ -80,6 +81,35 @@ async function linksOpened(
   return opened
 }
 
+/** One session whose successor is named anew, at the next term each time. @returns how many of those links reached it */
+async function linksAfterReroutes(reroutes: number): Promise<number> {
+  const internet = memoryInternet()
+  const next = internet.join(testIdentity(3).peerId)
+  let links = 0
+  next.handle(protocols.link, channelLimits.link, () => void links++)
+  const clock = new ManualClock()
+  const [network, coordinator] = [internet.join(testIdentity(1).peerId), internet.join(testIdentity(2).peerId)]
+  network.learn({ peer: next.self, addresses: [memoryAddress(next.self)], source: 'trusted' })
+  coordinator.learn({ peer: network.self, addresses: [memoryAddress(network.self)], source: 'trusted' })
+  const reader: AnnouncementReader = { parse: () => assert.fail('a record that nobody needs was read'), verify: () => assert.fail() }
+  const host = new SessionHost(
+    { clock, logger: silentLogger, network, runtime, reader, state: () => 'serving' },
+    { model, maxSessions: 1, maxSessionsPerPeer: 1, historyBytes: 0, acceptsRaw: true }
+  )
+  host.start()
+  const control = await coordinator.open(network.self, protocols.control, { limits: channelLimits.control })
+  control.send({ head: encodeControl(openRequest(1, next)) })
+  await drainMicrotasks()
+  for (let term = 2; term < 2 + reroutes; term++) {
+    const link = { term, to: { kind: 'stage', peer: next.self, record: new Uint8Array(300) } } as const
+    control.send({ head: encodeControl({ type: 'reroute', id: term, side: 'successor', link }) })
+    await drainMicrotasks()
+  }
+  host.stop()
+  await network.stop()
+  return links
+}
+
 describe('the links that a coordinator makes a node open', () => {
   it('are not counted over a connection that the node has', async () => {
     const internet = memoryInternet()
@@ -92,5 +122,11 @@ describe('the links that a coordinator makes a node open', () => {
     const strangers = Array.from({ length: sessions }, (_, number) => internet.join(testIdentity(3 + number).peerId))
     const choose = (number: number) => strangers[number] ?? assert.fail()
     assert.equal(await linksOpened(choose, strangers, internet), dialBudgetDefaults.burst)
+  })
+
+  it('are counted all the same when one session asks for them again and again, and its records are not verified', async () => {
+    const { burst } = linkBudgetDefaults
+    // The first was a dial.
+    assert.equal(await linksAfterReroutes(burst + 8), 1 + burst)
   })
 })

@@ -33,7 +33,7 @@ import { TurnScheduler, type TurnSchedulerComponents, type WorkDone } from '../b
 import type { SpanRuntime } from '../runtime/span-runtime.ts'
 import { admit } from './admission.ts'
 import { ByteBudget } from './byte-budget.ts'
-import { DialBudget } from './dial-budget.ts'
+import { DialBudget, linkBudgetDefaults } from './dial-budget.ts'
 import { StageShell } from './stage-shell.ts'
 
 export interface SessionHostComponents {
@@ -78,6 +78,7 @@ export class SessionHost {
   readonly #scheduler: TurnScheduler
   readonly #history: ByteBudget
   readonly #dials: DialBudget
+  readonly #links: DialBudget
   readonly #sessions = new Map<string, StageShell>()
   readonly #sessionsOfPeer = new Map<PeerId, number>()
   readonly #shutdown = new AbortController()
@@ -92,6 +93,7 @@ export class SessionHost {
     this.#scheduler = new TurnScheduler({ runtime, clock, onFailed: onRuntimeFailed, onTurn })
     this.#history = new ByteBudget(init.historyBytes)
     this.#dials = new DialBudget(components.clock)
+    this.#links = new DialBudget(components.clock, linkBudgetDefaults)
   }
 
   /** Sessions that are open now. */
@@ -256,9 +258,11 @@ export class SessionHost {
 
   async #dial(coordinator: PeerId, to: PeerId, record: Uint8Array | undefined, signal: AbortSignal): Promise<Channel> {
     const { clock, network, reader } = this.#components
-    // Over a connection that is there, a link floods nobody: a busy coordinator opens some for every answer.
-    if (network.path(to) === undefined) this.#dials.spend(coordinator)
-    if (record !== undefined) {
+    const isConnected = network.path(to) !== undefined
+    const budget = isConnected ? this.#links : this.#dials
+    budget.spend(coordinator)
+    // To verify a signature for addresses that nobody needs would be work for the asking.
+    if (record !== undefined && !isConnected) {
       const { announcement } = reader.verify(reader.parse(record))
       if (announcement.peer !== to || announcement.model !== this.#init.model) {
         throw new MalformedError(`the announcement that came with ${to} is of another peer or model`)

@@ -49,7 +49,7 @@ export interface DirectoryInit {
   readonly answerMs: number
   /**
    * How long a peer's channel may rest between requests. The peer closes it first as a rule, which costs both sides less: it looks
-   * at least every 75 s. @default 400_000
+   * every 75 s at the latest, when its rounds are not slow. @default 400_000
    */
   readonly idleMs: number
   /**

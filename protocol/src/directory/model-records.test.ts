@@ -33,27 +33,38 @@ function held(n: number, sequence: number, heardMs: number): HeldAnnouncement {
 }
 
 describe('ModelRecords', () => {
-  const change = fc.record({ n: fc.nat(150), gone: fc.boolean() })
+  const change = fc.record({ n: fc.nat(150), what: fc.constantFrom('comes', 'comes', 'goes', 'is heard') })
 
   it('have of each record in its row what is its own, whatever comes and goes', () => {
     fc.assert(
       fc.property(fc.array(change, { maxLength: 400 }), fc.nat(400), (changes, when) => {
         const records = new ModelRecords(peerOf(7))
         const expected = new Map<PeerId, HeldAnnouncement>()
+        const heardMs = new Map<HeldAnnouncement, number>()
         let before: readonly HeldAnnouncement[] = []
-        for (const [index, { n, gone }] of changes.entries()) {
+        for (const [index, { n, what }] of changes.entries()) {
           if (index === when) before = [...records.sorted]
+          const nowMs = 1000 * index
           const present = records.get(peerOf(n))
           assert.equal(present, expected.get(peerOf(n)))
-          const next = gone && present !== undefined ? undefined : held(n, 2 ** 40 + index, 1000 * index)
-          if (next !== undefined) records.set(next)
-          else if (present !== undefined) records.delete(present)
-          if (present !== undefined) {
-            assert.equal(present.row, -1)
-            assert.equal(records.heardMs(present), n === 7 ? Infinity : present.heardMs)
+          if (what === 'is heard') {
+            const lives = present !== undefined && (n === 7 || heardMs.get(present)! + lifeMs > nowMs)
+            assert.equal(records.hear(present?.row ?? -1, 0, nowMs), lives)
+            if (lives && n !== 7) heardMs.set(present, nowMs)
+            continue
           }
-          expected.delete(peerOf(n))
-          if (next !== undefined) expected.set(peerOf(n), next)
+          if (what === 'comes') {
+            const next = held(n, 2 ** 40 + index, nowMs)
+            records.set(next)
+            expected.set(peerOf(n), next)
+            heardMs.set(next, n === 7 ? Infinity : nowMs)
+          } else if (present !== undefined) {
+            records.delete(present)
+            expected.delete(peerOf(n))
+          }
+          if (present === undefined) continue
+          assert.equal(present.row, -1)
+          assert.equal(records.heardMs(present), heardMs.get(present))
         }
         const sorted = [...expected.values()].sort((a, b) => (a.announcement.peer < b.announcement.peer ? -1 : 1))
         assert.deepEqual(records.sorted, sorted)
@@ -61,13 +72,14 @@ describe('ModelRecords', () => {
         assert.deepEqual([...records.rowsOf(sorted)], rows)
         assert.deepEqual([...records.rows], rows)
         assert.equal(new Set(rows).size, rows.length)
-        for (const { announcement, heardMs, row } of sorted) {
+        for (const record of sorted) {
+          const { announcement, row } = record
           const { columns } = records
           const key = digestKey(announcement.peer, announcement.sequence)
           for (const part of ['hashA', 'hashB', 'sequenceLow', 'sequenceHigh'] as const) assert.equal(columns[part][row], key[part])
           const isOwn = announcement.peer === peerOf(7)
-          assert.equal(columns.heardMs[row], isOwn ? Infinity : heardMs)
-          assert.equal(columns.expiresMs[row], isOwn ? Infinity : Math.min(heardMs + lifeMs, 3_600_000))
+          assert.equal(columns.heardMs[row], heardMs.get(record))
+          assert.equal(columns.expiresMs[row], isOwn ? Infinity : Math.min(heardMs.get(record)! + lifeMs, 3_600_000))
         }
         assert.deepEqual(
           [...records.rowsOf(before)],
