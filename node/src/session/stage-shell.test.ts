@@ -7,39 +7,14 @@ import {
   decodeControlResponse,
   encodeControl,
   lingerFrames,
-  type OpenRequest,
-  parseModelId,
-  parseSessionId,
   protocols,
   silentLogger
 } from '@skein/protocol'
 import { drainMicrotasks, ManualClock, memoryAddress, memoryInternet, testIdentity } from '@skein/protocol/testing'
 import { TurnScheduler } from '../batching/turn-scheduler.ts'
-import type { SpanRuntime } from '../runtime/span-runtime.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { StageShell } from './stage-shell.ts'
-
-const request: OpenRequest = {
-  type: 'open',
-  id: 1,
-  session: parseSessionId('0123456789abcdef0123456789abcdef'),
-  model: parseModelId('m@00000000000000000000000000000000'),
-  span: { start: 0, end: 2 },
-  numerics: { weights: 'f32', kernels: 'k' },
-  exact: false,
-  kvTokens: 16,
-  historyBytes: 0,
-  encoding: 'raw',
-  predecessor: { term: 1, to: { kind: 'coordinator' } },
-  successor: { term: 1, to: { kind: 'coordinator' } },
-  leaseMs: 30_000
-}
-
-const runtime = {
-  info: { hiddenSize: 8 },
-  reserve: () => Promise.resolve(),
-  release: () => Promise.resolve()
-} as unknown as SpanRuntime
+import { openRequest, roomyRuntime } from './stage.test-helper.ts'
 
 /** An open session whose control channel is being read, and the coordinator's end of that. */
 class Bench {
@@ -58,15 +33,15 @@ class Bench {
     const load = { queuedRows: 0, freeKvTokens: 0, freeHistoryBytes: 0, sessions: 1 }
     this.shell = new StageShell(
       {
-        ...{ clock, runtime, logger: silentLogger },
-        scheduler: new TurnScheduler({ runtime, clock }),
+        ...{ clock, runtime: roomyRuntime, logger: silentLogger },
+        scheduler: new TurnScheduler({ runtime: roomyRuntime, clock }),
         history: new ByteBudget(0),
         dial: () => assert.fail('the coordinator is the only neighbour'),
         load: () => load,
         onEnded: () => {}
       },
       control,
-      request
+      openRequest()
     )
   }
 

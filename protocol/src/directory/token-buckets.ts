@@ -18,11 +18,20 @@ export class TokenBucket {
   }
 
   take(nowMs: number): boolean {
-    this.#tokens = Math.min(this.#rate.burst, this.#tokens + (Math.max(0, nowMs - this.#atMs) / 1000) * this.#rate.perSecond)
+    this.#tokens = this.#tokensAt(nowMs)
     this.#atMs = nowMs
     if (this.#tokens < 1) return false
     this.#tokens -= 1
     return true
+  }
+
+  /** A full one says nothing of its past, and can be forgotten. */
+  isFull(nowMs: number): boolean {
+    return this.#tokensAt(nowMs) >= this.#rate.burst
+  }
+
+  #tokensAt(nowMs: number): number {
+    return Math.min(this.#rate.burst, this.#tokens + (Math.max(0, nowMs - this.#atMs) / 1000) * this.#rate.perSecond)
   }
 }
 

@@ -16,7 +16,7 @@ export interface ComputeCondition {
 export interface TurnReport {
   readonly startMs: number
   readonly endMs: number
-  readonly entries: ReadonlyArray<{ readonly cache: CacheKey; readonly rows: number; readonly position: number }>
+  readonly entries: ReadonlyArray<TurnRows & { readonly cache: CacheKey }>
 }
 
 export interface TimedRuntimeComponents {
@@ -85,7 +85,6 @@ export class TimedRuntime implements SpanRuntime {
       const report = entries.map(({ cache, rows, position, span }) => ({
         cache,
         rows,
-        position,
         pastRows: position,
         blocks: blockCount(span)
       }))
