@@ -1,6 +1,6 @@
 import type { HeadEngineInit } from './ort/head-engine.ts'
+import { headCodecs } from './worker/head-mail.ts'
 import { transferable } from './worker/messages.ts'
-import type { HeadRequest } from './worker/messages.ts'
 import { spawnWorker } from './worker/spawn-worker.ts'
 import { WorkerClient } from './worker/worker-client.ts'
 
@@ -20,7 +20,7 @@ export interface HeadRuntime {
 /** Opens a head graph in a worker thread. @throws OrtError when the graph cannot be loaded, OrtUnavailableError */
 export async function startHeadRuntime(init: HeadEngineInit): Promise<HeadRuntime> {
   const worker = spawnWorker(new URL('./worker/head-worker.js', import.meta.url), init, 'skein-head')
-  const client = new WorkerClient<HeadRequest>(worker, 'the LM head')
+  const client = new WorkerClient(worker, 'the LM head', headCodecs)
   await client.ready<undefined>()
   return {
     vocabSize: init.vocabSize,

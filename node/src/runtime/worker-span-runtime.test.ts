@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { encodeRows, seededRandom } from '@skein/protocol'
+import type { SkeinError } from '@skein/protocol'
 import type { PreparedSpan } from '../graph/span-graph.ts'
 import { startHeadRuntime } from './head-runtime.ts'
 import { OrtSpanRuntime } from './ort-span-runtime.ts'
@@ -56,15 +57,32 @@ describe('runtimes in workers', () => {
     await inline.stop()
   })
 
-  it('takes over the memory of the input, and copies it only when others share it', async () => {
-    await runtime.reserve('b', 8, span)
-    const whole = entry('b', 0, randomFloats(random, hiddenSize, 2))
-    await runtime.run([whole])
-    assert.equal(whole.input.byteLength, 0)
-    const shared = new Uint8Array(4 * hiddenSize + 64)
-    await runtime.run([{ ...whole, position: 1, input: shared.subarray(0, 4 * hiddenSize) }])
-    assert.equal(shared.byteLength, 4 * hiddenSize + 64)
-    await runtime.release('b')
+  it('takes over the memory of a large input, and copies it only when others share it', async () => {
+    const caches = ['b0', 'b1', 'b2']
+    for (const cache of caches) await runtime.reserve(cache, 500, span)
+    // Together more than what is written into shared memory.
+    const whole = caches.map((cache) => entry(cache, 0, randomFloats(random, 500 * hiddenSize, 2)))
+    const inputs = whole.map(({ input }) => input.slice())
+    const { outputs } = await runtime.run(whole)
+    for (const { input } of whole) assert.equal(input.byteLength, 0)
+    const shared = inputs.map((input) => {
+      const larger = new Uint8Array(64 + input.byteLength)
+      larger.set(input, 64)
+      return larger
+    })
+    const copied = await runtime.run(whole.map((each, index) => ({ ...each, input: (shared[index] as Uint8Array).subarray(64) })))
+    for (const [index, input] of inputs.entries()) assert.equal(shared[index]?.byteLength, 64 + input.byteLength)
+    assert.deepEqual(copied.outputs, outputs)
+    for (const cache of caches) await runtime.release(cache)
+  })
+
+  it('gives out results that later turns leave alone', async () => {
+    await runtime.reserve('e', 8, span)
+    const first = await runtime.run([entry('e', 0, randomFloats(random, hiddenSize, 2))])
+    const before = structuredClone(first.outputs)
+    for (let position = 1; position < 8; position++) await runtime.run([entry('e', position, randomFloats(random, hiddenSize, 2))])
+    assert.deepEqual(first.outputs, before)
+    await runtime.release('e')
   })
 
   it('carries refusals across the thread with their code and detail', async () => {
@@ -126,53 +144,73 @@ describe('runtimes in workers', () => {
 })
 
 describe('WorkerClient', () => {
-  /** A worker that answers with what it gets, and dies when told to. */
+  /** A worker that answers with what it gets, and ends when told to. */
   const source = `
-    import { parentPort } from 'node:worker_threads'
-    parentPort.on('message', (request) => {
-      if (request === 'throw') throw new Error('out of luck')
-      if (request === 'exit') process.exit(3)
-      parentPort.postMessage({ ok: true, value: request })
-    })`
-  const start = (): WorkerClient<string> =>
-    new WorkerClient(spawnWorker(new URL(`data:text/javascript,${encodeURIComponent(source)}`), undefined, 'test'), 'the test')
+    import { serve } from '${new URL('./worker/serve.js', import.meta.url).href}'
+    void serve(() => ({
+      ready: 'ready',
+      handle: (request) => {
+        if (request === 'refuse') throw new Error('not that one')
+        if (request === 'exit') process.exit(3)
+        return { value: request, last: request === 'stop' }
+      }
+    }))`
+  const start = (module = source): WorkerClient<string> =>
+    new WorkerClient(spawnWorker(new URL(`data:text/javascript,${encodeURIComponent(module)}`), undefined, 'test'), 'the test')
   const call = (client: WorkerClient<string>, request: string): Promise<string> => client.call(() => ({ request, transfer: [] }))
 
   it('answers calls in order', async () => {
     const client = start()
+    assert.equal(await client.ready(), 'ready')
     assert.deepEqual(await Promise.all([call(client, 'a'), call(client, 'b')]), ['a', 'b'])
+    await assert.rejects(call(client, 'refuse'), /not that one/)
     const last = call(client, 'c')
-    const stopped = client.stop('exit')
+    const stopped = client.stop('stop')
     assert.equal(await last, 'c')
     await stopped
-    await client.stop('exit')
+    await client.stop('stop')
   })
 
-  for (const [how, message] of [
-    ['throw', /the worker of the test failed: out of luck/],
-    ['exit', /the worker of the test ended by itself with code 3/]
-  ] as const) {
-    it(`fails every call once the worker is gone by ${how}`, async () => {
-      const client = start()
-      const calls = [call(client, how), call(client, 'b')]
-      for (const each of calls) await assert.rejects(each, { code: 'ERR_SKEIN_RUNTIME_FAILED', message })
-      assert.match(String(client.failure), message)
-      await assert.rejects(call(client, 'c'), { code: 'ERR_SKEIN_RUNTIME_FAILED' })
-      await assert.rejects(client.ready(), { code: 'ERR_SKEIN_RUNTIME_FAILED' })
-      await client.stop('exit')
-    })
+  it('fails every call once the worker is gone by itself', async () => {
+    const client = start()
+    await client.ready()
+    await assertGone(client, [call(client, 'exit'), call(client, 'b')], /the worker of the test ended by itself with code 3/)
+  })
+
+  it('fails every call when the worker cannot start', async () => {
+    const client = start(`throw new Error('out of luck')`)
+    await assertGone(client, [client.ready(), call(client, 'b')], /the worker of the test failed: out of luck/)
+  })
+
+  async function assertGone(client: WorkerClient<string>, calls: readonly Promise<unknown>[], message: RegExp): Promise<void> {
+    const outcomes = await Promise.allSettled(calls)
+    for (const outcome of outcomes) {
+      assert.ok(outcome.status === 'rejected')
+      const { code, message: text } = outcome.reason as SkeinError
+      assert.equal(code, 'ERR_SKEIN_RUNTIME_FAILED')
+      assert.match(text, message)
+    }
+    assert.match(String(client.failure), message)
+    await assert.rejects(call(client, 'c'), { code: 'ERR_SKEIN_RUNTIME_FAILED' })
+    await assert.rejects(client.ready(), { code: 'ERR_SKEIN_RUNTIME_FAILED' })
+    await client.stop('stop')
   }
 
   it('goes on after a request that cannot be sent', async () => {
     const client = start()
+    await client.ready()
     await assert.rejects(
       client.call(() => {
         throw new Error('not this one')
       }),
       /not this one/
     )
+    await assert.rejects(
+      client.call(() => ({ request: (() => 'a function cannot be copied') as never, transfer: [] })),
+      { name: 'DataCloneError' }
+    )
     assert.equal(await call(client, 'b'), 'b')
-    await client.stop('exit')
+    await client.stop('stop')
   })
 })
 

@@ -5,6 +5,7 @@ import type { SpanEngineInit } from './ort/span-engine.ts'
 import type { CacheKey, SpanRuntime, SpanRuntimeInfo, TurnEntry, TurnResult } from './span-runtime.ts'
 import { transferable } from './worker/messages.ts'
 import type { SpanAnswer, SpanReady, SpanRequest, SpanWorkerInit } from './worker/messages.ts'
+import { spanCodecs } from './worker/span-mail.ts'
 import { spawnWorker } from './worker/spawn-worker.ts'
 import { cancelTurn, makeGate } from './worker/turn-gate.ts'
 import { WorkerClient } from './worker/worker-client.ts'
@@ -26,7 +27,7 @@ export async function startSpanRuntime(init: SpanEngineInit): Promise<WorkerSpan
   const gate = makeGate()
   const workerInit: SpanWorkerInit = { ...init, gate }
   const worker = spawnWorker(new URL('./worker/span-worker.js', import.meta.url), workerInit, 'skein-span')
-  const client = new WorkerClient<SpanRequest>(worker, `blocks ${init.prepared.span.start}:${init.prepared.span.end}`)
+  const client = new WorkerClient(worker, `blocks ${init.prepared.span.start}:${init.prepared.span.end}`, spanCodecs)
   const ready = await client.ready<SpanReady>()
   return new SpanRuntimeInWorker(client, ready, gate)
 }
@@ -38,7 +39,7 @@ class SpanRuntimeInWorker implements WorkerSpanRuntime {
   #lastTurn = 0
 
   constructor(
-    private readonly client: WorkerClient<SpanRequest>,
+    private readonly client: WorkerClient<SpanRequest, SpanAnswer>,
     ready: SpanReady,
     private readonly gate: SharedArrayBuffer
   ) {

@@ -9,6 +9,7 @@ import {
   WireError,
   WireErrorCode,
   allFinite,
+  allFiniteEncoded,
   containsRange,
   decodeRows,
   describeError,
@@ -258,7 +259,7 @@ export class SpanEngine {
     }
     const output = encodeRows(entry.encoding, rows)
     // A value beyond f16 becomes infinity: the next stage would refuse it, so it is refused where it arises.
-    if (entry.encoding !== 'f32' && !allFinite(decodeRows(entry.encoding, output))) {
+    if (entry.encoding !== 'f32' && !allFiniteEncoded(entry.encoding, output)) {
       return failure(WireErrorCode.NotFinite, `the activations are too large for ${entry.encoding}: use f32 on this link`)
     }
     this.store.fill(entry.cache, entry.position + entry.rows)

@@ -4,7 +4,6 @@
  *
  * @packageDocumentation
  */
-import { workerData } from 'node:worker_threads'
 import { openTensors } from '../../checkpoint/open-checkpoint.ts'
 import { embeddingOf, loadEmbeddingTable, type EmbeddingTable } from '../../graph/embedding.ts'
 import type { EmbeddingRequest, EmbeddingWorkerInit } from './messages.ts'
@@ -39,8 +38,8 @@ async function load({ folder, modelId }: EmbeddingWorkerInit): Promise<Embedding
   }
 }
 
-void serve<EmbeddingRequest>(async () => {
-  const loaded = await load(workerData as EmbeddingWorkerInit)
+void serve<EmbeddingWorkerInit, EmbeddingRequest>(async (init) => {
+  const loaded = await load(init)
   const embedding = embeddingOf(loaded)
   const handle = (request: EmbeddingRequest): Served => {
     if (request.kind === 'stop') return { value: undefined, last: true }

@@ -3,16 +3,16 @@
  *
  * @packageDocumentation
  */
-import { workerData } from 'node:worker_threads'
 import { HeadEngine } from '../ort/head-engine.ts'
 import type { HeadRequest, HeadWorkerInit } from './messages.ts'
+import { headCodecs } from './head-mail.ts'
 import { transferable } from './messages.ts'
 import { serve } from './serve.ts'
 import type { Served } from './serve.ts'
 
-void serve<HeadRequest>(() => {
-  const engine = new HeadEngine(workerData as HeadWorkerInit)
-  const handle = (request: HeadRequest): Served => {
+void serve<HeadWorkerInit, HeadRequest, Float32Array | undefined>((init) => {
+  const engine = new HeadEngine(init)
+  const handle = (request: HeadRequest): Served<Float32Array | undefined> => {
     if (request.kind === 'stop') {
       engine.close()
       return { value: undefined, last: true }
@@ -21,4 +21,4 @@ void serve<HeadRequest>(() => {
     return { value: logits, transfer: transferable([logits]) }
   }
   return { ready: undefined, handle }
-})
+}, headCodecs)

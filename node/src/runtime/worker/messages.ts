@@ -18,7 +18,7 @@ export interface ErrorMessage {
 
 export type Reply<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: ErrorMessage }
 
-/** `workerData` of the span's worker. */
+/** What the span's worker is given. */
 export interface SpanWorkerInit extends SpanEngineInit {
   /** Shared with the main thread: see `turn-gate.ts`. */
   readonly gate: SharedArrayBuffer
@@ -44,7 +44,7 @@ export interface SpanAnswer {
   readonly result?: TurnResult
 }
 
-/** `workerData` of the head's worker. */
+/** What the head's worker is given. */
 export interface HeadWorkerInit {
   readonly graph: PreparedGraph
   readonly hiddenSize: number
@@ -52,7 +52,7 @@ export interface HeadWorkerInit {
   readonly threads: number
 }
 
-/** `workerData` of the embedding's worker. */
+/** What the embedding's worker is given. */
 export interface EmbeddingWorkerInit {
   readonly folder: string
   readonly modelId: ModelId

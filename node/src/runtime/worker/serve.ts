@@ -1,51 +1,63 @@
-import { parentPort } from 'node:worker_threads'
-import type { MessagePort } from 'node:worker_threads'
+import { workerData } from 'node:worker_threads'
+import { MailLine, messagesOnly } from './mailbox.ts'
+import type { PaperCodec } from './mailbox.ts'
 import { toErrorMessage } from './messages.ts'
 import type { Reply } from './messages.ts'
+import type { WorkerStart } from './spawn-worker.ts'
 
 /** What came of a request. */
-export interface Served {
-  readonly value: unknown
+export interface Served<Value = unknown> {
+  readonly value: Value
   readonly transfer?: readonly ArrayBuffer[]
   /** Whether the worker ends after this reply. */
   readonly last?: boolean
 }
 
 /** What a worker does once it is open. */
-export interface Service<Request> {
+export interface Service<Request, Value = unknown> {
   /** The first message. */
   readonly ready: unknown
-  readonly handle: (request: Request) => Served
+  /** @param request - valid until it returns */
+  readonly handle: (request: Request) => Served<Value>
+}
+
+/** How requests and replies are put on paper; the other end of the worker says the same. */
+export interface MailCodecs<Request, Value> {
+  readonly request: PaperCodec<Request>
+  readonly reply: PaperCodec<Reply<Value>>
 }
 
 /**
  * The worker's loop: `open` gives the first message and the handler of requests. When `open` throws, the error is the first
- * message and the worker ends.
+ * message and the worker ends. Between requests the thread sleeps, and its event loop does not turn.
+ *
+ * @param open - given the worker's own `init`
  */
-export async function serve<Request>(open: () => Service<Request> | Promise<Service<Request>>): Promise<void> {
-  const port = parentPort as MessagePort
-  const fail = (error: unknown): void => port.postMessage({ ok: false, error: toErrorMessage(error) } satisfies Reply<unknown>)
-  const answer = ({ value, transfer = [], last = false }: Served): void => {
-    port.postMessage({ ok: true, value } satisfies Reply<unknown>, transfer)
-    if (last) port.close()
-  }
-  let service: Service<Request>
+export async function serve<Init, Request, Value = unknown>(
+  open: (init: Init) => Service<Request, Value> | Promise<Service<Request, Value>>,
+  codecs: MailCodecs<Request, Value> = { request: messagesOnly, reply: messagesOnly }
+): Promise<void> {
+  const { init, port, requests: requestMemory, replies: replyMemory } = workerData as WorkerStart<Init>
+  const requests = new MailLine(requestMemory, port, codecs.request)
+  const replies = new MailLine(replyMemory, port, codecs.reply)
+  const fail = (error: unknown): void => replies.send({ ok: false, error: toErrorMessage(error) })
   try {
-    service = await open()
+    const { ready, handle } = await open(init)
+    // The first message is of another kind, which no codec knows.
+    replies.sendMessage({ ok: true, value: ready })
+    for (let last = false; !last;) {
+      const request = requests.receive()
+      try {
+        const served = handle(request)
+        replies.send({ ok: true, value: served.value }, served.transfer)
+        last = served.last === true
+      } catch (error) {
+        fail(error)
+      }
+    }
   } catch (error) {
     fail(error)
-    return
+  } finally {
+    port.close()
   }
-  const { ready, handle } = service
-  answer({ value: ready })
-  port.on('message', (request: Request) => {
-    let served: Served
-    try {
-      served = handle(request)
-    } catch (error) {
-      fail(error)
-      return
-    }
-    answer(served)
-  })
 }

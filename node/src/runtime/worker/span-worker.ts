@@ -3,24 +3,23 @@
  *
  * @packageDocumentation
  */
-import { workerData } from 'node:worker_threads'
 import { systemClock } from '@skein/protocol/node'
 import { OrtRunOptions } from '../ort/session.ts'
 import { SpanEngine } from '../ort/span-engine.ts'
 import { transferable } from './messages.ts'
 import type { SpanAnswer, SpanReady, SpanRequest, SpanWorkerInit } from './messages.ts'
 import { serve } from './serve.ts'
+import { spanCodecs } from './span-mail.ts'
 import type { Served } from './serve.ts'
 import { TurnGate } from './turn-gate.ts'
 
-void serve<SpanRequest>(async () => {
-  const init = workerData as SpanWorkerInit
+void serve<SpanWorkerInit, SpanRequest, SpanAnswer>(async (init) => {
   const engine = await SpanEngine.open(init, systemClock())
   const gate = new TurnGate(init.gate)
   const runOptions = new OrtRunOptions()
   const answer = (more: Partial<SpanAnswer> = {}): SpanAnswer => ({ freeKvTokens: engine.store.freeTokens, ...more })
 
-  const run = (request: Extract<SpanRequest, { kind: 'run' }>): Served => {
+  const run = (request: Extract<SpanRequest, { kind: 'run' }>): Served<SpanAnswer> => {
     gate.enter(request.turn)
     try {
       const cancelled = (): boolean => request.cancelled || gate.cancelled
@@ -32,7 +31,7 @@ void serve<SpanRequest>(async () => {
     }
   }
 
-  const handle = (request: SpanRequest): Served => {
+  const handle = (request: SpanRequest): Served<SpanAnswer> => {
     switch (request.kind) {
       case 'reserve':
         engine.reserve(request.cache, request.tokens, request.span)
@@ -45,8 +44,8 @@ void serve<SpanRequest>(async () => {
       case 'stop':
         runOptions.release()
         engine.close()
-        return { value: { freeKvTokens: 0 } satisfies SpanAnswer, last: true }
+        return { value: { freeKvTokens: 0 }, last: true }
     }
   }
   return { ready: { info: engine.info, runOptions: runOptions.handle } satisfies SpanReady, handle }
-})
+}, spanCodecs)

@@ -1,8 +1,10 @@
-import type { Worker } from 'node:worker_threads'
 import { describeError } from '@skein/protocol'
 import { RuntimeFailedError } from '../runtime-errors.ts'
+import { MailLine, messagesOnly } from './mailbox.ts'
 import { fromErrorMessage } from './messages.ts'
 import type { Reply } from './messages.ts'
+import type { MailCodecs } from './serve.ts'
+import type { SpawnedWorker } from './spawn-worker.ts'
 
 interface Call<Request> {
   /** Made when the call's turn has come. */
@@ -12,20 +14,26 @@ interface Call<Request> {
 }
 
 /** Calls a worker, one request after another, in order. Once the worker is gone every call fails, waiting ones too. */
-export class WorkerClient<Request> {
+export class WorkerClient<Request, Value = unknown> {
+  readonly #requests: MailLine<Request>
+  readonly #replies: MailLine<Reply<Value>>
   readonly #waiting: Call<Request>[] = []
   #current: Call<Request> | undefined
   #failure: Error | undefined
   #stopping = false
   readonly #exited: Promise<void>
 
-  /** @param what - names the worker in errors */
+  /**
+   * @param what - names the worker in errors
+   * @param codecs - what the worker serves with
+   */
   constructor(
-    private readonly worker: Worker,
-    private readonly what: string
+    { worker, port, requests, replies }: SpawnedWorker,
+    private readonly what: string,
+    codecs: MailCodecs<Request, Value> = { request: messagesOnly, reply: messagesOnly }
   ) {
-    worker.on('message', (reply: Reply<never>) => this.#onReply(reply))
-    worker.on('messageerror', (error) => this.#fail(`sent a message that cannot be read: ${describeError(error)}`, error))
+    this.#requests = new MailLine(requests, port, codecs.request)
+    this.#replies = new MailLine(replies, port, codecs.reply)
     worker.on('error', (error) => this.#fail(`failed: ${describeError(error)}`, error))
     this.#exited = new Promise((resolve) => {
       worker.on('exit', (code) => {
@@ -54,6 +62,7 @@ export class WorkerClient<Request> {
         resolve,
         reject
       }
+      this.#awaitReply()
     })
   }
 
@@ -85,7 +94,8 @@ export class WorkerClient<Request> {
     this.#current = call
     try {
       const { request, transfer } = call.makeRequest()
-      this.worker.postMessage(request, transfer)
+      this.#requests.send(request, transfer)
+      this.#awaitReply()
     } catch (error) {
       this.#current = undefined
       call.reject(error as Error)
@@ -93,11 +103,18 @@ export class WorkerClient<Request> {
     }
   }
 
-  #onReply(reply: Reply<never>): void {
+  #awaitReply(): void {
+    this.#replies.receiveAsync().then(
+      (reply) => this.#onReply(reply),
+      (error: unknown) => this.#fail(`sent what cannot be read: ${describeError(error)}`, error)
+    )
+  }
+
+  #onReply(reply: Reply<Value>): void {
     const call = this.#current
     this.#current = undefined
     if (call !== undefined) {
-      if (reply.ok) call.resolve(reply.value)
+      if (reply.ok) call.resolve(reply.value as never)
       else call.reject(fromErrorMessage(reply.error))
     }
     this.#next()
