@@ -62,15 +62,15 @@ export class FrameDecoder {
     const reader = new PartReader(source)
     this.#reader = reader
     for (;;) {
-      const header = await reader.read(frameHeaderBytes, true)
+      const header = reader.take(frameHeaderBytes) ?? (await reader.readOrEnd(frameHeaderBytes))
       if (header === undefined) return
       const view = new DataView(header.buffer)
       const headBytes = view.getUint32(0)
       const bodyBytes = view.getUint32(4)
       assertWithin('head', headBytes, this.#limits.maxHeadBytes)
       assertWithin('body', bodyBytes, this.#limits.maxBodyBytes)
-      const head = (await reader.read(headBytes)) as Uint8Array
-      const body = bodyBytes === 0 ? undefined : ((await reader.read(bodyBytes)) as Uint8Array)
+      const head = reader.take(headBytes) ?? (await reader.read(headBytes))
+      const body = bodyBytes === 0 ? undefined : (reader.take(bodyBytes) ?? (await reader.read(bodyBytes)))
       reader.partBytes = 0
       this.#frames++
       yield body === undefined ? { head } : { head, body: { byteLength: bodyBytes, read: () => body } }
@@ -100,15 +100,33 @@ class PartReader {
     return this.partBytes + this.#chunk.byteLength
   }
 
-  /** Undefined when the bytes ended before the first byte of a part that may be missing. */
-  async read(length: number, mayEnd = false): Promise<Uint8Array | undefined> {
+  /** A part that has arrived whole, as those of small frames have; undefined of any other. */
+  take(length: number): Uint8Array<ArrayBuffer> | undefined {
+    if (this.#chunk.byteLength < length) return undefined
+    // Typed arrays copy by slice, and Buffers, which streams may bring, do not.
+    const part = new Uint8Array(length)
+    part.set(this.#chunk.subarray(0, length))
+    this.#chunk = this.#chunk.subarray(length)
+    this.partBytes += length
+    return part
+  }
+
+  /** @throws MalformedError when the bytes end before */
+  async read(length: number): Promise<Uint8Array<ArrayBuffer>> {
+    const part = await this.readOrEnd(length)
+    if (part === undefined) throw endedEarly(length)
+    return part
+  }
+
+  /** Undefined when the bytes end before the first one. @throws MalformedError when they end after it */
+  async readOrEnd(length: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
     let part = new Uint8Array(Math.min(length, trustedBytes))
     for (let filled = 0; filled < length;) {
       if (this.#chunk.byteLength === 0) {
         const next = await this.#chunks.next()
         if (next.done === true) {
-          if (mayEnd && filled === 0) return undefined
-          throw new MalformedError(`the stream ended inside a frame, ${length - filled} bytes too early`)
+          if (filled === 0) return undefined
+          throw endedEarly(length - filled)
         }
         this.#chunk = next.value
         continue
@@ -122,6 +140,10 @@ class PartReader {
     }
     return part
   }
+}
+
+function endedEarly(missingBytes: number): MalformedError {
+  return new MalformedError(`the stream ended inside a frame, ${missingBytes} bytes too early`)
 }
 
 function grown(part: Uint8Array, filled: number, toBytes: number): Uint8Array<ArrayBuffer> {
