@@ -141,12 +141,31 @@ function pin(path: string): void {
   }
 }
 
+/** Sets a variable of the process, also from a worker thread, whose `process.env` is a copy. */
+function setNativeVariable(name: string, value: string): void {
+  if (process.platform === 'win32') {
+    koffi.load('kernel32.dll').func('SetEnvironmentVariableW', 'int', ['str16', 'str16'])(name, value)
+    return
+  }
+  const libc = koffi.load(process.platform === 'linux' ? 'libc.so.6' : '/usr/lib/libSystem.B.dylib')
+  // Other threads may be reading the environment, so it is written once in a process.
+  if (libc.func('getenv', 'str', ['str'])(name) !== value) libc.func('setenv', 'int', ['str', 'str', 'int'])(name, value, 1)
+}
+
+/**
+ * Whether ONNX Runtime's tiled attention gives the same bits for all chunkings. On arm64 its softmax takes what is left of
+ * four columns in another order, so that a row's bits depend on the rows behind it in the run; the plain path does not.
+ */
+const tiledAttentionIsExact = process.arch === 'x64'
+
 // Held because its functions end with it.
 let library: LibraryHandle | undefined
 
 function loadTable(): BigUint64Array {
   const path = ortLibraryPath()
   try {
+    // Read when a session is made.
+    if (!tiledAttentionIsExact) setNativeVariable('ORT_GQA_DISABLE_FLASH_ATTENTION', '1')
     library = koffi.load(path)
     pin(path)
     const base = library.func('OrtGetApiBase', 'void *', [])() as bigint

@@ -196,9 +196,11 @@ describe('ONNX Runtime conformance', function () {
       assert.deepEqual(other.out, whole.out, `chunks ${chunks.slice(0, 5).join(', ')}`)
       assert.deepEqual(other.key, whole.key)
     }
-    // Without it, the last row of a chunk of 33 differs in its last bits, as does a single row.
+    // Without it, the last row of a chunk of 33 differs in its last bits where attention is tiled, as does a single row.
     const odd = attendInChunks(rows, [33, 117], count + 1, false)
-    assert.notDeepEqual(odd.out.subarray(32 * outWidth, 33 * outWidth), whole.out.subarray(32 * outWidth, 33 * outWidth))
+    const [last, same] = [odd.out, whole.out].map((out) => out.subarray(32 * outWidth, 33 * outWidth))
+    if (process.arch === 'x64') assert.notDeepEqual(last, same)
+    else assert.deepEqual(last, same)
     const bare = attendInChunks(rows, ones, count + 1, false)
     bare.out.forEach((value, i) => assert.ok(Math.abs(value - whole.out[i]!) < 1e-5))
   })
