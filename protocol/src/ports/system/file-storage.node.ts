@@ -13,6 +13,8 @@ export function fileStorage(folder: string): Storage {
 
 class FileStorage implements Storage {
   readonly #folder: string
+  /** For each path that is being written, when the last write of it has ended. Never rejects. */
+  readonly #writing = new Map<string, Promise<void>>()
   #writes = 0
 
   constructor(folder: string) {
@@ -31,6 +33,18 @@ class FileStorage implements Storage {
 
   async write(name: string, bytes: Uint8Array): Promise<void> {
     const path = this.#path(name)
+    // One after another: the last call's bytes are to stay, and Windows refuses a rename onto what another one is replacing.
+    const written = (this.#writing.get(path) ?? Promise.resolve()).then(() => this.#replace(path, bytes))
+    const ended = written.catch(() => {})
+    this.#writing.set(path, ended)
+    try {
+      await written
+    } finally {
+      if (this.#writing.get(path) === ended) this.#writing.delete(path)
+    }
+  }
+
+  async #replace(path: string, bytes: Uint8Array): Promise<void> {
     try {
       await makeFolder(dirname(path), 0o700)
       await writeAtomically(path, bytes, `${process.pid}-${this.#writes++}`)

@@ -49,12 +49,10 @@ describe('the ports on this system', () => {
       assert.equal(await storage.read('a/sequence'), undefined)
     })
 
-    it('takes many writes of one file at once', async () => {
+    it('takes many writes of one file at once, and keeps the last', async () => {
       const storage = fileStorage(folder)
-      await Promise.all(Array.from({ length: 20 }, (_, index) => storage.write('x', new Uint8Array(1000).fill(index))))
-      const bytes = await storage.read('x')
-      assert.equal(bytes?.length, 1000)
-      assert.ok(bytes.every((byte) => byte === bytes[0]))
+      await Promise.all(Array.from({ length: 20 }, (_, index) => storage.write('x', new Uint8Array(20_000 - 1000 * index).fill(index))))
+      assert.deepEqual(await storage.read('x'), new Uint8Array(1000).fill(19))
       assert.deepEqual(await readdir(folder), ['x'])
     })
 
@@ -64,7 +62,7 @@ describe('the ports on this system', () => {
         await assert.rejects(storage.write(name, Uint8Array.of(1)), { code: 'ERR_SKEIN_INVALID_ARGUMENT' }, name)
       }
       await storage.write('file', Uint8Array.of(1))
-      await assert.rejects(storage.write('file/below', Uint8Array.of(1)), { code: 'ERR_SKEIN_STORAGE', message: /file\/below/ })
+      await assert.rejects(storage.write('file/below', Uint8Array.of(1)), { code: 'ERR_SKEIN_STORAGE', message: /file[/\\]below/ })
       await assert.rejects(storage.read('file/below'), { code: 'ERR_SKEIN_STORAGE' })
     })
   })
@@ -109,7 +107,7 @@ describe('the ports on this system', () => {
       await first.release()
       const again = await loadIdentity(path, seededRandom(2))
       assert.equal(again.identity.peerId, first.identity.peerId)
-      assert.equal((await stat(path)).mode & 0o077, 0)
+      if (process.platform !== 'win32') assert.equal((await stat(path)).mode & 0o077, 0)
       assert.deepEqual((await readdir(join(folder, 'keys'))).sort(), ['peer.key', 'peer.key.lock'])
       await again.release()
     })
