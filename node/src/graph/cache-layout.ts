@@ -100,10 +100,23 @@ export async function publishFolder(temporary: string, target: string, layout: s
       await rename(target, aside).catch((renameError: unknown) => {
         if (systemCode(renameError) !== 'ENOENT') throw renameError
       })
-      await rm(aside, { recursive: true, force: true })
+      await removeTemporary(aside)
     }
   }
-  await rm(temporary, { recursive: true, force: true })
+  await removeTemporary(temporary)
+}
+
+/**
+ * Removes a temporary folder, or leaves it to a later run: Windows deletes no link of a file that a running node maps, as the
+ * rotary table is.
+ *
+ * @param remove - for tests
+ */
+export async function removeTemporary(folder: string, remove: typeof rm = rm): Promise<void> {
+  await remove(folder, { recursive: true, force: true }).catch((error: unknown) => {
+    const code = systemCode(error)
+    if (code !== 'EPERM' && code !== 'EACCES' && code !== 'EBUSY') throw error
+  })
 }
 
 /** Removes what crashed processes left in a folder. `newest` is a file just made, whose time stands for now. */
@@ -113,7 +126,7 @@ export async function removeStaleTemporaries(folder: string, newest: string): Pr
     const match = /^\.tmp-([0-9a-f]{8})-(\d+)-/.exec(name)
     if (match === null || path.join(folder, name) === newest) continue
     const stale = match[1] === hostHash() ? !isAlive(Number(match[2])) : await isOlder(path.join(folder, name), now)
-    if (stale) await rm(path.join(folder, name), { recursive: true, force: true })
+    if (stale) await removeTemporary(path.join(folder, name))
   }
 }
 

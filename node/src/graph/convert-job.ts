@@ -4,12 +4,20 @@
  *
  * @packageDocumentation
  */
-import { copyFile, link, open, rm, statfs, type FileHandle } from 'node:fs/promises'
+import { copyFile, link, open, statfs, type FileHandle } from 'node:fs/promises'
 import path from 'node:path'
 import { makeFolder } from '@skein/protocol/make-folder'
 import type { ModelConfig } from '../checkpoint/model.ts'
 import { openTensors } from '../checkpoint/open-checkpoint.ts'
-import { describeFolder, isFolderWhole, layoutHash, publishFolder, removeStaleTemporaries, temporaryName } from './cache-layout.ts'
+import {
+  describeFolder,
+  isFolderWhole,
+  layoutHash,
+  publishFolder,
+  removeStaleTemporaries,
+  removeTemporary,
+  temporaryName
+} from './cache-layout.ts'
 import { syncFolder, systemCode } from '../util/files.ts'
 import { ConversionError, ConversionErrorCode } from './errors.ts'
 import type { RopeTable } from './lanes.ts'
@@ -137,7 +145,7 @@ async function fillFolder(spec: FolderSpec, fill: (temporary: string) => Promise
     await syncFolder(temporary)
     await publishFolder(temporary, spec.folder, spec.layout)
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true })
+    await removeTemporary(temporary)
     throw explain(error, parent, spec)
   }
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { openCheckpoint, type OpenedCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import { makeRandomCheckpoint } from '../testing/random-checkpoint.ts'
-import { temporaryName } from './cache-layout.ts'
+import { removeTemporary, temporaryName } from './cache-layout.ts'
 import { folderLayout, runConvertJob, type ConvertJob } from './convert-job.ts'
 import { groupRanges, prepareHead, prepareSpan, type PrepareProgress } from './convert.ts'
 import { ConversionError } from './errors.ts'
@@ -154,6 +154,12 @@ describe('prepareSpan', () => {
     const names = await readdir(parent)
     assert.ok(names.includes(path.basename(living)))
     assert.ok(!names.includes(path.basename(dead)))
+  })
+
+  it('leaves a temporary folder that cannot be deleted now, as Windows refuses while a node maps a file of it', async () => {
+    const refusing = (code: string) => () => Promise.reject(Object.assign(new Error(code), { code }))
+    for (const code of ['EPERM', 'EACCES', 'EBUSY']) await removeTemporary(path.join(root, temporaryName()), refusing(code))
+    await assert.rejects(removeTemporary(path.join(root, temporaryName()), refusing('EIO')), { code: 'EIO' })
   })
 
   it('is none the worse for a process that was killed in the middle', async () => {

@@ -63,7 +63,9 @@ describe('the ports on this system', () => {
       }
       await storage.write('file', Uint8Array.of(1))
       await assert.rejects(storage.write('file/below', Uint8Array.of(1)), { code: 'ERR_SKEIN_STORAGE', message: /file[/\\]below/ })
-      await assert.rejects(storage.read('file/below'), { code: 'ERR_SKEIN_STORAGE' })
+      // Windows says of a path below a file that there is no such file.
+      if (process.platform === 'win32') assert.equal(await storage.read('file/below'), undefined)
+      else await assert.rejects(storage.read('file/below'), { code: 'ERR_SKEIN_STORAGE' })
     })
   })
 
@@ -80,7 +82,7 @@ describe('the ports on this system', () => {
       const file = join(folder, 'file')
       await writeFile(file, '')
       await assert.rejects(makeFolder(file), { code: 'EEXIST' })
-      await assert.rejects(makeFolder(join(file, 'a', 'b')), { code: process.platform === 'win32' ? 'ENOENT' : 'ENOTDIR' })
+      await assert.rejects(makeFolder(join(file, 'a', 'b')), { code: process.platform === 'win32' ? 'EEXIST' : 'ENOTDIR' })
       await assert.rejects(fileStorage(join(file, 'a')).write('x', Uint8Array.of(1)), { code: 'ERR_SKEIN_STORAGE' })
       await assert.rejects(loadIdentity(join(file, 'a', 'key'), seededRandom(1)), { code: 'ERR_SKEIN_IDENTITY' })
     })
