@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { Clock } from '@skein/protocol'
+import { type Clock, type Logger, silentLogger } from '@skein/protocol'
 import type { SpanRuntime, TurnEntry, TurnOutput, TurnResult } from '../runtime/span-runtime.ts'
 import { TurnScheduler } from './turn-scheduler.ts'
 
@@ -32,7 +32,7 @@ function setUp(): { runtime: HeldRuntime; scheduler: TurnScheduler; advance: (ms
   let nowMs = 0
   const runtime = new HeldRuntime()
   const clock = { monotonicMs: () => nowMs } as Clock
-  const scheduler = new TurnScheduler({ runtime: runtime as unknown as SpanRuntime, clock })
+  const scheduler = new TurnScheduler({ runtime: runtime as unknown as SpanRuntime, clock, logger: silentLogger })
   return { runtime, scheduler, advance: (ms) => (nowMs += ms) }
 }
 
@@ -43,12 +43,12 @@ function fail(message: string): never {
   throw new Error(message)
 }
 
-/** How a runtime may fail as a whole: what it does, its `run`, and the hook that hears of its turns. */
-const failing: readonly (readonly [string, (entries: readonly TurnEntry[]) => unknown, (() => void)?])[] = [
+/** How a runtime may fail as a whole: what it does, and its `run`. */
+const failing: readonly (readonly [string, (entries: readonly TurnEntry[]) => unknown])[] = [
   ['rejects', () => Promise.reject(new Error('the worker exited'))],
   ['throws', () => fail('the worker exited')],
   ['has no result', () => Promise.resolve(undefined)],
-  ['computes, but the hook throws', computed, () => fail('the hook failed')]
+  ['has a result without outputs', () => Promise.resolve({ computeUs: 100 })]
 ]
 
 describe('TurnScheduler', () => {
@@ -101,23 +101,75 @@ describe('TurnScheduler', () => {
     assert.deepEqual(done, ['b'])
   })
 
-  for (const [what, run, onTurn] of failing) {
+  for (const [what, run] of failing) {
     it(`tells every session that the runtime has failed when it ${what}, also later ones`, async () => {
-      let [nowMs, runs] = [0, 0]
-      const failures: unknown[] = []
-      const counted = { run: (entries: readonly TurnEntry[]) => (runs++, run(entries)) } as SpanRuntime
-      const clock = { monotonicMs: () => nowMs } as Clock
-      const scheduler = new TurnScheduler({ runtime: counted, clock, onTurn, onFailed: (error) => failures.push(error) })
-      const answers: string[] = []
-      for (const caches of [['a', 'b'], ['c']]) {
-        for (const cache of caches) scheduler.submit(entry(cache), (output) => answers.push(`${cache} ${output.ok ? 'ok' : output.code}`))
-        await settle()
-        nowMs += 7
-        assert.equal(scheduler.turnMs, 0)
-      }
+      const { submit, answers, failures, runs, errors } = withCallbacks({ run })
+      for (const caches of [['a', 'b'], ['c']]) await submit(caches)
       assert.deepEqual(answers, ['a ERR_SKEIN_INTERNAL', 'b ERR_SKEIN_INTERNAL', 'c ERR_SKEIN_INTERNAL'])
       assert.equal(failures.length, 1)
-      assert.equal(runs, 1, 'it is not asked again')
+      assert.equal(runs(), 1, 'it is not asked again')
+      assert.deepEqual(errors, [])
     })
   }
+
+  it('answers everybody of a turn, and goes on, when a callback of one or the hook of turns throws', async () => {
+    const { submit, answers, failures, errors } = withCallbacks({ throws: 'a', onTurn: () => fail('the hook failed') })
+    for (const caches of [['a', 'b'], ['c']]) await submit(caches)
+    assert.deepEqual(answers, ['a ok', 'b ok', 'c ok'])
+    assert.deepEqual(errors, ['the hook failed', 'a threw', 'the hook failed'])
+    assert.deepEqual(failures, [], 'the runtime is well')
+  })
+
+  it('answers everybody when the runtime has failed and who hears of it throws', async () => {
+    const run = (): Promise<never> => Promise.reject(new Error('the worker exited'))
+    const { submit, answers, errors } = withCallbacks({ run, throws: 'a', onFailed: () => fail('the daemon failed') })
+    for (const caches of [['a', 'b'], ['c']]) await submit(caches)
+    assert.deepEqual(answers, ['a ERR_SKEIN_INTERNAL', 'b ERR_SKEIN_INTERNAL', 'c ERR_SKEIN_INTERNAL'])
+    assert.deepEqual(errors, ['the daemon failed', 'a threw'])
+  })
 })
+
+interface Callbacks {
+  readonly run?: (entries: readonly TurnEntry[]) => unknown
+  /** The session whose callback throws. */
+  readonly throws?: string
+  readonly onTurn?: () => void
+  readonly onFailed?: () => void
+}
+
+/** A scheduler whose calls to others are kept. */
+function withCallbacks({ run = computed, throws, onTurn, onFailed }: Callbacks): {
+  /** Submits an entry of each session, and waits until there is nothing to do. */
+  submit: (caches: readonly string[]) => Promise<void>
+  answers: string[]
+  failures: unknown[]
+  /** Turns that the runtime was asked for. */
+  runs: () => number
+  /** Messages of the errors that were logged. */
+  errors: string[]
+} {
+  let [nowMs, runs] = [0, 0]
+  const [answers, failures, errors]: [string[], unknown[], string[]] = [[], [], []]
+  const scheduler = new TurnScheduler({
+    runtime: { run: (entries: readonly TurnEntry[]) => (runs++, run(entries)) } as SpanRuntime,
+    clock: { monotonicMs: () => nowMs } as Clock,
+    logger: { ...silentLogger, error: (_message, _context, error) => errors.push((error as Error).message) } satisfies Logger,
+    onTurn,
+    onFailed: (error) => {
+      failures.push(error)
+      onFailed?.()
+    }
+  })
+  const submit = async (caches: readonly string[]): Promise<void> => {
+    for (const cache of caches) {
+      scheduler.submit(entry(cache), (output) => {
+        answers.push(`${cache} ${output.ok ? 'ok' : output.code}`)
+        if (cache === throws) fail(`${cache} threw`)
+      })
+    }
+    await settle()
+    nowMs += 7
+    assert.equal(scheduler.turnMs, 0)
+  }
+  return { submit, answers, failures, runs: () => runs, errors }
+}

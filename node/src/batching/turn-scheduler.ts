@@ -1,10 +1,12 @@
-import { type Clock, describeError, WireErrorCode, merged } from '@skein/protocol'
+import { type Clock, describeError, type Logger, WireErrorCode, merged } from '@skein/protocol'
 import type { CacheKey, SpanRuntime, TurnEntry, TurnOutput, TurnResult } from '../runtime/span-runtime.ts'
 import { planTurn, planTurnDefaults, type PlanTurnOptions } from './plan-turn.ts'
 
 export interface TurnSchedulerComponents {
   readonly runtime: SpanRuntime
   readonly clock: Clock
+  /** Hears of callbacks that throw, which must not but may: neither the node nor the other sessions of the turn pay for it. */
+  readonly logger: Logger
   /** The runtime as a whole has failed: no turn will ever be computed again. Called once. */
   readonly onFailed?: (error: unknown) => void
   /** A turn has been computed, and took so long by the clock, the way to the runtime and back included. */
@@ -85,16 +87,16 @@ export class TurnScheduler {
       if (entries.length === 0) break
       this.#turnStartedAtMs = clock.monotonicMs()
       const turn = entries.map(({ entry }) => entry)
-      let answer: () => void
+      let result: TurnResult | undefined
       try {
         if (this.#failure !== undefined) throw new Error(this.#failure)
-        const result = await runtime.run(turn)
-        const rows = this.#account(turn, result)
-        answer = () => answerAll(entries, result, rows)
+        result = await runtime.run(turn)
+        if (!Array.isArray(result?.outputs)) throw new Error('the runtime returned no outputs')
       } catch (error) {
-        answer = () => this.#fail(entries, error)
+        this.#fail(entries, error)
+        continue
       }
-      answer()
+      this.#answer(entries, result, this.#account(turn, result))
     }
     this.#turnStartedAtMs = undefined
   }
@@ -120,23 +122,34 @@ export class TurnScheduler {
     this.#done.turns++
     this.#done.rows += rows
     this.#done.computeUs += computeUs
-    onTurn?.(turn, clock.monotonicMs() - (this.#turnStartedAtMs ?? 0))
+    const tookMs = clock.monotonicMs() - (this.#turnStartedAtMs ?? 0)
+    this.#guard(() => onTurn?.(turn, tookMs))
     return rows
   }
 
   /** The runtime as a whole has failed: nobody's rows can be computed any more. */
   #fail(entries: readonly Waiting[], error: unknown): void {
-    if (this.#failure === undefined) this.#components.onFailed?.(error)
+    const isFirst = this.#failure === undefined
     this.#failure ??= describeError(error)
+    if (isFirst) this.#guard(() => this.#components.onFailed?.(error))
     const output = { ok: false as const, code: WireErrorCode.Internal, message: `the runtime has failed: ${this.#failure}` }
-    for (const entry of entries) entry.done(output, 0)
+    for (const { done } of entries) this.#guard(() => done(output, 0))
   }
-}
 
-function answerAll(entries: readonly Waiting[], { outputs, computeUs }: TurnResult, rows: number): void {
-  for (let index = 0; index < entries.length; index++) {
-    const entry = entries[index] as Waiting
-    const output = outputs[index] ?? { ok: false as const, code: WireErrorCode.Internal, message: 'the runtime returned too few outputs' }
-    entry.done(output, Math.round((computeUs * entry.rows) / rows))
+  #answer(entries: readonly Waiting[], { outputs, computeUs }: TurnResult, rows: number): void {
+    for (let index = 0; index < entries.length; index++) {
+      const entry = entries[index] as Waiting
+      const output = outputs[index] ?? { ok: false as const, code: WireErrorCode.Internal, message: 'the runtime returned too few outputs' }
+      this.#guard(() => entry.done(output, Math.round((computeUs * entry.rows) / rows)))
+    }
+  }
+
+  /** Calls into other code. Whatever that throws would end the process from here, and leave the rest of the turn without an answer. */
+  #guard(callback: () => void): void {
+    try {
+      callback()
+    } catch (error) {
+      this.#components.logger.error('a callback of a turn failed', {}, error)
+    }
   }
 }

@@ -89,8 +89,8 @@ export class SessionHost {
   constructor(components: SessionHostComponents, init: SessionHostInit) {
     this.#components = components
     this.#init = merged(hostDefaults, init)
-    const { runtime, clock, onRuntimeFailed, onTurn } = components
-    this.#scheduler = new TurnScheduler({ runtime, clock, onFailed: onRuntimeFailed, onTurn })
+    const { runtime, clock, logger, onRuntimeFailed, onTurn } = components
+    this.#scheduler = new TurnScheduler({ runtime, clock, logger, onFailed: onRuntimeFailed, onTurn })
     this.#history = new ByteBudget(init.historyBytes)
     this.#dials = new DialBudget(components.clock)
     this.#links = new DialBudget(components.clock, linkBudgetDefaults)

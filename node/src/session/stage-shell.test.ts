@@ -34,7 +34,7 @@ class Bench {
     this.shell = new StageShell(
       {
         ...{ clock, runtime: roomyRuntime, logger: silentLogger },
-        scheduler: new TurnScheduler({ runtime: roomyRuntime, clock }),
+        scheduler: new TurnScheduler({ runtime: roomyRuntime, clock, logger: silentLogger }),
         history: new ByteBudget(0),
         dial: () => assert.fail('the coordinator is the only neighbour'),
         load: () => load,
