@@ -88,6 +88,8 @@ export interface StageLinkClosedEvent {
   /** `PeerUnreachable` for a failed dial, `Malformed` or `TooLarge` when a frame broke the protocol. */
   readonly code?: WireErrorCode
   readonly message: string
+  /** The neighbour has ended it in peace. */
+  readonly ended?: boolean
 }
 
 /** The answer to `compute`: the rows' outputs, `[rows, hiddenSize]` in the session's encoding. */

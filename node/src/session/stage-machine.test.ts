@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { ModelId, OpenRequest, PeerId, SessionId, StepMessage } from '@skein/protocol'
 import { limits, WireErrorCode } from '@skein/protocol'
-import type { StageEffect, StageEvent } from './stage-events.ts'
+import type { DialEffect, StageEffect, StageEvent } from './stage-events.ts'
 import { StageMachine } from './stage-machine.ts'
 
 const coordinator = 'coordinator' as PeerId
@@ -29,6 +29,8 @@ const open: OpenRequest = {
 class Bench {
   nowMs = 0
   readonly machine: StageMachine
+  /** The last dial of the successor. */
+  dialing: DialEffect | undefined
 
   constructor(creditSteps = 2) {
     const options = { creditSteps, creditBytes: 8 * bytesPerRow, maxStepRows: 4, outputSlots: 2 * creditSteps - 2 }
@@ -36,7 +38,9 @@ class Bench {
   }
 
   feed(event: StageEvent): StageEffect[] {
-    return this.machine.handle(event, this.nowMs)
+    const effects = this.machine.handle(event, this.nowMs)
+    this.dialing = effects.findLast((effect) => effect.type === 'dial') ?? this.dialing
+    return effects
   }
 
   opened(request = open): this {
@@ -138,6 +142,27 @@ describe('StageMachine', () => {
       assert.deepEqual(types(bench.step(2, {})), ['compute'])
     })
   }
+
+  it('accuses a neighbour whose link broke, and none that has ended it in peace, as all do when the session closes', () => {
+    const bench = new Bench().opened()
+    const held = { type: 'held', term: 4, held: { rows: 0, lastSeq: 0, tail: [] }, steps: 2, bytes: 999 } as const
+    const close = (ended: boolean): string[] => {
+      bench.hello(1)
+      const { channel } = bench.dialing ?? assert.fail('the successor is dialled')
+      bench.feed({ type: 'dialed', channel })
+      bench.feed({ type: 'link', channel, message: held })
+      const effects = [1, channel].flatMap((closed) => bench.feed({ type: 'linkClosed', channel: closed, message: 'gone', ended }))
+      bench.nowMs += 200
+      bench.feed({ type: 'tick' })
+      return types(effects)
+    }
+    assert.deepEqual(close(false), ['accuse', 'accuse'])
+    assert.deepEqual(close(true), [])
+    const { channel } = bench.dialing ?? assert.fail('the successor is dialled again')
+    bench.feed({ type: 'dialed', channel })
+    const refused = { type: 'refused', code: WireErrorCode.UnknownSession, message: 'it has gone', detail: {} } as const
+    assert.deepEqual(types(bench.feed({ type: 'link', channel, message: refused })), ['hangUp', 'accuse'], 'now it is known')
+  })
 
   it('counts a step that it has taken already, and refuses more than its credits', () => {
     const bench = new Bench().opened()

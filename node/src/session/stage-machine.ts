@@ -1,6 +1,6 @@
 import type { ControlRequest, Held, LinkEnd, LinkMessage, LinkPeer, OpenRequest, Problem } from '@skein/protocol'
 import { limits, rowBytes, WireErrorCode, merged } from '@skein/protocol'
-import type { StageEffect, StageEvent, StageHelloEvent, StageLinkEvent } from './stage-events.ts'
+import type { StageEffect, StageEvent, StageHelloEvent, StageLinkClosedEvent, StageLinkEvent } from './stage-events.ts'
 import type { StageMachineInit, StageMachineOptions } from './stage-options.ts'
 import { stageDefaults } from './stage-options.ts'
 import { StageInput } from './stage-input.ts'
@@ -185,7 +185,7 @@ export class StageMachine {
       case 'link':
         return this.#onLink(event)
       case 'linkClosed':
-        return this.#onLinkClosed(event.channel, { code: event.code ?? WireErrorCode.PeerUnreachable, message: event.message })
+        return this.#onLinkClosed(event)
       case 'computed':
         return this.#onComputed(event.job, event.output, event.computeUs)
       case 'computeFailed':
@@ -364,10 +364,15 @@ export class StageMachine {
     this.#accuse('predecessor', problem)
   }
 
-  #onLinkClosed(channel: number, problem: Problem): void {
+  /**
+   * A neighbour that ends a link in peace, and has not refused it, was told to by the coordinator, or tells it itself why it
+   * goes: at the end of each session that is every neighbour, and to accuse it would be noise.
+   */
+  #onLinkClosed({ channel, code = WireErrorCode.PeerUnreachable, message, ended }: StageLinkClosedEvent): void {
+    const problem = ended === true ? undefined : { code, message }
     if (channel === this.#inChannel) {
       this.#inChannel = undefined
-      this.#accuse('predecessor', problem)
+      if (problem !== undefined) this.#accuse('predecessor', problem)
     } else if (channel === this.#output.channel) {
       this.#output.lost(problem, this.#nowMs)
     }

@@ -168,10 +168,13 @@ export class StageOutput {
     return problem
   }
 
-  /** The channel is gone by itself: the coordinator hears of it, and the link is tried again. */
-  lost(problem: Problem, nowMs: number): void {
+  /**
+   * The channel is gone by itself: the coordinator hears of it, unless it ended in peace, and the link is tried again. A
+   * successor that should still be there is accused when it refuses that.
+   */
+  lost(problem: Problem | undefined, nowMs: number): void {
     this.#sender.reset()
-    this.context.accuse(problem)
+    if (problem !== undefined) this.context.accuse(problem)
     if (this.#link.to.kind === 'coordinator') this.#dialer.stop()
     else this.#dialer.lost(nowMs)
   }

@@ -85,7 +85,7 @@ export class StageShell {
       rowBytes: rowBytes(request.encoding, components.runtime.info.hiddenSize),
       onMessage: (channel, message, body) => this.#driver.feed({ type: 'link', channel, message, body }),
       onDialed: (channel) => this.#driver.feed({ type: 'dialed', channel }),
-      onClosed: (channel, code, message) => this.#driver.feed({ type: 'linkClosed', channel, message, code })
+      onClosed: (channel, code, message, ended) => this.#driver.feed({ type: 'linkClosed', channel, message, code, ended })
     })
   }
 

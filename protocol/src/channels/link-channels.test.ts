@@ -53,7 +53,7 @@ describe('link channels', () => {
           rowBytes: 4,
           onMessage: () => {},
           onDialed: () => {},
-          onClosed: (link, code, message) => reports.push(`${index} ${link} ${code} ${message}`)
+          onClosed: (link, code, message, ended) => reports.push(`${index} ${link} ${code} ${message} ${ended}`)
         })
     ) as [LinkChannels, LinkChannels]
     const channels = [await accepted, await opened]
@@ -62,7 +62,7 @@ describe('link channels', () => {
     hangsUp.hangUp(1)
     assert.deepEqual(await Promise.all(channels.map((channel) => channel.closed)), [{ kind: 'ended' }, { kind: 'ended' }])
     await new Promise((resolve) => setImmediate(resolve))
-    assert.deepEqual(reports, [`1 2 undefined ${a.self} ended the link`])
+    assert.deepEqual(reports, [`1 2 undefined ${a.self} ended the link true`])
     assert.deepEqual(
       clocks.map((clock) => clock.pendingTimers),
       [0, 0]

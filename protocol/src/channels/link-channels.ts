@@ -20,8 +20,11 @@ export interface LinkChannelsInit {
   readonly onMessage: (link: number, message: LinkReply, body: Uint8Array | undefined) => void
   /** A dial has succeeded. */
   readonly onDialed: (link: number) => void
-  /** The channel is gone, or its dial failed. Once per link, and never after `hangUp`. */
-  readonly onClosed: (link: number, code: WireErrorCode | undefined, message: string) => void
+  /**
+   * The channel is gone, or its dial failed. Once per link, and never after `hangUp`. `ended`: the other side has ended it in
+   * peace, as who leaves does.
+   */
+  readonly onClosed: (link: number, code: WireErrorCode | undefined, message: string, ended: boolean) => void
 }
 
 interface Link {
@@ -121,7 +124,7 @@ export class LinkChannels {
         entry.writer?.end()
         linger(channel, this.#init.clock)
       }
-      this.#lose(link, entry, undefined, `${channel.peer} ended the link`)
+      this.#lose(link, entry, undefined, `${channel.peer} ended the link`, true)
     } catch (error) {
       entry.cancelLinger?.()
       if (this.#links.get(link) !== entry) {
@@ -148,10 +151,10 @@ export class LinkChannels {
     this.#init.onMessage(link, message, frame.body?.read())
   }
 
-  #lose(link: number, entry: Link, code: WireErrorCode | undefined, message: string): void {
+  #lose(link: number, entry: Link, code: WireErrorCode | undefined, message: string, ended = false): void {
     if (this.#links.get(link) !== entry) return
     this.#links.delete(link)
-    this.#init.onClosed(link, code, message)
+    this.#init.onClosed(link, code, message, ended)
   }
 }
 

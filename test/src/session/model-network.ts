@@ -34,7 +34,8 @@ export function seeded(seed: number): Random {
 export type Sink = (item: Item) => void
 export type Item =
   | { readonly kind: 'message'; readonly message: LinkMessage | ControlRequest | ControlResponse; readonly body?: Uint8Array }
-  | { readonly kind: 'closed' }
+  /** `ended`: by the other end, and not because it broke. */
+  | { readonly kind: 'closed'; readonly ended?: boolean }
 
 export interface Pipe {
   readonly channel: Channel

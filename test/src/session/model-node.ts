@@ -162,7 +162,7 @@ export class Host {
     if (!this.channels.has(channel)) return
     if (item.kind === 'closed') {
       this.channels.delete(channel)
-      this.feed({ type: 'linkClosed', channel, message: 'closed' })
+      this.feed({ type: 'linkClosed', channel, message: 'closed', ended: item.ended === true })
     } else {
       this.feed({ type: 'link', channel, message: item.message as StepMessage, body: item.body })
     }

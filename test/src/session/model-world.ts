@@ -276,7 +276,7 @@ export class World implements NodeWorld {
 
   /** This side sends nothing more and hears nothing more; the other side hears of it behind what was sent. */
   hangUp(pipe: Pipe): void {
-    this.post(pipe, { kind: 'closed' })
+    this.post(pipe, { kind: 'closed', ended: true })
     const back = pipe.channel.pipes.find((other) => other !== pipe) as Pipe
     back.sink = () => {}
     back.items = []
