@@ -266,6 +266,14 @@ describe('NAT', () => {
     assert.deepEqual(await directPairs(true), ['open>open', 'open>cone', 'open>symmetric', 'cone>open', 'cone>cone', 'symmetric>open'])
   })
 
+  it('is not crossed where nobody relays, however many are open', async () => {
+    const world = new TestWorld()
+    const [a, b] = [world.join('a', { relay: false }), world.join('b', { nat: 'cone' })]
+    world.join('c', { relay: false })
+    await assert.rejects(world.run(a.network.ping(b.peer)), /behind a NAT and there is no relay/)
+    assert.ok((await world.run(b.network.ping(a.peer))) > 0)
+  })
+
   it('makes a relayed connection pay both hops, share the relay, and end with it', async () => {
     const world = new TestWorld({}, { relayBytesPerSecond: 2e6 })
     const relay = world.join('relay', { up: 4e6 })

@@ -49,7 +49,7 @@ export class TestWorld {
   }
 
   /** A peer that knows all others and accepts channels. Bandwidths in bytes per second. */
-  join(name: string, { up = 1e9, down = 1e9, nat = 'open', region = 'here', relay }: TestPeerInit = {}): TestPeer {
+  join(name: string, { up = 1e9, down = 1e9, nat = 'open', region = 'here', relay = nat === 'open' }: TestPeerInit = {}): TestPeer {
     const peer = `12D3KooW${name}` as PeerId
     const network = this.internet.join({
       peer,
@@ -57,7 +57,7 @@ export class TestWorld {
       upBytesPerSecond: up,
       downBytesPerSecond: down,
       nat,
-      ...(relay === undefined ? {} : { relay })
+      relay
     })
     for (const other of this.#networks) {
       other.learn({ peer, addresses: [virtualAddress(peer)], source: 'trusted' })

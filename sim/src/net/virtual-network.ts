@@ -88,7 +88,7 @@ export interface JoinInit {
   readonly nat: NatClass
   /** The clock of this incarnation, from `VirtualClock.forPeer`; with it, a crash also ends the peer's timers. */
   readonly incarnation?: PeerClock
-  /** Whether it carries others' connections; only an open peer can. @default whether its NAT class is `open` */
+  /** Whether it carries others' connections; only an open peer can. @default false: what volunteers run does not */
   readonly relay?: boolean
 }
 
@@ -224,7 +224,7 @@ export class Hub implements VirtualInternet {
       stats: this.#statsOf(init.peer)
     })
     this.hosts.set(init.peer, host)
-    if ((init.relay ?? init.nat === 'open') && init.nat === 'open') this.relays.add(host)
+    if (init.relay === true && init.nat === 'open') this.relays.add(host)
     return host
   }
 

@@ -111,7 +111,8 @@ export function petalsScenario(setup: PetalsSetup, sequenceLength: SequenceLengt
       device: eightBitGpu(server.device, historyNsPerRow(unknowns.clientMsPerStep) + server.blocks * unknowns.pastNsPerRowPerBlock),
       upMbps: mbps,
       downMbps: mbps,
-      nat: server.isFirewalled === true ? 'cone' : 'open',
+      // Petals' servers relay for each other; here just until a connection is turned around.
+      ...(server.isFirewalled === true ? { nat: 'cone' } : { nat: 'open', relay: true }),
       span,
       blocksPerNode: server.blocks,
       kvTokens: 16_384,

@@ -204,6 +204,7 @@ class Builder {
     const { churn, span } = group
     return {
       ...this.#peers(group, regions, path),
+      ...(group.relay ? { relay: true } : {}),
       span,
       blocksPerNode: span === 'auto' ? (group.blocksPerNode ?? 1) : Math.max(1, span.end - span.start),
       kvTokens: group.kvTokens,

@@ -1,7 +1,7 @@
 import { connectionTimes } from '@skein/protocol'
 import { meanOf } from '../workload/draw.ts'
 import type { Problem } from './problems.ts'
-import type { LatencyModel, Scenario } from './scenario.ts'
+import type { LatencyModel, NodeGroup, Scenario } from './scenario.ts'
 import { formatDuration } from './units.ts'
 
 /** From here on the mean wait for a packet has no bound: its timeout doubles each time that it is lost (RFC 6298). */
@@ -29,12 +29,19 @@ export function checkReach({ network, nodes }: Scenario): Problem[] {
     const message = `even the nearest peers would need ${formatDuration(setUpMs)} to connect, and ${given}: expected less latency or connectRoundTrips`
     problems.push({ path: ['network', 'latency'], message })
   }
-  const hosts = nodes.filter(({ count }) => count > 0)
-  if (hosts.length > 0 && hosts.every(({ nat }) => nat !== 'open')) {
-    const message = 'all nodes are behind NATs, so nobody relays, and nobody can reach any of them: expected some with nat: open'
-    problems.push({ path: ['nodes'], message })
-  }
-  return problems
+  return [...problems, ...checkRelays(nodes)]
+}
+
+function checkRelays(nodes: readonly NodeGroup[]): Problem[] {
+  const someRelay = nodes.some(({ count, nat, relay }) => count > 0 && nat === 'open' && relay === true)
+  return nodes.flatMap(({ count, nat, relay }, index): Problem[] => {
+    if (count === 0 || nat === 'open') return []
+    if (relay === true) return [{ path: ['nodes', index, 'relay'], message: 'who relays must be reached: expected nat: open' }]
+    const message =
+      'nobody relays, and without a relay nobody can reach these nodes. skein-node runs none: ' +
+      'expected relay: true at a group with nat: open, on whose hosts somebody runs one'
+    return someRelay ? [] : [{ path: ['nodes', index, 'nat'], message }]
+  })
 }
 
 function nearestOneWayMs(latency: LatencyModel): number {

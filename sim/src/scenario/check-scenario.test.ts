@@ -84,8 +84,14 @@ describe('checkScenario', () => {
       ...['cone', 'symmetric'].map((nat): Case => [
         'blocksPerNode: 8',
         `blocksPerNode: 8\n    nat: ${nat}`,
-        /^x\.yaml:7:1: nodes: all nodes are behind NATs, so nobody relays/
-      ])
+        /^x\.yaml:\d+:\d+: nodes\[0\]\.nat: nobody relays, .* skein-node runs none/
+      ]),
+      [
+        'clients:',
+        '  - { name: hidden, count: 1, device: rtx-3090, blocksPerNode: 8, nat: cone }\nclients:',
+        /nodes\[1\]\.nat: nobody relays/
+      ],
+      ['blocksPerNode: 8', 'blocksPerNode: 8\n    nat: cone\n    relay: true', /nodes\[0\]\.relay: who relays must be reached/]
     ])
   })
 
@@ -119,7 +125,7 @@ describe('checkScenario', () => {
     ]) {
       assert.equal(read(`${base}network: ${network}`).network.connectRoundTrips > 0, true, network)
     }
-    const relayed = '  - { name: hubs, count: 1, device: rtx-3090, blocksPerNode: 8 }\nclients:'
+    const relayed = '  - { name: hubs, count: 1, device: rtx-3090, blocksPerNode: 8, relay: true }\nclients:'
     assert.equal(read(base.replace('count: 8', 'count: 8\n    nat: symmetric').replace('clients:', relayed)).nodes[0]?.nat, 'symmetric')
   })
 

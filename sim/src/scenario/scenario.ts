@@ -110,6 +110,8 @@ export interface NodeGroup {
   readonly upMbps: Distribution
   readonly downMbps: Distribution
   readonly nat: NatClass
+  /** Whether somebody runs a libp2p relay on its host; only an open one can. @default false, since `skein-node` runs none */
+  readonly relay?: boolean
   readonly span: 'auto' | { readonly start: number; readonly end: number }
   readonly blocksPerNode: number
   readonly kvTokens: number

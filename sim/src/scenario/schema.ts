@@ -254,6 +254,12 @@ const nodes = z
   .array(
     z.strictObject({
       ...peerFields,
+      relay: z
+        .boolean()
+        .prefault(false)
+        .describe(
+          'Whether somebody runs a libp2p relay on its host, by which those behind NATs are reached; skein-node runs none. Needs nat: open.'
+        ),
       device,
       span: span.prefault('auto'),
       blocksPerNode: wholeNumber(1, scenarioLimits.blocks).optional().describe('Length of the span of each; needed with span: auto.'),

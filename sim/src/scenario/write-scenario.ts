@@ -130,9 +130,10 @@ function peerFields({ name, count, regions, device, upMbps, downMbps, nat, machi
 }
 
 function nodeFields(group: NodeGroup): unknown {
-  const { span, blocksPerNode, kvTokens, historyBytes, maxSessions, churn } = group
+  const { relay, span, blocksPerNode, kvTokens, historyBytes, maxSessions, churn } = group
   return {
     ...peerFields(group),
+    ...(relay === true && { relay }),
     ...(span === 'auto' ? { span, blocksPerNode } : { span: `${span.start}:${span.end}` }),
     ...{ kvTokens, history: bytes(historyBytes), maxSessions },
     ...(churn && { churn: churnFields(churn) })

@@ -125,7 +125,7 @@ function onMachines(
   }
 }
 
-/** The first group is open to the world, and so can relay for the others. */
+/** The first group is open to the world, and relays for the others. */
 function drawNodes(random: Random, model: ScenarioModel, places: readonly string[], durationMs: number): NodeGroup[] {
   return Array.from({ length: between(random, 1, 2) }, (_, index): NodeGroup => {
     const blocksPerNode = between(random, Math.max(1, Math.ceil(model.blocks / 4)), model.blocks)
@@ -140,6 +140,7 @@ function drawNodes(random: Random, model: ScenarioModel, places: readonly string
       upMbps: { kind: 'lognormal', median: magnitude(random, 5, 500), sigma: 0.5 },
       downMbps: { kind: 'lognormal', median: magnitude(random, 20, 500), sigma: 0.5 },
       nat: index === 0 ? 'open' : oneOf(random, ['open', 'cone', 'symmetric'] as const),
+      ...(index === 0 ? { relay: true } : {}),
       span: 'auto',
       blocksPerNode,
       kvTokens: magnitude(random, 1_100, 16_000),

@@ -204,7 +204,6 @@ export class SimClient {
       upBytesPerSecond: bytesPerSecond(draw(group.upMbps, this.#init.random)),
       downBytesPerSecond: bytesPerSecond(draw(group.downMbps, this.#init.random)),
       nat: group.nat,
-      relay: false,
       incarnation: clock
     })
     const { network, compute } = peerHost(this.#context, group, clock, joined)

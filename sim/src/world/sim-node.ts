@@ -146,7 +146,7 @@ export class SimNode {
     const random = this.#random.fork(`incarnation ${this.#incarnations++}`)
     const incarnation = clock.forPeer(`node ${this.number}`)
     const { group, span, region, peer } = this
-    const joined = internet.join({ peer, region, ...this.#link, nat: group.nat, incarnation })
+    const joined = internet.join({ peer, region, ...this.#link, nat: group.nat, relay: group.relay === true, incarnation })
     const { process, network, compute } = peerHost(this.#context, group, incarnation, joined)
     const contacts = this.#context.contacts(peer, random.fork('contacts'))
     for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
