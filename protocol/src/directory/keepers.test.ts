@@ -18,12 +18,17 @@ describe('Keepers', () => {
   const others = Array.from({ length: 12 }, (_, n) => testIdentity(`other ${n}`))
   const init = { ...directoryDefaults, model, mesh: true, keepers: 4 }
 
-  function keepersOf(known: readonly number[], offline: ReadonlySet<number>, contacts: readonly number[]): [Keepers, AnnouncementStore] {
+  function keepersOf(
+    known: readonly number[],
+    offline: ReadonlySet<number>,
+    contacts: readonly number[]
+  ): [Keepers, AnnouncementStore, Conduct] {
     const store = new AnnouncementStore({ self })
     for (const n of known) store.put(swarm.sign(others[n]!, 1, offline.has(n) ? { state: 'offline' } : {}), self, 0, 0)
     const reader = announcementReader(ed25519Verifier())
     const components = { network, clock: swarm.clock, random: seededRandom('x'), reader, logger: silentLogger, store }
-    return [new Keepers(components, init, new Conduct(init), () => contacts.map((n) => others[n]!.peerId)), store]
+    const conduct = new Conduct(init)
+    return [new Keepers(components, init, conduct, () => contacts.map((n) => others[n]!.peerId)), store, conduct]
   }
 
   it('are the first of those who are known and of the contacts, and of none who says that it is gone', () => {
@@ -47,5 +52,14 @@ describe('Keepers', () => {
     assert.ok(keepers.stillInclude(peer))
     store.put(swarm.sign(others[sorted[3]!]!, 1), self, 0, 0)
     assert.ok(!keepers.stillInclude(peer))
+  })
+
+  it('include a peer again as soon as it has answered, after all had failed', () => {
+    const [keepers, , conduct] = keepersOf([0, 1, 2, 3], new Set(), [])
+    const [peer, another] = [others[0]!.peerId, others[1]!.peerId]
+    for (const n of [0, 1, 2, 3]) conduct.failed(others[n]!.peerId, swarm.clock.monotonicMs())
+    assert.deepEqual(keepers.near(4), [])
+    conduct.succeeded(peer)
+    assert.ok(keepers.stillInclude(peer) && !keepers.stillInclude(another))
   })
 })

@@ -98,7 +98,8 @@ export class Keepers {
 
   /** Whether the peer is a keeper by what is known now. */
   stillInclude(peer: PeerId): boolean {
-    if (this.#lately?.changes !== this.#components.store.changes) this.look()
+    // It has just answered, and may have been avoided when they were looked for: a no is said only after another look.
+    if (this.#lately?.changes !== this.#components.store.changes || !this.#lately.keepers.includes(peer)) this.look()
     return this.#recent().includes(peer)
   }
 
