@@ -217,6 +217,23 @@ describe('skein run', () => {
     assert.match(cli.stderr.text, /required option '--bootstrap <addr>' not specified/)
   })
 
+  it('names the flag that is written wrong, and not the one that is therefore missing', async () => {
+    for (const argv of [
+      ['run', 'x', '--modle', 'm'],
+      ['run', 'x', '--modle=m'],
+      ['run', '--modle', 'm', '--', '-x']
+    ]) {
+      const cli = new CliHarness()
+      assert.equal(await cli.runRaw(...argv), 2)
+      assert.match(cli.stderr.text, /^skein: unknown option '--modle(=m)?' \(Did you mean --model\?\)\n$/, argv.join(' '))
+    }
+    const literal = new CliHarness()
+    assert.equal(await literal.runRaw('run', '--', '--modle'), 2)
+    assert.match(literal.stderr.text, /required option '--model <dir>' not specified/)
+    const help = new CliHarness()
+    assert.equal(await help.runRaw('run', '--modle', 'm', '--help'), 0)
+  })
+
   it('tells of bad usage as an object with --json', async () => {
     for (const argv of [
       ['run', 'x', '--json', '--temperature', '101'],

@@ -53,7 +53,28 @@ function prepare(program: Command, stdout: { write(text: string): unknown }, std
       outputError: (text, write) => write(`${program.name()}: ${tidy(text)}\n`)
     })
     command.hook('preAction', (_, action) => readBooleans(action))
+    tellUnknownFirst(command)
   }
+}
+
+/** What commander's errors are told by. They are methods for its own use, and not in its types. */
+interface CommanderErrors {
+  missingMandatoryOptionValue(option: Option): void
+  unknownOption(flag: string): void
+}
+
+/** A required flag with a slip of the pen is missing as well as unknown. Commander would say only that it is missing. */
+function tellUnknownFirst(command: Command): void {
+  const errors = command as Command & CommanderErrors
+  const parseOptions = command.parseOptions.bind(command)
+  const tellMissing = errors.missingMandatoryOptionValue.bind(command)
+  let unknown: string | undefined
+  command.parseOptions = (args) => {
+    const parsed = parseOptions(args)
+    unknown = parsed.unknown[0]
+    return parsed
+  }
+  errors.missingMandatoryOptionValue = (option) => (unknown === undefined ? tellMissing(option) : errors.unknownOption(unknown))
 }
 
 /** Commander takes a boolean flag as given when its variable exists, whatever that says; people write `SKEIN_LAN=0`. */
