@@ -1,10 +1,14 @@
 import { blockCount } from '@skein/protocol'
+import { answerMs, connectMs } from '../directory/swarm-map.ts'
 import type { NodeStatus, SwarmStatus } from '../client/types.ts'
 import { formatBlocks } from './report.ts'
 import { formatMs, shortPeerId, table, type Style } from './terminal.ts'
 
 /** The widest map of blocks that is drawn; a cell stands for several blocks of a model that has more. */
 const maxMapCells = 64
+
+/** What a node is that is shown as silent: it may just be far. */
+const silence = `silent: no answer within ${answerMs / 1000} s, or ${(connectMs + answerMs) / 1000} s where it had to be connected first; it is not counted`
 
 /** What `skein status` prints, one line each: a table of the nodes, a map of the blocks, and what is missing. */
 export function statusLines(status: SwarmStatus, style: Style): string[] {
@@ -20,6 +24,7 @@ export function statusLines(status: SwarmStatus, style: Style): string[] {
     `nodes   ${nodes.length}`,
     '',
     ...(nodes.length === 0 ? [] : [...nodeTable(nodes), '', ...blockMap(status), '']),
+    ...(nodes.some(({ hasAnswered }) => hasAnswered === false) ? [silence, ''] : []),
     verdict
   ]
 }

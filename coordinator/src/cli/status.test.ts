@@ -47,7 +47,7 @@ describe('skein status', () => {
     await cli.run('status')
     assert.match(cli.stdout.text, /…AAAAAAAA {2}0:3 {5}silent /)
     assert.match(cli.stdout.text, /\n…AAAAAAAA {2}\?\?\?·{5}\n/)
-    assert.match(cli.stdout.text, /\nserving {4}--1111--\n/)
+    assert.match(cli.stdout.text, /\nserving {4}--1111--\n\nsilent: no answer within 3 s, or 9 s where .*\n\nnobody serves/)
   })
 
   it('prints one object with --json', async () => {

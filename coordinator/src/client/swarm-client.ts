@@ -220,7 +220,7 @@ export class ConnectedClient implements SwarmClient {
     let answers: ReadonlyMap<PeerId, boolean> = new Map()
     if (options.refresh !== false) {
       await swarm.refresh(options)
-      ;[answers] = await Promise.all([swarm.askLoads(options), swarm.measureRoundTrips(options)])
+      ;[answers] = await Promise.all([swarm.askLoads({ ...options, patient: true }), swarm.measureRoundTrips(options)])
       // Who was not waited for is not silent.
       throwIfAborted(options.signal)
     }

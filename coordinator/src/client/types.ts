@@ -289,7 +289,7 @@ export interface NodeStatus {
   readonly numerics: Numerics
   /** One decode step of the whole span, as the node announces it, in milliseconds. */
   readonly stepMs: number
-  /** Whether it answered when the swarm was asked anew; undefined when it was not asked: `refresh: false`, or more nodes than are asked at once. */
+  /** Whether it answered when the swarm was asked anew, within 3 s, or 9 s where it had to be connected first; undefined when it was not asked: `refresh: false`, or more nodes than are asked at once. */
   readonly hasAnswered?: boolean
   /** As this coordinator measured it, in milliseconds; undefined when it has no connection to the node. */
   readonly roundTripMs?: number

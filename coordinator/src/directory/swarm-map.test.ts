@@ -4,17 +4,29 @@ import {
   AnnouncementStore,
   announcementReader,
   type BlockRange,
+  type Channel,
+  channelLimits,
   DirectoryService,
+  encodeControl,
   parseModelId,
   type PeerId,
+  protocols,
   signAnnouncement,
-  silentLogger
+  silentLogger,
+  WireErrorCode
 } from '@skein/protocol'
 import { ed25519Verifier } from '@skein/protocol/node'
 import { ManualClock, memoryAddress, memoryInternet, seededRandom, testIdentity } from '@skein/protocol/testing'
 import { SwarmMap } from './swarm-map.ts'
 
 const model = parseModelId(`tiny@${'0'.repeat(32)}`)
+
+async function refuseProbe(channel: Channel): Promise<void> {
+  if ((await channel.receive()) === undefined) return
+  const load = { queuedRows: 0, freeKvTokens: 1, freeHistoryBytes: 1, sessions: 0 }
+  channel.send({ head: encodeControl({ type: 'refused', id: 1, code: WireErrorCode.UnknownSession, message: '', detail: {}, load }) })
+  await channel.end()
+}
 
 /** A coordinator's map of nodes that host these blocks, on a network in memory. */
 function mapOf(spans: readonly BlockRange[]) {
@@ -25,7 +37,7 @@ function mapOf(spans: readonly BlockRange[]) {
   const nodes = spans.map((span, index): PeerId => {
     const identity = testIdentity(`node ${index}`)
     const { peerId: peer } = identity
-    internet.join(peer)
+    internet.join(peer).handle(protocols.control, channelLimits.control, (channel) => void refuseProbe(channel))
     const addresses = [memoryAddress(peer)]
     network.learn({ peer, addresses, source: 'trusted' })
     const facts: Announcement = {
@@ -50,8 +62,26 @@ function mapOf(spans: readonly BlockRange[]) {
     assert.ok(doneMs !== undefined, 'it waits for ever')
     return doneMs - startMs
   }
+  /** Who has answered the question for the load, and after how many milliseconds all had or were given up. */
+  const ask = async (patient: boolean): Promise<[answers: boolean[], tookMs: number]> => {
+    const startMs = clock.monotonicMs()
+    let answers: ReadonlyMap<PeerId, boolean> | undefined
+    void map.askLoads({ patient }).then((given) => (answers = given))
+    for (let passed = 0; answers === undefined && passed < 20_000; passed += 100) await clock.advanceAsync(100)
+    return [nodes.map((peer) => answers?.get(peer) === true), clock.monotonicMs() - startMs]
+  }
+  /** A network in memory counts peers as connected while they have a channel. */
+  const connect = (node: number): Promise<Channel> => network.open(nodes[node]!, protocols.control, { limits: channelLimits.control })
+  /** To open a channel to a node takes so long. */
+  const delay = (node: number, ms: number): void => {
+    const open = network.open.bind(network)
+    network.open = async (peer, protocol, options) => {
+      if (peer === nodes[node]) await clock.sleep(ms, options)
+      return open(peer, protocol, options)
+    }
+  }
   const failures = (node: number): number => map.view().nodes.find(({ peer }) => peer === nodes[node])!.failures
-  return { clock, measure, cut, failures }
+  return { clock, measure, ask, connect, delay, cut, failures }
 }
 
 const [first, second] = [
@@ -80,6 +110,22 @@ describe('SwarmMap', () => {
     const all = mapOf([first, second, second])
     all.cut(2)
     assert.equal(await all.measure(false), 3_000)
+  })
+
+  it('waits longer for the load of who must be connected first when it is patient, and for nobody else', async () => {
+    const slow = mapOf([first, second, second])
+    slow.delay(1, 5_000)
+    assert.deepEqual(await slow.ask(true), [[true, true, true], 5_000])
+    const connected = mapOf([first, second])
+    await connected.connect(1)
+    connected.delay(1, 5_000)
+    assert.deepEqual(await connected.ask(true), [[true, false], 3_000])
+    const hasty = mapOf([first, second])
+    hasty.delay(1, 5_000)
+    assert.deepEqual(await hasty.ask(false), [[true, false], 3_000])
+    const dead = mapOf([first, second])
+    dead.cut(1)
+    assert.deepEqual(await dead.ask(true), [[true, false], 9_000])
   })
 
   it('waits for nobody when all have answered', async () => {

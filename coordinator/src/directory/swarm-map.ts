@@ -5,6 +5,7 @@ import {
   type BlockRange,
   type CancelTimer,
   channelLimits,
+  connectionTimes,
   type Clock,
   decodeControlResponse,
   describeError,
@@ -66,7 +67,9 @@ const wordHoldsMs = 15_000
 /** Nodes that are asked or measured at once: more would tell little more, and take many connections. */
 const askedAtOnce = 64
 /** How long each has to answer. */
-const answerMs = 3_000
+export const answerMs = 3_000
+/** How much longer, where it matters, one has to which there is no connection yet: by then a dial has come to its end. */
+export const connectMs = connectionTimes.dialTimeoutMs
 /** When those that have answered a ping host every block, the others have so long before nobody waits for them. */
 const lateMs = 500
 
@@ -153,25 +156,29 @@ export class SwarmMap {
   /**
    * Asks every node for its load, at most {@link askedAtOnce} of them; those that do not answer in time keep their last word.
    *
+   * @param patient - wait {@link connectMs} longer for those who must be connected first: who is slow to reach is not silent
    * @returns whether each that was asked has answered
    */
-  async askLoads(options: AbortOptions = {}): Promise<ReadonlyMap<PeerId, boolean>> {
+  async askLoads({ signal, patient = false }: AbortOptions & { readonly patient?: boolean } = {}): Promise<ReadonlyMap<PeerId, boolean>> {
+    const { network } = this.#components
     const asked = this.records().filter(({ announcement }) => announcement.state !== 'offline')
     const answers = asked.slice(0, askedAtOnce).map(async ({ announcement: { peer } }): Promise<[PeerId, boolean]> => {
-      return [peer, await this.#answers(peer, 'tell its load', options.signal, (signal) => this.#askLoad(peer, signal))]
+      const withinMs = patient && network.path(peer) === undefined ? connectMs + answerMs : answerMs
+      return [peer, await this.#answers(peer, 'tell its load', signal, (asking) => this.#askLoad(peer, asking), withinMs)]
     })
     return new Map(await Promise.all(answers))
   }
 
-  /** Asks a node for something, and waits {@link answerMs} for it. Returns whether it has answered. */
+  /** Asks a node for something, and waits for it. Returns whether it has answered. */
   async #answers(
     peer: PeerId,
     what: string,
     caller: AbortSignal | undefined,
-    ask: (signal: AbortSignal) => Promise<unknown>
+    ask: (signal: AbortSignal) => Promise<unknown>,
+    withinMs = answerMs
   ): Promise<boolean> {
     const { clock, logger } = this.#components
-    const deadline = clock.deadline(answerMs, `${peer} to ${what}`, caller)
+    const deadline = clock.deadline(withinMs, `${peer} to ${what}`, caller)
     try {
       await ask(deadline.signal)
       return true
