@@ -80,13 +80,13 @@ describe('faults of a live run', () => {
     const { partitions } = planned([
       { kind: 'partition', atMs: 1000, forMs: 500, between: [{ region: 'here' }, { region: 'there' }], oneWay: false },
       { kind: 'partition', atMs: 1400, forMs: 99_000, between: [{ node: 4 }, { group: 'users' }], oneWay: true },
-      { kind: 'partition', atMs: 3000, forMs: 1, between: [{ group: 'near' }, { region: 'here' }], oneWay: false }
+      { kind: 'partition', atMs: 3000, forMs: 1, between: [{ node: 0 }, { region: 'here' }], oneWay: false }
     ]).faults
     const between = (from: string, to: string) => cutsBetween(partitions, from, to)
     assert.deepEqual([between('node 0', 'node 6'), between('client 1', 'node 3')], [[[1000, 1500]], [[1000, 1500]]])
     assert.deepEqual(
-      [between('node 0', 'node 3'), between('node 4', 'client 0'), between('client 0', 'node 4')],
-      [[], [[1400, 10_000]], []]
+      [between('node 0', 'node 3'), between('node 1', 'node 3'), between('node 4', 'client 0'), between('client 0', 'node 4')],
+      [[[3000, 3001]], [], [[1400, 10_000]], []]
     )
   })
 

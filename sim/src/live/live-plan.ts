@@ -1,10 +1,13 @@
 import { type BlockRange, InvalidArgumentError, type PeerId, type Random } from '@skein/protocol'
 import { LatencyTable } from '../net/latency.ts'
+import { checkScenario } from '../scenario/check-scenario.ts'
+import { ScenarioError } from '../scenario/problems.ts'
 import type { ClientGroup, Distribution, NodeGroup, Scenario } from '../scenario/scenario.ts'
 import { unlimitedMbps } from '../scenario/units.ts'
 import { draw, drawMs } from '../workload/draw.ts'
 import { autoSpans } from '../world/auto-spans.ts'
 import { type ChurnSchedule, nodeSchedule } from '../world/churn.ts'
+import { knownNames } from '../world/known-names.ts'
 import { cutsBetween, faultsNotMade, type LiveFaults, type LivePartition, planFaults, type PlaceName } from './live-faults.ts'
 
 /** A node to be started as a process. */
@@ -36,8 +39,6 @@ export interface LivePlan {
   readonly faults: LiveFaults
 }
 
-/** Of a link profile. */
-const maxLinkLossShare = 0.99
 /** More processes than that measure the machine and not the swarm. */
 const maxLiveNodes = 16
 const maxLiveClients = 8
@@ -47,9 +48,12 @@ const maxLiveClients = 8
  * them, drawn as the simulator draws it.
  *
  * @param random of the world
- * @throws InvalidArgumentError that names everything in the scenario that cannot be done live
+ * @throws ScenarioError for one that cannot be simulated either; InvalidArgumentError that names everything in the scenario
+ * that cannot be done live
  */
 export function planLive(scenario: Scenario, random: Random): LivePlan {
+  const problems = checkScenario(scenario, knownNames)
+  if (problems.length > 0) throw new ScenarioError(scenario.name, problems)
   refuse(scenario, problemsOf(scenario))
   const spans = autoSpans(scenario.nodes, scenario.model.blocks)
   const nodes = spread(scenario.nodes, 'node').map(({ index, ...peer }): LiveNodePlan => {
@@ -88,7 +92,6 @@ function problemsOf({ network, nodes, clients, faults }: Scenario): string[] {
   const problems: string[] = []
   if (count(nodes) > maxLiveNodes) problems.push(`it has ${count(nodes)} nodes, and at most ${maxLiveNodes} processes are started`)
   if (count(clients) > maxLiveClients) problems.push(`it has ${count(clients)} clients, and at most ${maxLiveClients} are run`)
-  if (network.lossShare > maxLinkLossShare) problems.push(`a loss of more than ${maxLinkLossShare} is not made by live links`)
   if (network.latency.kind === 'matrix' && network.latency.oneWayMs.flat().some((cell) => typeof cell !== 'number')) {
     problems.push('live delays are the same for all peers of two regions')
   }
@@ -98,11 +101,6 @@ function problemsOf({ network, nodes, clients, faults }: Scenario): string[] {
   }
   if (faults.some((fault) => fault.kind === 'crash' && fault.how === 'host'))
     problems.push('a live crash kills a process: the power of a host does not go')
-  // A scenario that was not read from a file was not checked.
-  const targets = faults.flatMap((fault) => (fault.kind === 'partition' ? fault.between : [fault.target]))
-  for (const target of targets) {
-    if ('node' in target && target.node >= count(nodes)) problems.push(`there is no node ${target.node}`)
-  }
   return problems
 }
 
