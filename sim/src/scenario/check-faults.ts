@@ -1,7 +1,7 @@
 import { meanOf } from '../workload/draw.ts'
 import { didYouMean, type FieldPath, type Problem } from './problems.ts'
 import type { FaultTarget, FaultTimes, Scenario, ScenarioFault } from './scenario.ts'
-import { scenarioLimits } from './schema.ts'
+import { scenarioLimits } from './number-ranges.ts'
 
 /** Faults that could never happen, would hit nobody, or hit who cannot suffer them. */
 export function checkFaults(scenario: Scenario): Problem[] {

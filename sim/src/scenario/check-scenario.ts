@@ -5,7 +5,7 @@ import { checkNumbers } from './check-numbers.ts'
 import { checkReach } from './check-reach.ts'
 import { didYouMean, type FieldPath, type Problem } from './problems.ts'
 import type { ClientGroup, Distribution, NodeGroup, Scenario } from './scenario.ts'
-import { scenarioLimits } from './schema.ts'
+import { scenarioLimits } from './number-ranges.ts'
 
 /** What a scenario may refer to beyond itself. */
 export interface CheckOptions {

@@ -5,6 +5,7 @@
  * @packageDocumentation
  */
 import { z } from 'zod'
+import { type NumberRange, numberRanges } from './number-ranges.ts'
 import type { Distribution } from './scenario.ts'
 import { parseBytes, parseDurationMs, parseMbps, parseShare } from './units.ts'
 
@@ -110,8 +111,19 @@ export function wholeNumber(minimum: number, maximum: number) {
   return z.int({ error }).min(minimum, { error }).max(maximum, { error })
 }
 
+/** A number in the range of the field of this name. */
+export function numberOf(field: keyof typeof numberRanges, error?: string) {
+  const { least, most, isWhole }: NumberRange = numberRanges[field]
+  return isWhole === true
+    ? wholeNumber(least, most)
+    : z
+        .number(error === undefined ? undefined : { error })
+        .min(least)
+        .max(most)
+}
+
 /** A whole number of tokens, at least one. */
-export const tokens = wholeNumber(1, 10_000_000)
+const tokens = numberOf('kvTokens')
 
 const quantities = { duration, rate, count: tokens, factor: positive }
 
@@ -146,14 +158,14 @@ export function distributionOf(kind: Quantity) {
       .strictObject({
         kind: z.literal('gamma'),
         mean: parameter,
-        cv: z.number().min(0.05).max(20).describe('standard deviation over mean: 1 is exponential, above it come bursts and long gaps')
+        cv: numberOf('cv').describe('standard deviation over mean: 1 is exponential, above it come bursts and long gaps')
       })
       .transform((input): DistributionInput => input),
     z
       .strictObject({ kind: z.literal('weibull'), shape: positive.max(20), scale: parameter })
       .transform((input): DistributionInput => input),
     z
-      .strictObject({ kind: z.literal('lognormal'), median: parameter, sigma: z.number().min(0).max(5) })
+      .strictObject({ kind: z.literal('lognormal'), median: parameter, sigma: numberOf('sigma') })
       .transform((input): DistributionInput => input),
     z
       .strictObject({

@@ -5,14 +5,12 @@
  */
 import { z } from 'zod'
 import { areInOrder } from './churn-trace.ts'
-import { distributionOf, duration, positive, share, signedDuration, size, tokens, wholeNumber } from './fields.ts'
+import { distributionOf, duration, numberOf, positive, share, signedDuration, size, wholeNumber } from './fields.ts'
+import { numberRanges, scenarioLimits } from './number-ranges.ts'
 
 const name = z
   .string({ error: 'expected a name' })
   .regex(/^[\w][\w .-]{0,63}$/, { error: 'expected a name of letters, digits, dots, dashes and spaces, at most 64 characters' })
-
-/** Bounds on what a scenario may ask for, so that a slip of the pen is told and not simulated. */
-export const scenarioLimits = { nodes: 100_000, clients: 100_000, durationMs: 30 * 86_400_000, blocks: 10_000, faults: 10_000 } as const
 
 const durations = distributionOf('duration')
 const rates = distributionOf('rate')
@@ -21,10 +19,10 @@ const factors = distributionOf('factor')
 
 const modelFields = {
   name: name.describe('how reports call it'),
-  blocks: wholeNumber(1, scenarioLimits.blocks).describe('transformer blocks'),
-  hiddenSize: wholeNumber(1, 1_000_000).describe('width of the hidden states'),
-  vocabSize: wholeNumber(2, 10_000_000),
-  contextTokens: wholeNumber(2, 10_000_000).describe('prompt and answer together may not be longer'),
+  blocks: numberOf('blocks').describe('transformer blocks'),
+  hiddenSize: numberOf('hiddenSize').describe('width of the hidden states'),
+  vocabSize: numberOf('vocabSize'),
+  contextTokens: numberOf('contextTokens').describe('prompt and answer together may not be longer'),
   weightBytesPerBlock: size.describe('in the dtype that nodes hold: what a step reads from memory'),
   kvBytesPerTokenPerBlock: size.describe('keys and values of one token in one block'),
   flopsPerTokenPerBlock: positive.describe('floating-point operations of one token through one block, without attention over the past'),
@@ -118,7 +116,7 @@ const latency = z
       z
         .strictObject({
           kind: z.literal('geographic'),
-          detour: z.number().min(1).max(10).prefault(1.5).describe('length of the cable over the great circle'),
+          detour: numberOf('detour').prefault(1.5).describe('length of the cable over the great circle'),
           access: duration.prefault('5ms').describe('added for the two access links')
         })
         .transform(({ kind, detour, access }) => ({ kind, detour, accessMs: access })),
@@ -144,10 +142,7 @@ const network = z
     latency: latency.prefault('20ms'),
     jitter: durations.prefault(0).describe('Added to each one-way delay.'),
     loss: share.prefault(0).describe('Share of packets lost; each costs a retransmission, as in TCP.'),
-    connectRoundTrips: z
-      .number()
-      .min(0)
-      .max(20)
+    connectRoundTrips: numberOf('connectRoundTrips')
       .prefault(4)
       .describe('Round trips of a new connection: one of TCP, one and a half of noise, the rest of yamux and identify.'),
     holePunching: z
@@ -161,13 +156,13 @@ const network = z
   .describe('The internet between the peers.')
 
 const region = z
-  .union([z.string(), z.strictObject({ name, latitude: z.number().min(-90).max(90), longitude: z.number().min(-180).max(180) })])
+  .union([z.string(), z.strictObject({ name, latitude: numberOf('latitude'), longitude: numberOf('longitude') })])
   .describe('A place: a preset by name, or one of your own with its coordinates in degrees.')
 
 const machine = z
   .strictObject({
     name: name.describe('How groups call it.'),
-    cores: wholeNumber(1, 1024).describe('So much can be computed on it at a time: what is more shares the cores evenly.')
+    cores: numberOf('cores').describe('So much can be computed on it at a time: what is more shares the cores evenly.')
   })
   .describe('A machine that peers share.')
 
@@ -180,7 +175,7 @@ const nat = z
 
 const peerFields = {
   name: name.describe('How faults, overrides and reports call the group.'),
-  count: wholeNumber(0, scenarioLimits.nodes).describe('How many of them.'),
+  count: numberOf('count').describe('How many of them.'),
   regions: z.array(z.string()).min(1).optional().describe('Regions that they are spread over in turn; all of them when not given.'),
   up: rates.prefault('20 Mbit/s').describe('Bandwidth of its uplink, which all that it sends shares.'),
   down: rates.prefault('100 Mbit/s').describe('Bandwidth of its downlink.'),
@@ -203,7 +198,7 @@ const span = z
   ])
   .describe('The blocks that it hosts: START:END (without END), or auto, which spreads the spans of the group evenly over the model.')
 
-const hour = z.number({ error: 'expected an hour of the day from 0 to 24' }).min(0).max(24)
+const hour = numberOf('peakHour', 'expected an hour of the day from 0 to 24')
 const graceful = z.boolean().prefault(false).describe('Whether it drains before it leaves, or just vanishes.')
 /** A share of 0 or 1 would need stays or absences without end. */
 const upShare = share.refine((value) => value >= 0.01 && value <= 0.99, { error: 'expected a share from 1 % to 99 %' })
@@ -262,10 +257,10 @@ const nodes = z
         ),
       device,
       span: span.prefault('auto'),
-      blocksPerNode: wholeNumber(1, scenarioLimits.blocks).optional().describe('Length of the span of each; needed with span: auto.'),
-      kvTokens: tokens.prefault(32_768).describe('Room for keys and values, in tokens of all sessions together.'),
+      blocksPerNode: numberOf('blocksPerNode').optional().describe('Length of the span of each; needed with span: auto.'),
+      kvTokens: numberOf('kvTokens').prefault(32_768).describe('Room for keys and values, in tokens of all sessions together.'),
       history: size.prefault('512 MB').describe('Room for the activations that it has sent on, for replays.'),
-      maxSessions: wholeNumber(1, 100_000).prefault(64).describe('Sessions that it serves at a time.'),
+      maxSessions: numberOf('maxSessions').prefault(64).describe('Sessions that it serves at a time.'),
       churn: churn.optional()
     })
   )
@@ -283,7 +278,9 @@ const lengths = {
   outputTokens: counts
     .optional()
     .describe("Length of an answer; 64, or the preset's, when not given; no more than the context has left after the prompt."),
-  maxRequests: wholeNumber(1, 1_000_000).prefault(1_000_000).describe('A client stops after so many.')
+  maxRequests: wholeNumber(1, numberRanges.maxRequests.most)
+    .prefault(numberRanges.maxRequests.most)
+    .describe('A client stops after so many.')
 }
 
 const workload = z
@@ -321,10 +318,10 @@ const clients = z
 
 const target = z
   .union([
-    z.strictObject({ node: wholeNumber(0, scenarioLimits.nodes) }),
+    z.strictObject({ node: numberOf('node') }),
     z.strictObject({ group: z.string() }),
     z.strictObject({ region: z.string() }),
-    z.strictObject({ random: wholeNumber(1, 1_000_000) })
+    z.strictObject({ random: wholeNumber(1, numberRanges.random.most) })
   ])
   .describe(
     'Whom: { node: NUMBER } in the order of the groups, { group: NAME }, { region: NAME }, or { random: N }, drawn from the seed. ' +
@@ -358,7 +355,7 @@ const fault = z
       ...times,
       target,
       for: during,
-      factor: z.number().min(1).max(1e6).describe('So many times slower.')
+      factor: numberOf('factor').describe('So many times slower.')
     }),
     z.strictObject({ kind: z.literal('lie').describe('sends wrong activations; needs allowLies'), ...times, target, share }),
     z.strictObject({
@@ -406,9 +403,7 @@ export const scenarioSchema = z
   .strictObject({
     name: name.describe('What the scenario is called; that of a shipped one is the name of its file.'),
     question: z.string().min(1).max(500).describe('The question that it answers.'),
-    seed: wholeNumber(0, 2 ** 32 - 1)
-      .prefault(1)
-      .describe('All chance of a run comes from it; --seed gives another.'),
+    seed: numberOf('seed').prefault(1).describe('All chance of a run comes from it; --seed gives another.'),
     duration: duration.describe('How long requests, churn and faults go on, in virtual time.'),
     startHour: hour.prefault(0).describe('The hour of the day in UTC at which it begins: for diurnal churn.'),
     settle: duration.prefault('2m').describe('After the duration, faults heal, and what is under way must end within this time.'),

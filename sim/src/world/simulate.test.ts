@@ -13,15 +13,16 @@ describe('simulate', () => {
       { nodes: [{ count: 1, blocksPerNode: 1 }] },
       /^test: nodes: the model has 8 blocks, and .* 8 blocks are left for nodes that can host 1/
     ],
-    ['a negative count', { nodes: [{}, { count: -3 }] }, /^test: nodes\[1\]\.count: expected a whole number of at least 0, not -3$/],
-    ['half a node', { nodes: [{ count: 2.5 }] }, /nodes\[0\]\.count: expected a whole number of at least 0, not 2\.5/],
+    ['a negative count', { nodes: [{}, { count: -3 }] }, /^test: nodes\[1\]\.count: expected a whole number from 0 to 100000, not -3$/],
+    ['half a node', { nodes: [{ count: 2.5 }] }, /nodes\[0\]\.count: expected a whole number from 0 to 100000, not 2\.5/],
     ['a duration that is no number', { durationMs: NaN }, /^test: durationMs: expected a finite number of at least 0, not NaN$/],
     ['time without end', { settleMs: Infinity }, /settleMs: expected a finite number of at least 0, not Infinity/],
     [
       'a share above 1',
       { faults: [{ kind: 'corrupt', atMs: 0, forMs: 1, target: { node: 0 }, share: 1.5 }] },
-      /faults\[0\]\.share: expected a finite number of at least 0 and of at most 1, not 1\.5/
+      /faults\[0\]\.share: expected a finite number from 0 to 1, not 1\.5/
     ],
+    ['what YAML may not say either', { nodes: [{ count: 3, maxSessions: 1e9 }] }, /maxSessions: expected a whole number from 1 to 100000/],
     [
       'bandwidth that is no number',
       { clients: [{ upMbps: { kind: 'uniform', min: 1, max: NaN } }] },
