@@ -12,6 +12,8 @@ const controlBytes = 64
 export interface PathFacts {
   readonly kind: 'direct' | 'relayed'
   readonly relay: VirtualHost | undefined
+  /** Whether this side has dialled. */
+  readonly hasDialled: boolean
 }
 
 /** A message of the connection itself. */

@@ -238,6 +238,43 @@ describe('distances of pairs', () => {
   })
 })
 
+describe('connections beyond the limit', () => {
+  it('are refused to who dials, as soon as it is heard, and taken again when there is room', async () => {
+    const world = new TestWorld({}, { maxConnections: 2 })
+    const [full, a, b, late] = [world.join('full'), world.join('a'), world.join('b'), world.join('late')]
+    await world.open(a, full)
+    await world.open(b, full)
+    const startMs = world.clock.monotonicMs()
+    await assert.rejects(world.run(late.network.ping(full.peer)), /no room for more connections/)
+    assert.equal(Math.round(world.clock.monotonicMs() - startMs), 10, 'a round trip')
+    await world.run(a.network.stop())
+    await world.clock.runUntil(world.clock.monotonicMs() + 10)
+    assert.ok((await world.run(late.network.ping(full.peer))) > 0)
+  })
+
+  it('make a host that dials close idle ones, those that others opened before its own, and none that is used', async () => {
+    const world = new TestWorld({}, { maxConnections: 3 })
+    const host = world.join('host')
+    const others = ['used', 'idle', 'own', 'far', 'farther', 'farthest'].map((name) => ({ name, ...world.join(name) }))
+    const connected = (): string[] => others.filter(({ peer }) => host.network.path(peer) !== undefined).map(({ name }) => name)
+    const open = (name: string) =>
+      world.open(
+        host,
+        others.find((other) => other.name === name)!
+      )
+    await world.open(others[0]!, host)
+    await world.run(others[1]!.network.ping(host.peer))
+    await world.run(host.network.ping(others[2]!.peer))
+    assert.deepEqual(connected(), ['used', 'idle', 'own'])
+    await open('far')
+    assert.deepEqual(connected(), ['used', 'own', 'far'])
+    await open('farther')
+    assert.deepEqual(connected(), ['used', 'far', 'farther'])
+    await open('farthest')
+    assert.deepEqual(connected(), ['used', 'far', 'farther', 'farthest'])
+  })
+})
+
 describe('NAT', () => {
   const kinds = ['open', 'cone', 'symmetric'] as const
 

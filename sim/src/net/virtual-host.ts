@@ -102,6 +102,11 @@ export class VirtualHost implements Network {
     return this.alive && !this.stopped
   }
 
+  /** Whether it refuses connections that others open. */
+  get isFull(): boolean {
+    return this.connections.size >= this.#hub.options.maxConnections
+  }
+
   addresses(): readonly string[] {
     return this.stopped ? [] : [virtualAddress(this.self)]
   }
@@ -221,6 +226,19 @@ export class VirtualHost implements Network {
   /** A connection is there: called at this peer, as an event of its own. */
   connected(end: ConnectionEnd): void {
     this.#emit({ type: 'connected', peer: end.other.host.self })
+    this.#prune(end)
+  }
+
+  /**
+   * As libp2p: as many as are above the limit are closed of the connections without a channel, first those that others opened,
+   * and of them the newest. The very last one carries identify's streams, and its dialer's soon.
+   */
+  #prune(last: ConnectionEnd): void {
+    const excess = this.connections.size - this.#hub.options.maxConnections
+    if (excess <= 0) return
+    const idle = [...this.connections.values()].filter((end) => end !== last && end.channels.size === 0).reverse()
+    const inOrder = [false, true].flatMap((own) => idle.filter(({ path }) => path.hasDialled === own))
+    for (const end of inOrder.slice(0, excess)) end.fail()
   }
 
   forget(end: ConnectionEnd): void {

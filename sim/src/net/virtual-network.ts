@@ -21,6 +21,7 @@ import {
   type Random,
   silentLogger
 } from '@skein/protocol'
+import { libp2pLimits } from '@skein/protocol/node'
 import { EventKind } from '../kernel/event-queue.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
@@ -77,6 +78,8 @@ export interface VirtualInternetInit {
   readonly keepAliveTimeoutMs?: number
   /** @default 6_000 */
   readonly dialTimeoutMs?: number
+  /** Of one peer at a time. @default 1_024, as the libp2p host has it */
+  readonly maxConnections?: number
   readonly logger?: Logger
 }
 
@@ -148,6 +151,7 @@ interface HubOptions {
   readonly keepAliveIntervalMs: number
   readonly keepAliveTimeoutMs: number
   readonly dialTimeoutMs: number
+  readonly maxConnections: number
   readonly onTransfer: ((report: TransferReport) => void) | undefined
 }
 
@@ -195,6 +199,7 @@ export class Hub implements VirtualInternet {
       keepAliveIntervalMs: init.keepAliveIntervalMs ?? connectionTimes.keepAliveIntervalMs,
       keepAliveTimeoutMs: init.keepAliveTimeoutMs ?? connectionTimes.keepAliveTimeoutMs,
       dialTimeoutMs: init.dialTimeoutMs ?? connectionTimes.dialTimeoutMs,
+      maxConnections: init.maxConnections ?? libp2pLimits.maxConnections,
       onTransfer: init.onTransfer
     }
   }
@@ -351,8 +356,9 @@ export class Hub implements VirtualInternet {
         return
       }
       if (this.#isRouteCut(dialer, target, route.relay) || this.#isRouteCut(target, dialer, route.relay)) return
-      if (!target.answers) {
-        clock.schedule(clock.nowUs + route.roundTripUs, EventKind.connection, () => fail('it refuses connections'), dialer.clock)
+      if (!target.answers || target.isFull) {
+        const why = target.answers ? 'it has no room for more connections' : 'it refuses connections'
+        clock.schedule(clock.nowUs + route.roundTripUs, EventKind.connection, () => fail(why), dialer.clock)
         return
       }
       const established = (): void => {
@@ -382,8 +388,8 @@ export class Hub implements VirtualInternet {
     there?.fail()
     existing?.fail()
     const name = ++this.#lastConnection
-    const near = this.#end(dialer, target, route, route.forwardUs, name)
-    const far = this.#end(target, dialer, route, route.backwardUs, name)
+    const near = this.#end(dialer, target, route, route.forwardUs, name, true)
+    const far = this.#end(target, dialer, route, route.backwardUs, name, false)
     near.other = far
     far.other = near
     dialer.connections.set(target.self, near)
@@ -396,7 +402,7 @@ export class Hub implements VirtualInternet {
     return near
   }
 
-  #end(from: VirtualHost, to: VirtualHost, route: Route, delayUs: number, name: number): ConnectionEnd {
+  #end(from: VirtualHost, to: VirtualHost, route: Route, delayUs: number, name: number, hasDialled: boolean): ConnectionEnd {
     const { relay } = route
     const { network } = this.#init
     const noise = packetNoise(network, route.roundTripUs, () => this.#random.fork(`connection ${name} from ${from.clock.number}`))
@@ -410,7 +416,7 @@ export class Hub implements VirtualInternet {
       receiver: to.clock,
       extraUs: noise.extraUs
     })
-    return new ConnectionEnd(this, from, pipe, { kind: relay === undefined ? 'direct' : 'relayed', relay }, route.roundTripUs)
+    return new ConnectionEnd(this, from, pipe, { kind: relay === undefined ? 'direct' : 'relayed', relay, hasDialled }, route.roundTripUs)
   }
 
   #isRouteCut(from: VirtualHost, to: VirtualHost, relay: VirtualHost | undefined): boolean {
