@@ -5,6 +5,7 @@
  */
 import { Worker } from 'node:worker_threads'
 import { AbortError, isSkeinError, type ErrorDetail } from '@skein/protocol'
+import { workerArguments } from './worker-arguments.ts'
 
 /** An error in a form that crosses a thread with its code. */
 export interface ThrownMessage {
@@ -51,7 +52,7 @@ export async function runWorkerTask<Input, Progress, Result>(
 ): Promise<Result> {
   const { signal, onProgress } = options
   if (signal?.aborted) throw new AbortError()
-  const worker = new Worker(entry, { workerData: input })
+  const worker = new Worker(entry, { workerData: input, execArgv: workerArguments() })
   const abort = (): void => worker.postMessage('abort')
   signal?.addEventListener('abort', abort)
   try {

@@ -33,6 +33,7 @@ type ArgumentType = 'ptr' | 'str' | 'path' | 'int' | 'size'
 
 /** Index in `OrtApi`, then the types of the arguments. All of these return an `OrtStatus*`, null for success. */
 const statusCalls = {
+  DisableTelemetryEvents: [6, 'ptr'],
   Run: [9, 'ptr', 'ptr', 'ptr', 'ptr', 'size', 'ptr', 'size', 'ptr'],
   CreateSession: [7, 'ptr', 'path', 'ptr', 'ptr'],
   CreateSessionOptions: [10, 'ptr'],
@@ -164,6 +165,9 @@ let library: LibraryHandle | undefined
 function loadTable(): BigUint64Array {
   const path = ortLibraryPath()
   try {
+    // Since 1.30 the library reports every session to Microsoft, under an id that it keeps in the user's cache folder. It reads
+    // the command line for that, and runs out of stack on a long one.
+    setNativeVariable('ORT_DISABLE_TELEMETRY', '1')
     // Read when a session is made.
     if (!tiledAttentionIsExact) setNativeVariable('ORT_GQA_DISABLE_FLASH_ATTENTION', '1')
     library = koffi.load(path)

@@ -39,6 +39,8 @@ export class OrtEnvironment {
     } finally {
       api.ReleaseThreadingOptions(threading)
     }
+    // On Windows the library tells the system's event tracing, whatever the environment says (`api.ts`).
+    api.DisableTelemetryEvents(this.handle)
     this.memoryInfo = outPointer((place) => api.CreateCpuMemoryInfo(ARENA_ALLOCATOR, MEMORY_DEFAULT, place))
     this.#shareArena()
   }

@@ -1,5 +1,6 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
 import type { MessagePort } from 'node:worker_threads'
+import { workerArguments } from '../../util/worker-arguments.ts'
 import { makeMailMemory } from './mailbox.ts'
 
 /** `workerData` of every worker that serves: what it is to do, and what its mail goes through. */
@@ -26,6 +27,6 @@ export function spawnWorker(module: URL, init: unknown, name: string): SpawnedWo
   const { port1, port2 } = new MessageChannel()
   const mail = { requests: makeMailMemory(), replies: makeMailMemory() }
   const workerData: WorkerStart<unknown> = { init, port: port2, ...mail }
-  const worker = new Worker(module, { workerData, transferList: [port2], name, stdout: false, stderr: false })
+  const worker = new Worker(module, { workerData, transferList: [port2], name, execArgv: workerArguments(), stdout: false, stderr: false })
   return { worker, port: port1, ...mail }
 }
