@@ -112,11 +112,30 @@ describe('TurnScheduler', () => {
     })
   }
 
+  it('hands over what waits before it gives out the results of the turn before, and what those cause after', async () => {
+    const { runtime, scheduler } = setUp()
+    const seen: string[] = []
+    const submit = (cache: string, then?: () => void): void =>
+      scheduler.submit(entry(cache), () => {
+        seen.push(`${cache} done, ${runtime.turns.length} turns begun`)
+        then?.()
+      })
+    submit('a')
+    await settle()
+    submit('b', () => submit('c'))
+    for (const turn of [0, 1, 2]) {
+      runtime.turns[turn]?.finish()
+      await settle()
+    }
+    assert.deepEqual(seen, ['a done, 2 turns begun', 'b done, 2 turns begun', 'c done, 3 turns begun'])
+    assert.equal(scheduler.turnMs, 0)
+  })
+
   it('answers everybody of a turn, and goes on, when a callback of one or the hook of turns throws', async () => {
     const { submit, answers, failures, errors } = withCallbacks({ throws: 'a', onTurn: () => fail('the hook failed') })
     for (const caches of [['a', 'b'], ['c']]) await submit(caches)
     assert.deepEqual(answers, ['a ok', 'b ok', 'c ok'])
-    assert.deepEqual(errors, ['the hook failed', 'a threw', 'the hook failed'])
+    assert.deepEqual(errors, ['a threw', 'the hook failed', 'the hook failed'])
     assert.deepEqual(failures, [], 'the runtime is well')
   })
 

@@ -23,6 +23,13 @@ interface Waiting {
   readonly done: EntryCallback
 }
 
+/** A turn under way. */
+interface Turn {
+  readonly entries: readonly Waiting[]
+  readonly startedAtMs: number
+  readonly running: Promise<TurnResult>
+}
+
 /** What a runtime has done. */
 export interface WorkDone {
   readonly turns: number
@@ -33,7 +40,8 @@ export interface WorkDone {
 
 /**
  * Feeds the runtime with turns: while one turn runs, the entries that arrive wait and are gathered into the next. There is
- * never more than one turn under way, so that an arriving decode step waits for one turn at the most.
+ * never more than one turn under way, so that an arriving decode step waits for one turn at the most. The next one is handed over
+ * before the results of the last are given out: the runtime does not wait for that.
  */
 export class TurnScheduler {
   readonly #components: TurnSchedulerComponents
@@ -80,25 +88,42 @@ export class TurnScheduler {
   }
 
   async #runTurns(): Promise<void> {
-    const { clock, runtime } = this.#components
+    const { clock, onTurn } = this.#components
     await Promise.resolve()
-    for (;;) {
-      const entries = this.#take()
-      if (entries.length === 0) break
-      this.#turnStartedAtMs = clock.monotonicMs()
-      const turn = entries.map(({ entry }) => entry)
+    for (let turn = this.#begin(); turn !== undefined;) {
+      const { entries, startedAtMs, running } = turn
       let result: TurnResult | undefined
       try {
-        if (this.#failure !== undefined) throw new Error(this.#failure)
-        result = await runtime.run(turn)
+        result = await running
         if (!Array.isArray(result?.outputs)) throw new Error('the runtime returned no outputs')
       } catch (error) {
         this.#fail(entries, error)
+        turn = this.#begin()
         continue
       }
-      this.#answer(entries, result, this.#account(turn, result))
+      const tookMs = clock.monotonicMs() - startedAtMs
+      // Before this turn's results are handed on, for which the runtime would wait.
+      const next = this.#begin()
+      this.#answer(entries, result, this.#account(entries, result))
+      const computed = entries.map(({ entry }) => entry)
+      this.#guard(() => onTurn?.(computed, tookMs))
+      turn = next ?? this.#begin()
     }
     this.#turnStartedAtMs = undefined
+  }
+
+  /** Hands the next turn over; undefined when nothing waits. */
+  #begin(): Turn | undefined {
+    const entries = this.#take()
+    if (entries.length === 0) return undefined
+    const startedAtMs = this.#components.clock.monotonicMs()
+    this.#turnStartedAtMs = startedAtMs
+    return { entries, startedAtMs, running: this.#run(entries) }
+  }
+
+  async #run(entries: readonly Waiting[]): Promise<TurnResult> {
+    if (this.#failure !== undefined) throw new Error(this.#failure)
+    return this.#components.runtime.run(entries.map(({ entry }) => entry))
   }
 
   /** What the next turn computes; most of the time it is all that waits. */
@@ -115,15 +140,12 @@ export class TurnScheduler {
   }
 
   /** Returns the turn's rows. */
-  #account(turn: readonly TurnEntry[], { computeUs }: TurnResult): number {
-    const { clock, onTurn } = this.#components
+  #account(entries: readonly Waiting[], { computeUs }: TurnResult): number {
     let rows = 0
-    for (const entry of turn) rows += entry.rows
+    for (const entry of entries) rows += entry.rows
     this.#done.turns++
     this.#done.rows += rows
     this.#done.computeUs += computeUs
-    const tookMs = clock.monotonicMs() - (this.#turnStartedAtMs ?? 0)
-    this.#guard(() => onTurn?.(turn, tookMs))
     return rows
   }
 
