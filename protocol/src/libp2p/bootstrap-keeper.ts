@@ -13,16 +13,28 @@ export interface BootstrapKeeperComponents {
   readonly connect: (peer: PeerId, signal: AbortSignal) => Promise<void>
 }
 
-/** Keeps connections to the bootstrap peers: tries at once, and again with a growing, jittered delay. */
+interface Bootstrap {
+  readonly peer: PeerId
+  /** Whether there was a connection at the last look that was not let pass, or it was made then. */
+  wasReached: boolean
+  /** Looks to let pass when it is gone again, and how many of them are left. */
+  patience: number
+  toPass: number
+}
+
+/**
+ * Keeps connections to the bootstrap peers: tries at once, and again with a growing, jittered delay. One that has too many closes
+ * those that rest: when each is gone again at the next look, it is connected to less and less often.
+ */
 export class BootstrapKeeper {
   readonly #components: BootstrapKeeperComponents
-  readonly #peers: readonly PeerId[]
+  readonly #peers: readonly Bootstrap[]
   readonly #shutdown = new AbortController()
   #running: Promise<void> = Promise.resolve()
 
   constructor(components: BootstrapKeeperComponents, peers: readonly PeerId[]) {
     this.#components = components
-    this.#peers = peers
+    this.#peers = peers.map((peer) => ({ peer, wasReached: false, patience: 0, toPass: 0 }))
   }
 
   start(): void {
@@ -39,16 +51,37 @@ export class BootstrapKeeper {
     const { signal } = this.#shutdown
     let delayMs: number = libp2pLimits.bootstrapRetryMinMs
     while (!signal.aborted) {
-      const reached = await Promise.all(this.#peers.map((peer) => this.#reach(peer)))
+      const reached = await Promise.all(this.#peers.map((bootstrap) => this.#look(bootstrap)))
       delayMs = reached.every(Boolean) ? libp2pLimits.bootstrapRetryMinMs : Math.min(2 * delayMs, libp2pLimits.bootstrapRetryMaxMs)
       const pauseMs = reached.every(Boolean) ? libp2pLimits.bootstrapRetryMaxMs : delayMs
       await clock.sleep(pauseMs * (0.5 + random.float() / 2), { signal }).catch(() => {})
     }
   }
 
+  /** Returns whether it is connected, or was and will be. */
+  async #look(bootstrap: Bootstrap): Promise<boolean> {
+    if (this.#components.isConnected(bootstrap.peer)) {
+      bootstrap.wasReached = true
+      bootstrap.patience = 0
+      bootstrap.toPass = 0
+      return true
+    }
+    if (bootstrap.toPass > 0) {
+      bootstrap.toPass--
+      return true
+    }
+    const isGoneAgain = bootstrap.wasReached
+    bootstrap.wasReached = await this.#reach(bootstrap.peer)
+    if (!bootstrap.wasReached) return false
+    if (isGoneAgain) {
+      bootstrap.patience = Math.min(2 * bootstrap.patience + 1, libp2pLimits.bootstrapMaxPassed)
+      bootstrap.toPass = bootstrap.patience
+    }
+    return true
+  }
+
   async #reach(peer: PeerId): Promise<boolean> {
-    const { logger, isConnected, connect } = this.#components
-    if (isConnected(peer)) return true
+    const { logger, connect } = this.#components
     try {
       await connect(peer, this.#shutdown.signal)
       return true

@@ -32,6 +32,8 @@ export interface Libp2pHostInit {
   readonly relay?: 'dial' | 'client' | 'server' | 'off'
   /** For LAN and private swarms: addresses of private ranges from announcements and the DHT may be dialled. */
   readonly allowPrivateAddresses: boolean
+  /** Connections at once. @default 1_024 */
+  readonly maxConnections?: number
 }
 
 /**
@@ -53,7 +55,7 @@ export async function startLibp2pHost(init: Libp2pHostInit, book: AddressBook, o
       transports: transports.map((transport) => watchListening(transport, (failure) => failures.push(failure))),
       connectionEncrypters: [watchedNoise(init.identity.peerId, onOwnKey)],
       streamMuxers: [muxer()],
-      connectionManager: connectionManager(),
+      connectionManager: connectionManager(init.maxConnections ?? libp2pLimits.maxConnections),
       connectionGater: { denyDialMultiaddr: (address) => !book.mayDial(address) },
       services: services(init, relay)
     })
@@ -75,9 +77,9 @@ function muxer(): ReturnType<typeof yamux> {
   })
 }
 
-function connectionManager(): Libp2pOptions['connectionManager'] {
+function connectionManager(maxConnections: number): Libp2pOptions['connectionManager'] {
   return {
-    maxConnections: libp2pLimits.maxConnections,
+    maxConnections,
     inboundConnectionThreshold: libp2pLimits.inboundConnectionThreshold,
     maxIncomingPendingConnections: libp2pLimits.maxIncomingPendingConnections,
     maxParallelDials: libp2pLimits.maxParallelDials,

@@ -32,8 +32,18 @@ export const libp2pLimits = {
   bulkPieceBytes: 16 * KiB,
   /** Decoded no further ahead than this; beyond it the stream is paused and the sender's window runs out. */
   readAheadBytes: 64 * KiB,
-  /** Connections at once before libp2p prunes. */
+  /** Connections at once: libp2p refuses more that others dial, and closes idle ones for more that are dialled here. */
   maxConnections: 1024,
+  /**
+   * Above the first share of them those that have been idle for longest are closed, until the second is left. Between the two and the
+   * limit there is room for the newcomers of a second, and above the second share for all channels of the directory.
+   */
+  idleAboveShare: 7 / 8,
+  idleDownToShare: 3 / 4,
+  /** Idle for less, a connection may be about to be used: by a dial whose channel comes next, after a ping, between two requests. */
+  idleMinMs: 10_000,
+  /** Between two looks at the idle ones, while there are too many connections and none that could be closed. */
+  idleLookMs: 1_000,
   /** Per second and host. Several peers often share one address: a household, a test, a university. */
   inboundConnectionThreshold: 256,
   /** Connections whose handshake is under way. */
@@ -50,6 +60,8 @@ export const libp2pLimits = {
   /** Between tries to reach the bootstrap peers: doubling from the first to the second, with jitter. */
   bootstrapRetryMinMs: 1_000,
   bootstrapRetryMaxMs: 60_000,
+  /** Looks in a row at a bootstrap peer that let a lost connection be: it closes idle ones when it has too many. A quarter of an hour. */
+  bootstrapMaxPassed: 15,
   /** What a relay lets through per connection: enough for sessions (libp2p's default is 128 KiB and 2 minutes). */
   relayDataBytes: 1024 * MiB,
   relayDurationMs: 60 * 60_000,

@@ -10,6 +10,7 @@ import { seededRandom } from '../ports/seeded-random.ts'
 import { echo, introduce, numbered, openPair, protocol, smallLimits } from '../testing/network-compliance-setup.ts'
 import type { NetworkComplianceSetup } from '../testing/network-compliance-setup.ts'
 import { networkCompliance } from '../testing/network-compliance.ts'
+import { ManualClock } from '../testing/manual-clock.ts'
 import { testIdentity } from '../testing/test-identity.node.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
 import { createLibp2pNetwork } from './create-libp2p-network.node.ts'
@@ -204,5 +205,68 @@ describe('the network on libp2p', function () {
       assert.ok(await far.receive())
     }
     assert.deepEqual(await far.closed, { kind: 'ended' })
+  })
+
+  describe('with as many connections as it may have', () => {
+    const names = Array.from({ length: 16 }, (_, index) => `idle${index}`)
+
+    /** A host of sixteen connections, which sixteen peers have made one after the other, the first one as its bootstrap peer. */
+    const fullHost = async () => {
+      const off = { dhtMode: 'off' } as const
+      const peers: Libp2pNetwork[] = []
+      for (const name of names) peers.push(await start(name, off))
+      const hostClock = new ManualClock()
+      const host = await start('full', { ...off, clock: hostClock, maxConnections: 16, bootstrap: peers[0]!.addresses() })
+      host.handle(protocol, smallLimits, echo)
+      while (peers[0]!.path(host.self) === undefined) await clock.sleep(5)
+      for (const peer of peers) {
+        peer.learn({ peer: host.self, addresses: host.addresses(), source: 'trusted' })
+        await peer.ping(host.self)
+        hostClock.advance(10)
+      }
+      const connected = () => peers.flatMap(({ self }, index) => (host.path(self) === undefined ? [] : [index]))
+      assert.equal(host.host.getConnections().length, 16)
+      const late = await start('late', off)
+      late.learn({ peer: host.self, addresses: host.addresses(), source: 'trusted' })
+      return { host, hostClock, peers, late, connected }
+    }
+
+    it('closes those that were idle for longest, so that newcomers are taken', async () => {
+      const { host, hostClock, peers, late, connected } = await fullHost()
+      await assert.rejects(late.ping(host.self), { code: 'ERR_SKEIN_DIAL_FAILED' })
+      const channel = await peers[1]!.open(host.self, protocol, { limits: smallLimits })
+      const raw = await peers[2]!.host.getConnections()[0]!.newStream('/ipfs/ping/1.0.0')
+      await host.host.peerStore.merge(peers[3]!.host.peerId, { tags: { 'keep-alive-test': { value: 1 } } })
+      hostClock.advance(9_000)
+      await clock.sleep(50)
+      assert.equal(connected().length, 16, 'each may be about to be used')
+      hostClock.advance(2_000)
+      while (host.host.getConnections().length > 13) await clock.sleep(5)
+      assert.ok((await late.ping(host.self)) > 0)
+      assert.equal(raw.status, 'open')
+      assert.deepEqual(connected().slice(0, 4), [0, 1, 2, 3], 'of the bootstrap peer, with a channel, with a stream, tagged')
+      assert.equal(connected().includes(4), false)
+      assert.equal(connected().at(-1), 15)
+      channel.send(numbered(1))
+      assert.ok(await channel.receive())
+      assert.ok((await peers[4]!.ping(host.self)) > 0, 'who gave way comes again')
+    })
+  })
+
+  it('opens a channel over another connection when the other side closes the one that was there', async () => {
+    const { a, b } = await setup()
+    a.learn({ peer: b.self, addresses: b.addresses(), source: 'trusted' })
+    b.handle(protocol, smallLimits, echo)
+    for (let turn = 0; turn < 24; turn++) {
+      await a.ping(b.self)
+      const closing = b.host.getConnections(a.host.peerId).map((connection) => connection.close())
+      for (let wait = 0; wait < turn % 12; wait++) await new Promise((resolve) => setImmediate(resolve))
+      if (turn < 12) assert.ok((await a.ping(b.self)) > 0)
+      const channel = await a.open(b.self, protocol, { limits: smallLimits })
+      channel.send(numbered(turn))
+      assert.ok(await channel.receive())
+      channel.reset()
+      await Promise.allSettled(closing)
+    }
   })
 })

@@ -11,6 +11,7 @@ import type { Channel, ChannelLimits, Network, NetworkEvent, OpenOptions, PathIn
 import type { Random } from '../ports/random.ts'
 import { AddressBook, peerOfAddress } from './address-book.node.ts'
 import { BootstrapKeeper } from './bootstrap-keeper.ts'
+import { ConnectionUses } from './connection-uses.node.ts'
 import { Libp2pChannel } from './libp2p-channel.node.ts'
 import { type Libp2pHostInit, startLibp2pHost } from './libp2p-host.node.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
@@ -45,6 +46,7 @@ export class Libp2pNetwork implements Network {
   readonly #init: Libp2pNetworkInit
   readonly #book: AddressBook
   readonly #keeper: BootstrapKeeper
+  readonly #uses: ConnectionUses
   readonly #handlers = new Map<ProtocolId, Handler>()
   readonly #channels = new Set<Libp2pChannel>()
   readonly #listeners = new Set<(event: NetworkEvent) => void>()
@@ -60,6 +62,8 @@ export class Libp2pNetwork implements Network {
     this.#book = book
     const keeper = { isConnected: (peer: PeerId) => this.path(peer) !== undefined, connect: this.#reach.bind(this) }
     this.#keeper = new BootstrapKeeper({ ...init, ...keeper }, bootstrap)
+    const { clock, logger, maxConnections = libp2pLimits.maxConnections } = init
+    this.#uses = new ConnectionUses({ host, clock, logger, maxConnections, mustStay: (peer) => bootstrap.includes(peer) })
   }
 
   static async start(init: Libp2pNetworkInit): Promise<Libp2pNetwork> {
@@ -87,14 +91,16 @@ export class Libp2pNetwork implements Network {
   }
 
   async open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
-    const connection = await this.#connect(peer, options.signal)
-    let stream: Stream
-    try {
-      stream = await connection.newStream([protocol], { ...streamOptions, signal: options.signal })
-    } catch (error) {
-      throw openError(peer, protocol, error, options.signal)
-    }
-    const channel = this.#channel(stream, peer, protocol, options.limits, options.priority)
+    const { signal } = options
+    const channel = await this.#onConnection(peer, signal, async (connection) => {
+      let stream: Stream
+      try {
+        stream = await connection.newStream([protocol], { ...streamOptions, signal })
+      } catch (error) {
+        throw openError(peer, protocol, error, signal)
+      }
+      return this.#channel(stream, connection, protocol, options.limits, options.priority)
+    })
     if (this.#stopping === undefined) return channel
     channel.reset()
     throw new DialError(`${this.self} has stopped its network`)
@@ -120,7 +126,10 @@ export class Libp2pNetwork implements Network {
   }
 
   async ping(peer: PeerId, options: AbortOptions = {}): Promise<number> {
-    const connection = await this.#connect(peer, options.signal)
+    return await this.#onConnection(peer, options.signal, (connection) => this.#ping(peer, connection, options))
+  }
+
+  async #ping(peer: PeerId, connection: Connection, options: AbortOptions): Promise<number> {
     const { clock, random } = this.#init
     const deadline = clock.deadline(libp2pLimits.dialTimeoutMs, `a ping of ${peer}`, options.signal)
     try {
@@ -155,6 +164,7 @@ export class Libp2pNetwork implements Network {
   }
 
   async #stop(): Promise<void> {
+    this.#uses.stop()
     await this.#keeper.stop()
     for (const channel of [...this.#channels]) channel.reset()
     await this.host.stop()
@@ -162,6 +172,24 @@ export class Libp2pNetwork implements Network {
 
   async #reach(peer: PeerId, signal: AbortSignal): Promise<void> {
     await this.#connect(peer, signal)
+  }
+
+  /**
+   * Uses the connection to a peer. The other side may be closing one that was there and is idle, before it hears of this use: an idle
+   * one that does not serve is given up, and another is made.
+   */
+  async #onConnection<T>(peer: PeerId, signal: AbortSignal | undefined, use: (connection: Connection) => Promise<T>): Promise<T> {
+    const existing = this.#connected(peerIdFromString(peer))
+    const connection = await this.#connect(peer, signal)
+    try {
+      return await use(connection)
+    } catch (error) {
+      const isOther = connection !== existing || connection.streams.length > 0 || !(error instanceof DialError)
+      if (isOther || signal?.aborted === true || this.#stopping !== undefined) throw error
+      // Its muxer is closed first, and it still looks open then.
+      connection.abort(error)
+      return await use(await this.#connect(peer, signal))
+    }
   }
 
   async #connect(peer: PeerId, signal: AbortSignal | undefined): Promise<Connection> {
@@ -188,7 +216,7 @@ export class Libp2pNetwork implements Network {
   }
 
   #accept(handler: Handler, protocol: ProtocolId, stream: Stream, connection: Connection): void {
-    const channel = this.#channel(stream, connection.remotePeer.toString() as PeerId, protocol, handler.limits)
+    const channel = this.#channel(stream, connection, protocol, handler.limits)
     runHandler(
       () => handler.accept(channel),
       (error) => {
@@ -198,9 +226,17 @@ export class Libp2pNetwork implements Network {
     )
   }
 
-  #channel(stream: Stream, peer: PeerId, protocol: ProtocolId, limits: ChannelLimits, priority?: OpenOptions['priority']): Libp2pChannel {
+  #channel(
+    stream: Stream,
+    connection: Connection,
+    protocol: ProtocolId,
+    limits: ChannelLimits,
+    priority?: OpenOptions['priority']
+  ): Libp2pChannel {
+    const peer = connection.remotePeer.toString() as PeerId
     const channel = new Libp2pChannel({ stream, peer, protocol, limits, priority })
     this.#channels.add(channel)
+    this.#uses.hold(connection, channel.closed)
     void channel.closed.then(() => this.#channels.delete(channel))
     return channel
   }

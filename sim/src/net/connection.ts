@@ -95,6 +95,8 @@ export class ConnectionEnd {
   other!: ConnectionEnd
   isOpen = true
   smoothedUs: number
+  /** When it was made, or its last channel was closed. */
+  lastUsedUs: number
   readonly #hub: Hub
   readonly #control: SendStream
   #suspicion: Event | undefined
@@ -107,6 +109,7 @@ export class ConnectionEnd {
     this.out = out
     this.path = path
     this.smoothedUs = roundTripUs
+    this.lastUsedUs = hub.clock.nowUs
     this.#control = new SendStream(out, { channel: 0, weight: 1, windowBytes: Infinity })
   }
 
@@ -116,6 +119,20 @@ export class ConnectionEnd {
 
   stream(channel: number, weight: number): SendStream {
     return new SendStream(this.out, { channel, weight, windowBytes: this.#hub.options.windowBytes })
+  }
+
+  /** Undefined while a channel is open. */
+  idleSinceMs(nowMs: number): number | undefined {
+    if (this.channels.size > 0) return undefined
+    return this.onClosed === undefined || this.onClosed.size === 0 ? this.lastUsedUs / 1000 : nowMs
+  }
+
+  /** A channel of this side is closed. */
+  channelClosed(channel: VirtualChannel): void {
+    this.channels.delete(channel)
+    if (this.channels.size > 0 || !this.isOpen) return
+    this.lastUsedUs = this.nowUs
+    this.host.reviewIdle()
   }
 
   /** Sends something of the connection itself; `deliver` happens at the other side. */

@@ -275,6 +275,61 @@ describe('connections beyond the limit', () => {
   })
 })
 
+describe('idle connections', () => {
+  /** A full host, all of whose places are taken by peers of which each has pinged it once. */
+  async function fullOfIdle(maxConnections: number) {
+    const world = new TestWorld({}, { maxConnections })
+    const host = world.join('host')
+    const peers = Array.from({ length: maxConnections }, (_, index) => world.join(`peer${index}`))
+    for (const peer of peers) await world.run(peer.network.ping(host.peer))
+    const connected = (): number[] => peers.flatMap(({ peer }, index) => (host.network.path(peer) === undefined ? [] : [index]))
+    return { world, host, peers, connected }
+  }
+
+  it('give way before the limit, so that a host full of them takes newcomers: those that nobody has used for longest', async () => {
+    const { world, host, peers, connected } = await fullOfIdle(16)
+    const late = world.join('late')
+    await assert.rejects(world.run(late.network.ping(host.peer)), /no room/, 'each may be about to be used')
+    const [used] = await world.open(peers[0]!, host)
+    const [, brief] = await world.open(peers[1]!, host)
+    await world.clock.runUntil(5_000)
+    brief.reset()
+    await world.clock.runUntil(12_000)
+    assert.deepEqual(connected(), [0, 1, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15], 'down to 12, without the next dial')
+    assert.ok((await world.run(late.network.ping(host.peer))) > 0)
+    assert.equal(peers[2]!.network.path(host.peer), undefined)
+    used.send({ head: Uint8Array.of(1) })
+    assert.ok(await world.run(peers[2]!.network.ping(host.peer)), 'and who gave way comes again')
+  })
+
+  it('give way as soon as they have been idle for long enough, when all were in use', async () => {
+    const { world, host, peers, connected } = await fullOfIdle(8)
+    const channels = []
+    for (const peer of peers) channels.push(await world.open(peer, host))
+    await world.clock.runUntil(60_000)
+    assert.equal(connected().length, 8)
+    for (const [near] of channels.slice(0, 5)) near.reset()
+    await world.clock.runUntil(69_900)
+    assert.equal(connected().length, 8)
+    await world.clock.runUntil(71_000)
+    assert.deepEqual(connected(), [2, 3, 4, 5, 6, 7])
+  })
+
+  it('are made anew for a channel that is opened while the other side closes them', async () => {
+    const { world, host, peers, connected } = await fullOfIdle(8)
+    const first = peers[0]!
+    // The host looks when its eight connections are ten seconds old, and hears of the channel 5 ms later.
+    let gone = false
+    first.network.subscribe((event) => (gone ||= event.type === 'disconnected'))
+    while (connected().includes(0)) await world.clock.runUntil(world.clock.monotonicMs() + 1)
+    assert.equal(gone, false, 'it has not heard of it')
+    const [near, far] = await world.open(first, host)
+    assert.equal(gone, true)
+    near.send({ head: Uint8Array.of(7) })
+    assert.deepEqual((await world.run(far.receive()))?.head, Uint8Array.of(7))
+  })
+})
+
 describe('NAT', () => {
   const kinds = ['open', 'cone', 'symmetric'] as const
 

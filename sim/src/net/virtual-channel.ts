@@ -243,7 +243,6 @@ export class VirtualChannel implements Channel {
       this.#inbox.length = 0
       this.#out.pipe.detach(this.#out)
     } else this.#out.pipe.detachWhenSent(this.#out)
-    this.#end.channels.delete(this)
     this.#resolveClosed(cause)
     this.#wakeWriters()
     if (cause.kind === 'ended') this.#wakeReaderAtEnd()
@@ -251,6 +250,7 @@ export class VirtualChannel implements Channel {
     this.#reader = undefined
     reader?.done()
     reader?.reject(this.#closedError(cause))
+    this.#end.channelClosed(this)
   }
 
   #wakeReaderAtEnd(): void {

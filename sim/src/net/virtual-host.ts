@@ -17,6 +17,7 @@ import {
   WireError,
   WireErrorCode
 } from '@skein/protocol'
+import { IdleConnections } from '@skein/protocol/node'
 import { EventKind } from '../kernel/event-queue.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import type { NatClass } from '../scenario/scenario.ts'
@@ -80,6 +81,8 @@ export class VirtualHost implements Network {
   readonly #announced = new Map<PeerId, readonly string[]>()
   readonly #dials = new Map<PeerId, Promise<ConnectionEnd>>()
   readonly #listeners = new Set<(event: NetworkEvent) => void>()
+  /** Of a host that once had too many connections. */
+  #idle: IdleConnections<ConnectionEnd> | undefined
 
   constructor(hub: Hub, init: VirtualHostInit) {
     this.#hub = hub
@@ -120,9 +123,12 @@ export class VirtualHost implements Network {
     if (oldest.done !== true) this.#announced.delete(oldest.value)
   }
 
-  async open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
-    const end = await this.#connect(peer, options.signal)
-    if (!end.isOpen) throw new DialError(`the connection to ${peer} broke as soon as it was there`)
+  open(peer: PeerId, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
+    return this.#onConnection(peer, options.signal, (end) => this.#open(end, protocol, options))
+  }
+
+  async #open(end: ConnectionEnd, protocol: ProtocolId, options: OpenOptions): Promise<Channel> {
+    const peer = end.other.host.self
     const weight = options.priority === 'bulk' ? bulkWeight : 1
     const near = new VirtualChannel(end, this.#hub.nextChannel(), protocol, options.limits, weight)
     let isOpen = false
@@ -172,9 +178,11 @@ export class VirtualHost implements Network {
     return end === undefined ? undefined : { kind: end.path.kind, roundTripMs: end.smoothedUs / 1000 }
   }
 
-  async ping(peer: PeerId, options: AbortOptions = {}): Promise<number> {
-    const end = await this.#connect(peer, options.signal)
-    if (!end.isOpen) throw new DialError(`the connection to ${peer} broke as soon as it was there`)
+  ping(peer: PeerId, options: AbortOptions = {}): Promise<number> {
+    return this.#onConnection(peer, options.signal, (end) => this.#ping(end, options))
+  }
+
+  async #ping(end: ConnectionEnd, options: AbortOptions): Promise<number> {
     const startUs = this.#hub.clock.nowUs
     const measured = new Promise<number>((resolve, reject) => {
       ;(end.onClosed ??= new Set()).add(reject)
@@ -213,6 +221,7 @@ export class VirtualHost implements Network {
   async stop(): Promise<void> {
     if (this.stopped || !this.alive) return
     this.stopped = true
+    this.#idle?.stop()
     this.#handlers.clear()
     for (const end of [...this.connections.values()]) {
       for (const channel of [...end.channels]) channel.abandon()
@@ -227,6 +236,20 @@ export class VirtualHost implements Network {
   connected(end: ConnectionEnd): void {
     this.#emit({ type: 'connected', peer: end.other.host.self })
     this.#prune(end)
+    this.reviewIdle()
+  }
+
+  /** There is a new connection, or one is used no longer. */
+  reviewIdle(): void {
+    if (this.connections.size <= this.#hub.options.idleAbove || this.stopped) return
+    this.#idle ??= new IdleConnections({
+      clock: this.clock,
+      maxConnections: this.#hub.options.maxConnections,
+      list: () => [...this.connections.values()],
+      idleSinceMs: (end, nowMs) => end.idleSinceMs(nowMs),
+      close: (end) => end.fail()
+    })
+    this.#idle.review(this.connections.size)
   }
 
   /**
@@ -263,6 +286,26 @@ export class VirtualHost implements Network {
   never<T>(): Promise<T> {
     this.#hub.clock.countDiscarded(1)
     return new Promise<T>(() => {})
+  }
+
+  /**
+   * Uses the connection to a peer. One that was there may be closed as an idle one by the other side in this moment, which has not
+   * heard of the use then: another is made.
+   */
+  async #onConnection<T>(peer: PeerId, signal: AbortSignal | undefined, use: (end: ConnectionEnd) => Promise<T>): Promise<T> {
+    const existing = this.connections.get(peer)
+    const connected = async (): Promise<ConnectionEnd> => {
+      const end = await this.#connect(peer, signal)
+      if (!end.isOpen) throw new DialError(`the connection to ${peer} broke as soon as it was there`)
+      return end
+    }
+    const end = await connected()
+    try {
+      return await use(end)
+    } catch (error) {
+      if (end !== existing || end.isOpen || !(error instanceof DialError)) throw error
+      return await use(await connected())
+    }
   }
 
   async #connect(peer: PeerId, signal: AbortSignal | undefined): Promise<ConnectionEnd> {

@@ -21,7 +21,7 @@ import {
   type Random,
   silentLogger
 } from '@skein/protocol'
-import { libp2pLimits } from '@skein/protocol/node'
+import { idleMarks, libp2pLimits } from '@skein/protocol/node'
 import { EventKind } from '../kernel/event-queue.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
@@ -152,6 +152,8 @@ interface HubOptions {
   readonly keepAliveTimeoutMs: number
   readonly dialTimeoutMs: number
   readonly maxConnections: number
+  /** Above so many, idle ones are closed. */
+  readonly idleAbove: number
   readonly onTransfer: ((report: TransferReport) => void) | undefined
 }
 
@@ -192,6 +194,7 @@ export class Hub implements VirtualInternet {
     this.latency = new LatencyTable(init.network.latency, init.regions)
     this.delays = new PairDelays(this.latency, this.#random.fork('delays'))
     this.rendezvous = new Rendezvous(init.clock)
+    const maxConnections = init.maxConnections ?? libp2pLimits.maxConnections
     this.options = {
       windowBytes: init.windowBytes ?? 4 * MiB,
       relayRate: linkRate(init.relayBytesPerSecond ?? Infinity, 'a relay'),
@@ -199,7 +202,8 @@ export class Hub implements VirtualInternet {
       keepAliveIntervalMs: init.keepAliveIntervalMs ?? connectionTimes.keepAliveIntervalMs,
       keepAliveTimeoutMs: init.keepAliveTimeoutMs ?? connectionTimes.keepAliveTimeoutMs,
       dialTimeoutMs: init.dialTimeoutMs ?? connectionTimes.dialTimeoutMs,
-      maxConnections: init.maxConnections ?? libp2pLimits.maxConnections,
+      maxConnections,
+      idleAbove: idleMarks(maxConnections).above,
       onTransfer: init.onTransfer
     }
   }
