@@ -72,16 +72,26 @@ function mapOf(spans: readonly BlockRange[]) {
   }
   /** A network in memory counts peers as connected while they have a channel. */
   const connect = (node: number): Promise<Channel> => network.open(nodes[node]!, protocols.control, { limits: channelLimits.control })
-  /** To open a channel to a node takes so long. */
+  /** As a connection that the node has opened. */
+  const connectUnmeasured = (node: number): void => {
+    const path = network.path.bind(network)
+    network.path = (peer) => (peer === nodes[node] ? { kind: 'direct' } : path(peer))
+  }
+  /** To open a channel to a node, or to ping it, takes so long. */
   const delay = (node: number, ms: number): void => {
     const open = network.open.bind(network)
+    const ping = network.ping.bind(network)
+    network.ping = async (peer, options) => {
+      if (peer === nodes[node]) await clock.sleep(ms, options)
+      return ping(peer, options)
+    }
     network.open = async (peer, protocol, options) => {
       if (peer === nodes[node]) await clock.sleep(ms, options)
       return open(peer, protocol, options)
     }
   }
   const failures = (node: number): number => map.view().nodes.find(({ peer }) => peer === nodes[node])!.failures
-  return { clock, measure, ask, connect, delay, cut, failures }
+  return { clock, measure, ask, connect, connectUnmeasured, delay, cut, failures }
 }
 
 const [first, second] = [
@@ -96,10 +106,25 @@ describe('SwarmMap', () => {
     assert.equal(await measure(true), 500)
     assert.deepEqual([failures(0), failures(1), failures(2)], [0, 0, 1])
     // It is still asked, and has then failed for good.
-    await clock.advanceAsync(3_000)
+    await clock.advanceAsync(9_000)
     assert.equal(failures(2), 1)
     await clock.advanceAsync(60_000)
     assert.equal(failures(2), 0)
+  })
+
+  it('does not hold it against a node that it is slow to connect, but that it is slow to answer', async () => {
+    const slow = mapOf([first, second, second])
+    slow.delay(1, 5_000)
+    assert.equal(await slow.measure(false), 3_000)
+    assert.deepEqual([slow.failures(0), slow.failures(1), slow.failures(2)], [0, 1, 0], 'others are better while it is awaited')
+    await slow.clock.advanceAsync(2_000)
+    assert.equal(slow.failures(1), 0)
+    const connected = mapOf([first, second])
+    connected.connectUnmeasured(1)
+    connected.delay(1, 5_000)
+    await connected.measure(false)
+    await connected.clock.advanceAsync(2_000)
+    assert.equal(connected.failures(1), 1)
   })
 
   it('waits three seconds for a node that alone hosts its blocks, or when it is to measure all', async () => {

@@ -205,7 +205,7 @@ export class SwarmMap {
 
   /**
    * Measures the round trips to nodes that were never measured, at most {@link askedAtOnce} of them. One that does not answer has
-   * failed. Never rejects.
+   * failed; who must be connected first has {@link connectMs} longer, in which nobody waits for it. Never rejects.
    *
    * @param untilCovered - do not wait for those that are late when the others host every block: they go on being measured
    */
@@ -217,11 +217,13 @@ export class SwarmMap {
     const waiting = new Set<PeerId>()
     let cancelTimer: CancelTimer | undefined
     const enough = pDefer<void>()
+    const cancelLast = clock.setTimer(answerMs, () => enough.resolve())
     const unmeasured = records.filter((record) => !isMeasured(record)).slice(0, askedAtOnce)
     const asked = unmeasured.map(async (record) => {
       const { peer } = record.announcement
       waiting.add(peer)
-      const hasAnswered = await this.#answers(peer, 'answer a ping', signal, (asking) => network.ping(peer, { signal: asking }))
+      const withinMs = network.path(peer) === undefined ? connectMs + answerMs : answerMs
+      const hasAnswered = await this.#answers(peer, 'answer a ping', signal, (asking) => network.ping(peer, { signal: asking }), withinMs)
       waiting.delete(peer)
       this.#late.delete(peer)
       if (hasAnswered) measured.push(record)
@@ -231,6 +233,7 @@ export class SwarmMap {
     })
     await Promise.race([Promise.all(asked), enough.promise])
     cancelTimer?.()
+    cancelLast()
     for (const peer of waiting) this.#late.add(peer)
   }
 
