@@ -47,8 +47,7 @@ class Line<T> {
 }
 
 /** Records as literals make them: letters are compared with their prototypes. */
-const record = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
-  fc.record(fields, { noNullPrototype: true })
+const record = <T>(fields: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> => fc.record(fields, { noNullPrototype: true })
 
 const naturals = fc.nat(2 ** 31)
 const bytes = fc.uint8Array({ maxLength: 5000 })
