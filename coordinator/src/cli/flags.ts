@@ -88,10 +88,13 @@ function parseBootstrap(text: string, earlier: readonly string[] | undefined): s
   const all = collect(text, earlier)
   for (const address of all) {
     const peer = /^\/.+\/p2p\/([^/]+)$/.exec(address)?.[1]
-    try {
-      parsePeerId(peer ?? '')
-    } catch {
+    if (peer === undefined) {
       throw new InvalidArgumentError('expected a multiaddr with a peer id, such as /ip4/192.0.2.1/tcp/4774/p2p/12D3KooW...')
+    }
+    try {
+      parsePeerId(peer)
+    } catch (error) {
+      throw new InvalidArgumentError(`${describeError(error)}.`)
     }
   }
   if (all.length === 0) throw new InvalidArgumentError('expected at least one multiaddr.')

@@ -194,6 +194,8 @@ describe('skein run', () => {
       [['run', 'x', '--encoding', 'raw'], /Allowed choices are f32, f16, bf16/],
       [['run', 'x', '--bootstrap', 'localhost:4774'], /expected a multiaddr with a peer id/],
       [['run', 'x', '--bootstrap', '/ip4/127.0.0.1/tcp/1'], /expected a multiaddr with a peer id/],
+      [['run', 'x', '--bootstrap', `/ip4/127.0.0.1/tcp/1/p2p/12D3KooW${'A'.repeat(43)}`], /A' is invalid.*it has 51 characters/],
+      [['run', 'x', '--bootstrap', '/ip4/127.0.0.1/tcp/1/p2p/QmYyQSo1c1Ym7orW'], /an Ed25519 key, which begins with 12D3KooW/],
       [['run', 'x', '--raw', '--system', 's'], /^skein: --system needs the chat template/],
       [['run', 'x', '--temprature', '1'], /unknown option '--temprature' \(Did you mean --temperature\?\)\n$/],
       [['run', 'x', 'y'], /too many arguments/],

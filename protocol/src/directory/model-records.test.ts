@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { SignedAnnouncement } from '../announcement/announcement.ts'
-import { parseModelId, parsePeerId } from '../ids.ts'
+import { parseModelId } from '../ids.ts'
 import type { PeerId } from '../ids.ts'
+import { peerIdFromPublicKey } from '../peer-id.ts'
 import type { DeltaResponse } from '../messages/directory.ts'
 import { hearDelta, partsOfAges } from './ages.ts'
 import { AnnouncementStore } from './announcement-store.ts'
@@ -14,7 +15,7 @@ const model = parseModelId(`tiny@${'0'.repeat(32)}`)
 const lifeMs = 180_000
 
 function peerOf(n: number): PeerId {
-  return parsePeerId(`12D3KooW${String(1000 + n).replaceAll('0', 'A')}`)
+  return peerIdFromPublicKey(new Uint8Array(32).fill(n))
 }
 
 function signed(n: number, sequence: number): SignedAnnouncement {

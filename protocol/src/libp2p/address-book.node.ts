@@ -1,7 +1,7 @@
 import { BlockList, isIPv6 } from 'node:net'
 import { type Component, type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { InvalidArgumentError } from '../errors.ts'
-import type { PeerId } from '../ids.ts'
+import { isPeerId, type PeerId } from '../ids.ts'
 import type { PeerAddresses } from '../ports/network.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
 
@@ -49,6 +49,11 @@ export function isPublicAddress(address: Multiaddr): boolean {
 export function peerOfAddress(address: Multiaddr): string | undefined {
   const last = address.getComponents().at(-1)
   return last?.name === 'p2p' ? last.value : undefined
+}
+
+/** Every peer that an address names, relays on the way included. */
+export function peersIn(address: Multiaddr): string[] {
+  return address.getComponents().flatMap(({ name, value }) => (name === 'p2p' ? [value ?? ''] : []))
 }
 
 function withoutPeer(address: Multiaddr): string {
@@ -106,6 +111,7 @@ export class AddressBook {
         cause: error
       })
     }
+    if (!peersIn(address).every(isPeerId)) return undefined
     const named = peerOfAddress(address)
     if (named !== undefined && named !== record.peer) return undefined
     if (record.source === 'announcement' && !this.#allowPrivate && !isPublicAddress(address)) return undefined

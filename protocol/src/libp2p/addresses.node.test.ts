@@ -15,6 +15,20 @@ describe('addresses', () => {
     assert.throws(() => requireAddresses(['/ip4/0.0.0.0/tcp/1', '/ip4/0.0.0.0/tcp/99999']), /tcp\/99999" is no multiaddr/)
   })
 
+  it('are refused with a reason when a character of a peer id was lost or changed', () => {
+    const relayed = (relay: string, peer: string): string => `/ip4/127.0.0.1/tcp/1/p2p/${relay}/p2p-circuit/p2p/${peer}`
+    const direct = (peer: string): string => `/ip4/127.0.0.1/tcp/1/p2p/${peer}`
+    peersOfAddresses([relayed(a, b)])
+    for (const text of [direct(a.slice(0, -1)), relayed(a, b.slice(0, -1)), relayed(a.slice(0, -1), b)]) {
+      const message = /^the address "\/ip4\/.*" cannot be used: .* is not a peer id: it has 51 characters/
+      assert.throws(() => peersOfAddresses([text]), { code: 'ERR_SKEIN_INVALID_ARGUMENT', message })
+      assert.throws(() => requireAddresses([text]), { code: 'ERR_SKEIN_INVALID_ARGUMENT', message })
+    }
+    for (const peer of [a.slice(1), 'garbled!', 'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N']) {
+      assert.throws(() => peersOfAddresses([direct(peer)]), /expected one of an Ed25519 key, which begins with 12D3KooW/)
+    }
+  })
+
   it('tell a private network from the internet', () => {
     assert.equal(areAllPrivate(['/ip4/127.0.0.1/tcp/0', '/ip4/192.168.1.2/tcp/1']), true)
     assert.equal(areAllPrivate(['/ip4/127.0.0.1/tcp/0', '/ip4/8.8.8.8/tcp/1']), false)

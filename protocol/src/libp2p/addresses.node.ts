@@ -1,27 +1,27 @@
-import { multiaddr } from '@multiformats/multiaddr'
-import { InvalidArgumentError } from '../errors.ts'
-import { isPeerId, type PeerId } from '../ids.ts'
-import { isPublicAddress, peerOfAddress } from './address-book.node.ts'
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
+import { describeError, InvalidArgumentError } from '../errors.ts'
+import { parsePeerId, type PeerId } from '../ids.ts'
+import { isPublicAddress, peerOfAddress, peersIn } from './address-book.node.ts'
 
 /**
  * The peers that bootstrap addresses name, without repeats.
  *
- * @throws InvalidArgumentError when one is no multiaddr, or does not end in `/p2p/<peer id>`
+ * @throws InvalidArgumentError when one is no multiaddr, or does not end in `/p2p/<peer id of an Ed25519 key>`
  */
 export function peersOfAddresses(addresses: readonly string[]): PeerId[] {
-  const peers = addresses.map((text) => {
-    const peer = peerOfAddress(parseAddress(text))
-    if (!isPeerId(peer)) {
-      throw new InvalidArgumentError(`${JSON.stringify(text)} names no peer: expected an address that ends in /p2p/12D3KooW...`)
-    }
-    return peer
-  })
-  return [...new Set(peers)]
+  return [...new Set(addresses.map(peerNamedBy))]
 }
 
-/** @throws InvalidArgumentError that names the first one that is no multiaddr */
+/** @throws InvalidArgumentError as {@link peersOfAddresses} does */
+export function peerNamedBy(text: string): PeerId {
+  const peer = peerOfAddress(checkedAddress(text))
+  if (peer !== undefined) return parsePeerId(peer)
+  throw new InvalidArgumentError(`${JSON.stringify(text)} names no peer: expected an address that ends in /p2p/12D3KooW...`)
+}
+
+/** @throws InvalidArgumentError that names the first one that is no multiaddr, or that names a peer by what is no peer id */
 export function requireAddresses(addresses: readonly string[]): void {
-  for (const text of addresses) parseAddress(text)
+  for (const text of addresses) checkedAddress(text)
 }
 
 /**
@@ -52,15 +52,24 @@ function isPrivate(text: string): boolean {
   return literal && !['0.0.0.0', '::'].includes(first.value ?? '') && !isPublicAddress(address)
 }
 
-function parseAddress(text: string): ReturnType<typeof multiaddr> {
+/** Looks at the peers that it names as well, relays among them: libp2p would find a slip of the pen when it dials. */
+function checkedAddress(text: string): Multiaddr {
+  const address = parseAddress(text)
+  for (const peer of peersIn(address)) {
+    try {
+      parsePeerId(peer)
+    } catch (error) {
+      throw new InvalidArgumentError(`the address ${JSON.stringify(text)} cannot be used: ${describeError(error)}`, { cause: error })
+    }
+  }
+  return address
+}
+
+function parseAddress(text: string): Multiaddr {
   try {
     return multiaddr(text)
   } catch (error) {
-    throw new InvalidArgumentError(
-      `${JSON.stringify(text)} is no multiaddr: expected text such as /ip4/192.0.2.1/tcp/4774/p2p/12D3KooW...`,
-      {
-        cause: error
-      }
-    )
+    const expected = 'expected text such as /ip4/192.0.2.1/tcp/4774/p2p/12D3KooW...'
+    throw new InvalidArgumentError(`${JSON.stringify(text)} is no multiaddr: ${expected}`, { cause: error })
   }
 }

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { silentLogger } from '../ports/logger.ts'
 import { seededRandom } from '../ports/seeded-random.ts'
-import { ManualClock } from '../testing/manual-clock.ts'
-import { testIdentity } from '../testing/test-identity.node.ts'
-import { BootstrapKeeper } from './bootstrap-keeper.ts'
+import { silentLogger } from '../ports/logger.ts'
+import { ManualClock, testIdentity } from '../testing/index.ts'
+import { BootstrapKeeper, type BootstrapKeeperComponents } from './bootstrap-keeper.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
 
 const { peerId } = testIdentity('bootstrap')
@@ -66,5 +65,47 @@ describe('the keeper of bootstrap connections', () => {
     await bench.clock.advanceAsync(minuteMs)
     assert.equal(bench.isConnected, true)
     await bench.keeper.stop()
+  })
+
+  const make = (more: Partial<BootstrapKeeperComponents>) => {
+    const clock = new ManualClock()
+    const [warnings, errors]: [unknown[], unknown[]] = [[], []]
+    const logger = {
+      ...silentLogger,
+      warn: (_: string, facts?: object) => void warnings.push(facts),
+      error: (_: string, __?: object, error?: unknown) => void errors.push(error)
+    }
+    const parts = { clock, random: seededRandom('keeper'), logger, isConnected: () => false, connect: async () => {} }
+    return { clock, warnings, errors, keeper: new BootstrapKeeper({ ...parts, ...more }, [peerId]) }
+  }
+
+  it('tries again whatever is thrown, by what looks and by what dials', async () => {
+    const broken = (): never => {
+      throw new TypeError('Invalid URL')
+    }
+    for (const more of [{ isConnected: broken }, { connect: broken }]) {
+      const { clock, warnings, errors, keeper } = make(more)
+      keeper.start()
+      await clock.advanceAsync(libp2pLimits.bootstrapRetryMaxMs)
+      assert.ok(warnings.length >= 2, 'it was tried again')
+      assert.deepEqual(warnings[0], { peer: peerId, reason: 'Invalid URL' })
+      await keeper.stop()
+      assert.deepEqual(errors, [])
+    }
+  })
+
+  it('reports a mistake of its own, which nobody waits for', async () => {
+    const mistake = new Error('a mistake')
+    const random = {
+      ...seededRandom('keeper'),
+      float: (): number => {
+        throw mistake
+      }
+    }
+    const { clock, errors, keeper } = make({ random })
+    keeper.start()
+    await clock.advanceAsync(1)
+    assert.deepEqual(errors, [mistake])
+    await keeper.stop()
   })
 })

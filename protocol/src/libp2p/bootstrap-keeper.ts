@@ -38,7 +38,11 @@ export class BootstrapKeeper {
   }
 
   start(): void {
-    if (this.#peers.length > 0) this.#running = this.#run()
+    if (this.#peers.length === 0) return
+    // Nobody waits for it before the end, so that a mistake would be an unhandled rejection, which ends the process.
+    this.#running = this.#run().catch((error: unknown) =>
+      this.#components.logger.error('connections to the bootstrap peers are no longer kept', {}, error)
+    )
   }
 
   async stop(): Promise<void> {
@@ -58,32 +62,29 @@ export class BootstrapKeeper {
     }
   }
 
-  /** Returns whether it is connected, or was and will be. */
+  /** Returns whether it is connected, or was and will be. Never rejects. */
   async #look(bootstrap: Bootstrap): Promise<boolean> {
-    if (this.#components.isConnected(bootstrap.peer)) {
-      bootstrap.wasReached = true
-      bootstrap.patience = 0
-      bootstrap.toPass = 0
-      return true
-    }
-    if (bootstrap.toPass > 0) {
-      bootstrap.toPass--
-      return true
-    }
-    const isGoneAgain = bootstrap.wasReached
-    bootstrap.wasReached = await this.#reach(bootstrap.peer)
-    if (!bootstrap.wasReached) return false
-    if (isGoneAgain) {
-      bootstrap.patience = Math.min(2 * bootstrap.patience + 1, libp2pLimits.bootstrapMaxPassed)
-      bootstrap.toPass = bootstrap.patience
-    }
-    return true
-  }
-
-  async #reach(peer: PeerId): Promise<boolean> {
-    const { logger, connect } = this.#components
+    const { logger, isConnected, connect } = this.#components
+    const { peer } = bootstrap
     try {
+      if (isConnected(peer)) {
+        bootstrap.wasReached = true
+        bootstrap.patience = 0
+        bootstrap.toPass = 0
+        return true
+      }
+      if (bootstrap.toPass > 0) {
+        bootstrap.toPass--
+        return true
+      }
+      const isGoneAgain = bootstrap.wasReached
+      bootstrap.wasReached = false
       await connect(peer, this.#shutdown.signal)
+      bootstrap.wasReached = true
+      if (isGoneAgain) {
+        bootstrap.patience = Math.min(2 * bootstrap.patience + 1, libp2pLimits.bootstrapMaxPassed)
+        bootstrap.toPass = bootstrap.patience
+      }
       return true
     } catch (error) {
       if (!this.#shutdown.signal.aborted) logger.warn('a bootstrap peer cannot be reached', { peer, reason: describeError(error) })

@@ -123,6 +123,9 @@ describe('the network on libp2p', function () {
     const b = await start('b')
     a.learn({ peer: b.self, addresses: [...b.addresses(), '/dns4/localhost/tcp/1', 'nonsense'], source: 'announcement' })
     await assert.rejects(a.ping(b.self), /no address/)
+    const badRelay = `/ip4/8.8.8.8/tcp/1/p2p/${b.self.slice(1)}/p2p-circuit`
+    a.learn({ peer: b.self, addresses: [badRelay], source: 'announcement' })
+    await assert.rejects(a.ping(b.self), /no address/)
     a.learn({ peer: b.self, addresses: b.addresses(), source: 'trusted' })
     assert.ok((await a.ping(b.self)) > 0)
     assert.ok((a.path(b.self)?.roundTripMs ?? 0) > 0)
@@ -152,7 +155,8 @@ describe('the network on libp2p', function () {
     const a = await start('a', { bootstrap: b.addresses(), dhtMode: 'client' })
     assert.equal(await connected, a.self)
     const failing = (more: Partial<Libp2pNetworkInit>) => createLibp2pNetwork(init(testIdentity('c'), more))
-    await assert.rejects(failing({ bootstrap: ['/ip4/127.0.0.1/tcp/1'] }), /must end in \/p2p\//)
+    await assert.rejects(failing({ bootstrap: ['/ip4/127.0.0.1/tcp/1'] }), /expected an address that ends in \/p2p\//)
+    await assert.rejects(failing({ bootstrap: [b.addresses()[0]!.slice(0, -1)] }), /it has 51 characters/)
     await assert.rejects(failing({ bootstrap: ['localhost:4001'] }), /no multiaddr/)
   })
 

@@ -1,15 +1,15 @@
 import type { Connection, Libp2p, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
-import { multiaddr } from '@multiformats/multiaddr'
 import { abortReason, raceAbort, throwIfAborted } from '../abort.ts'
 import { runHandler } from '../ports/run-handler.ts'
-import { describeError, DialError, InvalidArgumentError, WireError, WireErrorCode } from '../errors.ts'
-import { parsePeerId, type PeerId, type ProtocolId } from '../ids.ts'
+import { describeError, DialError, WireError, WireErrorCode } from '../errors.ts'
+import type { PeerId, ProtocolId } from '../ids.ts'
 import type { AbortOptions, Clock } from '../ports/clock.ts'
 import type { Logger } from '../ports/logger.ts'
 import type { Channel, ChannelLimits, Network, NetworkEvent, OpenOptions, PathInfo, PeerAddresses } from '../ports/network.ts'
 import type { Random } from '../ports/random.ts'
-import { AddressBook, peerOfAddress } from './address-book.node.ts'
+import { AddressBook } from './address-book.node.ts'
+import { peerNamedBy } from './addresses.node.ts'
 import { BootstrapKeeper } from './bootstrap-keeper.ts'
 import { ConnectionUses } from './connection-uses.node.ts'
 import { Libp2pChannel } from './libp2p-channel.node.ts'
@@ -276,14 +276,7 @@ export class Libp2pNetwork implements Network {
 function learnBootstrap(texts: readonly string[], book: AddressBook, self: PeerId): PeerId[] {
   const byPeer = new Map<PeerId, string[]>()
   for (const text of texts) {
-    let named: string | undefined
-    try {
-      named = peerOfAddress(multiaddr(text))
-    } catch (error) {
-      throw new InvalidArgumentError(`the bootstrap address ${JSON.stringify(text)} is no multiaddr`, { cause: error })
-    }
-    if (named === undefined) throw new InvalidArgumentError(`the bootstrap address ${text} must end in /p2p/ and the peer's id`)
-    const peer = parsePeerId(named)
+    const peer = peerNamedBy(text)
     if (peer !== self) byPeer.set(peer, [...(byPeer.get(peer) ?? []), text])
   }
   for (const [peer, addresses] of byPeer) book.learn({ peer, addresses, source: 'trusted' })

@@ -7,14 +7,14 @@ import fc from 'fast-check'
 import type { BlockRange } from '../block-range.ts'
 import { WireErrorCode } from '../errors.ts'
 import type { ErrorDetail } from '../errors.ts'
-import { parseModelId, parsePeerId, parseSessionId } from '../ids.ts'
+import { parseModelId, parseSessionId } from '../ids.ts'
 import { limits } from '../limits.ts'
 import type { Numerics } from '../numerics.ts'
+import { peerIdFromPublicKey } from '../peer-id.ts'
 import type { ControlRequest, ControlResponse, Held, LinkEnd, LinkPeer, NodeLoad } from './control.ts'
 import type { DirectoryRecord, DirectoryRequest, DirectoryResponse } from './directory.ts'
 import type { LinkMessage, StepMessage, StepRun } from './link.ts'
 
-const base58 = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz'
 const nameChars = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789'
 
 function textOf(alphabet: string, minLength: number, maxLength = minLength): fc.Arbitrary<string> {
@@ -26,7 +26,7 @@ function record<T extends object>(model: { [K in keyof T]: fc.Arbitrary<T[K]> })
   return fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>
 }
 
-export const arbPeerId = textOf(base58, 44).map((tail) => parsePeerId(`12D3KooW${tail}`))
+export const arbPeerId = fc.uint8Array({ minLength: 32, maxLength: 32 }).map(peerIdFromPublicKey)
 export const arbModelId = fc
   .tuple(textOf(nameChars, 1, 40), textOf('0123456789abcdef', 32))
   .map(([name, hash]) => parseModelId(`${name}@${hash}`))

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { pack } from 'msgpackr'
 import { InvalidArgumentError, MalformedError, TimeoutError, WireError, WireErrorCode } from '../errors.ts'
 import { limits } from '../limits.ts'
+import { testIdentity } from '../testing/test-identity.node.ts'
 import { arbControlRequest, arbControlResponse, arbDirectoryRequest, arbDirectoryResponse, arbLinkMessage, arbStep } from './arbitraries.ts'
 import { checkStepBody, decodeControlRequest, decodeControlResponse, decodeLink, encodeControl, encodeLink, stepRows } from './codec.ts'
 import type { RefusedResponse } from './control.ts'
@@ -115,6 +116,16 @@ describe('message codec', () => {
       )
     }
     assert.throws(() => decodeLink(pack([77])), { code: WireErrorCode.Unsupported })
+  })
+
+  it('refuses peer ids that are none, so that no id that libp2p cannot read comes from a peer', () => {
+    const model = `tiny@${'0'.repeat(32)}`
+    const whole = testIdentity('whole').peerId
+    const fetch = (peer: string): unknown => decodeDirectoryRequest(pack({ type: 'fetch', id: 1, model, peers: [peer] }))
+    fetch(whole)
+    for (const peer of [whole.slice(0, -1), whole.slice(1), '12345678', 'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N']) {
+      assert.throws(() => fetch(peer), MalformedError)
+    }
   })
 
   it('refuses headers that claim more than there is, without allocating for them', () => {

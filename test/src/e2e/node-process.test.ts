@@ -48,6 +48,7 @@ describe('skein-node as a process', function () {
     assert.match(await refusal({ args: ['--announce', 'example.org:4774'] }, 2), /"example\.org:4774" is no multiaddr/)
     assert.match(await refusal({ listen: '/ip4/300.0.0.1/tcp/0' }, 2), /300\.0\.0\.1/)
     assert.match(await refusal({ bootstrap: ['/ip4/127.0.0.1/tcp/4774'] }, 2), /\/ip4\/127\.0\.0\.1\/tcp\/4774/)
+    assert.match(await refusal({ bootstrap: [node.addresses[0]!.slice(0, -1)] }, 2), /it has 51 characters, and a whole one has 52/)
   })
 
   it('finds a status port that is taken before it does anything else', async () => {
