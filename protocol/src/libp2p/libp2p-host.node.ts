@@ -9,7 +9,7 @@ import { kadDHT, passthroughMapper, removePrivateAddressesMapper } from '@libp2p
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
-import type { PeerId } from '../ids.ts'
+import { isPeerId, type PeerId } from '../ids.ts'
 import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
 import type { AddressBook } from './address-book.node.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
@@ -56,11 +56,21 @@ export async function startLibp2pHost(init: Libp2pHostInit, book: AddressBook, o
       connectionEncrypters: [watchedNoise(init.identity.peerId, onOwnKey)],
       streamMuxers: [muxer()],
       connectionManager: connectionManager(init.maxConnections ?? libp2pLimits.maxConnections),
-      connectionGater: { denyDialMultiaddr: (address) => !book.mayDial(address) },
+      connectionGater: gater(book),
       services: services(init, relay)
     })
   } catch (error) {
     throw startError(init.listen, failures, error)
+  }
+}
+
+/** Peers of skein have Ed25519 keys: others have no name in its messages, and libp2p would not compare their ids when it dials. */
+function gater(book: AddressBook): NonNullable<Libp2pOptions['connectionGater']> {
+  const isForeign = (peer: Libp2pPeerId): boolean => !isPeerId(peer.toString())
+  return {
+    denyDialMultiaddr: (address) => !book.mayDial(address),
+    denyInboundEncryptedConnection: isForeign,
+    denyOutboundEncryptedConnection: isForeign
   }
 }
 

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
 import { createServer, type Server, type Socket } from 'node:net'
+import { noise } from '@chainsafe/libp2p-noise'
+import { yamux } from '@chainsafe/libp2p-yamux'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { tcp } from '@libp2p/tcp'
 import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p } from 'libp2p'
 import type { PeerId } from '../ids.ts'
 import { silentLogger } from '../ports/logger.ts'
 import { type ChannelLimits } from '../ports/network.ts'
@@ -116,6 +121,33 @@ describe('the network on libp2p', function () {
     await assert.rejects(a.ping(silent.peer), { code: 'ERR_SKEIN_DIAL_FAILED' })
     a.learn({ peer: silent.peer, addresses: b.addresses(), source: 'trusted' })
     await assert.rejects(a.ping(silent.peer), /no address/)
+  })
+
+  it('takes nobody in place of a peer whose id does not hold its key', async () => {
+    const { a, b } = await setup()
+    const foreign = 'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N' as PeerId
+    a.learn({ peer: foreign, addresses: b.addresses().map((address) => address.replace(/\/p2p\/.*/, '')), source: 'trusted' })
+    await assert.rejects(a.ping(foreign), { code: 'ERR_SKEIN_DIAL_FAILED', message: new RegExp(`${b.self} answers there`) })
+    assert.equal(a.path(foreign), undefined)
+  })
+
+  it('has no connection with a peer of another kind of key', async () => {
+    const { a } = await setup()
+    const met: PeerId[] = []
+    a.subscribe((event) => 'peer' in event && met.push(event.peer))
+    a.handle(protocol, smallLimits, echo)
+    const stranger = await createLibp2p({
+      privateKey: await generateKeyPair('secp256k1'),
+      transports: [tcp()],
+      connectionEncrypters: [noise()],
+      streamMuxers: [yamux()]
+    })
+    try {
+      await assert.rejects(stranger.dialProtocol(multiaddr(a.addresses()[0]), protocol))
+      assert.deepEqual([met, a.host.getConnections()], [[], []])
+    } finally {
+      await stranger.stop()
+    }
   })
 
   it('does not dial private addresses that others announce, but those that its person gave', async () => {

@@ -1,5 +1,6 @@
 import type { Connection, Libp2p, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface'
 import { peerIdFromString } from '@libp2p/peer-id'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import { abortReason, raceAbort, throwIfAborted } from '../abort.ts'
 import { runHandler } from '../ports/run-handler.ts'
 import { describeError, DialError, WireError, WireErrorCode } from '../errors.ts'
@@ -201,12 +202,21 @@ export class Libp2pNetwork implements Network {
     const addresses = this.#book.addressesOf(peer)
     if (addresses.length === 0) throw new DialError(`no address of ${peer} is known that may be dialled`, { detail: { peer } })
     try {
-      return await raceAbort(this.host.dial(addresses, { signal }), signal)
+      return await this.#dial(peer, addresses, signal)
     } catch (error) {
       if (signal?.aborted === true) throw abortReason(signal)
       const tried = addresses.map((address) => address.toString()).join(', ')
       throw new DialError(`${peer} cannot be reached at ${tried}: ${dialReason(error)}`, { cause: error, detail: { peer } })
     }
+  }
+
+  /** Noise compares the peer that answers only with an id that holds its key: that it is the wanted one is looked at here again. */
+  async #dial(peer: PeerId, addresses: Multiaddr[], signal: AbortSignal | undefined): Promise<Connection> {
+    const connection = await raceAbort(this.host.dial(addresses, { signal }), signal)
+    const answers = connection.remotePeer.toString()
+    if (answers === peer) return connection
+    connection.abort(new Error('another peer was wanted'))
+    throw new DialError(`${answers} answers there`)
   }
 
   /** The best open connection, a direct one before a relayed one. */
