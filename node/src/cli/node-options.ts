@@ -78,7 +78,9 @@ export function nodeCommand(version: string, action: (options: NodeOptions) => P
     .optionsGroup('Network:')
     .addOption(option('--listen <addr...>', 'multiaddrs to listen on', 'SKEIN_LISTEN').argParser(collect).default(undefined, defaultListen))
     .addOption(
-      option('--announce <addr...>', 'multiaddrs to tell others instead of those listened on', 'SKEIN_ANNOUNCE').argParser(collect)
+      option('--announce <addr...>', 'multiaddrs to tell others instead of those listened on, without /p2p/', 'SKEIN_ANNOUNCE').argParser(
+        collect
+      )
     )
     .addOption(
       option('--bootstrap <addr...>', 'multiaddrs of nodes already in the swarm, with /p2p/', 'SKEIN_BOOTSTRAP').argParser(collect)

@@ -13,6 +13,7 @@ import {
   type Logger,
   type Network,
   type NodeState,
+  type PeerId,
   shapeNetwork,
   throwIfAborted,
   type Traffic
@@ -32,7 +33,8 @@ import {
   preloadLibp2p,
   readLinkProfile,
   requireAddresses,
-  systemClock
+  systemClock,
+  withoutOwnId
 } from '@skein/protocol/node'
 import { openCheckpoint, type OpenedCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import { defaultDataFolder } from '../cli/data-folder.ts'
@@ -118,6 +120,7 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   const link = options.link === undefined ? undefined : readLinkProfile(options.link, logger)
   const { identity, release } = await loadIdentity(options.identity ?? join(dataDir, 'node.key'), random)
   undo.push(release)
+  const announce = announcedAddresses(options.announce, identity.peerId)
   const { checkpoint, prepared } = await openModel(options, logger, undo, signal)
   const threads = options.threads > 0 ? options.threads : Math.max(1, availableParallelism() >> 1)
   // Side by side: the runtime packs its weights on other threads.
@@ -125,7 +128,7 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   const runtime = await startSpanRuntime({ prepared, kvTokens: options.maxKvTokens, threads })
   undo.push(() => runtime.stop())
   throwIfAborted(signal)
-  const opened = await openNetwork(options, identity, logger, link)
+  const opened = await openNetwork({ ...options, announce }, identity, logger, link)
   undo.push(() => opened.stop())
   // Counted where somebody can read it.
   const { network, traffic } = options.statusPort === undefined ? { network: opened, traffic: () => undefined } : countTraffic(opened)
@@ -140,6 +143,14 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   undo.push(() => daemon.stop(0))
   await daemon.start()
   return { daemon, traffic }
+}
+
+function announcedAddresses(addresses: readonly string[], self: PeerId): string[] {
+  try {
+    return withoutOwnId(addresses, self)
+  } catch (error) {
+    throw new InvalidArgumentError(`--announce: ${describeError(error)}`, { cause: error })
+  }
 }
 
 async function openModel(options: NodeOptions, logger: Logger, undo: Undo, signal: AbortSignal): Promise<Model> {

@@ -56,7 +56,8 @@ export function peersIn(address: Multiaddr): string[] {
   return address.getComponents().flatMap(({ name, value }) => (name === 'p2p' ? [value ?? ''] : []))
 }
 
-function withoutPeer(address: Multiaddr): string {
+/** The text of an address without the peer that is reached there. */
+export function withoutPeer(address: Multiaddr): string {
   const components: Component[] = address.getComponents()
   return multiaddr(components.at(-1)?.name === 'p2p' ? components.slice(0, -1) : components).toString()
 }

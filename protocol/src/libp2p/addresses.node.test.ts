@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { testIdentity } from '../testing/index.ts'
-import { areAllPrivate, byReach, peersOfAddresses, requireAddresses } from './addresses.node.ts'
+import { areAllPrivate, byReach, peersOfAddresses, requireAddresses, withoutOwnId } from './addresses.node.ts'
 
 const [a, b] = [testIdentity(1).peerId, testIdentity(2).peerId]
 
@@ -26,6 +26,16 @@ describe('addresses', () => {
     }
     for (const peer of [a.slice(1), 'garbled!', 'QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N']) {
       assert.throws(() => peersOfAddresses([direct(peer)]), /expected one of an Ed25519 key, which begins with 12D3KooW/)
+    }
+  })
+
+  it('are announced without the own id, and not with that of another', () => {
+    const plain = '/ip4/203.0.113.7/tcp/4774'
+    const relayed = `/ip4/203.0.113.7/tcp/4774/p2p/${b}/p2p-circuit`
+    assert.deepEqual(withoutOwnId([plain, `${plain}/p2p/${a}`, relayed, `${relayed}/p2p/${a}`], a), [plain, plain, relayed, relayed])
+    for (const address of [plain, relayed]) {
+      const message = new RegExp(`cannot be announced: expected one without /p2p/ at its end, or with this peer's own id, ${a}$`)
+      assert.throws(() => withoutOwnId([`${address}/p2p/${b}`], a), { code: 'ERR_SKEIN_INVALID_ARGUMENT', message })
     }
   })
 

@@ -1,7 +1,7 @@
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { describeError, InvalidArgumentError } from '../errors.ts'
 import { parsePeerId, type PeerId } from '../ids.ts'
-import { isPublicAddress, peerOfAddress, peersIn } from './address-book.node.ts'
+import { isPublicAddress, peerOfAddress, peersIn, withoutPeer } from './address-book.node.ts'
 
 /**
  * The peers that bootstrap addresses name, without repeats.
@@ -22,6 +22,22 @@ export function peerNamedBy(text: string): PeerId {
 /** @throws InvalidArgumentError that names the first one that is no multiaddr, or that names a peer by what is no peer id */
 export function requireAddresses(addresses: readonly string[]): void {
   for (const text of addresses) checkedAddress(text)
+}
+
+/**
+ * Addresses that a peer announces as its own, without the peer's id at their end, which libp2p adds to each.
+ *
+ * @throws InvalidArgumentError when one is none, or ends in the id of another peer
+ */
+export function withoutOwnId(addresses: readonly string[], self: PeerId): string[] {
+  return addresses.map((text) => {
+    const address = checkedAddress(text)
+    const named = peerOfAddress(address)
+    if (named === undefined || named === self) return withoutPeer(address)
+    throw new InvalidArgumentError(
+      `the address ${JSON.stringify(text)} cannot be announced: expected one without /p2p/ at its end, or with this peer's own id, ${self}`
+    )
+  })
 }
 
 /**

@@ -46,6 +46,8 @@ describe('skein-node as a process', function () {
     assert.match(await refusal({ listen: taken }, 1), new RegExp(`cannot listen on ${taken}: another process has that port .*--listen`))
     assert.match(await refusal({ listen: '/ip4/203.0.113.7/tcp/0' }, 2), /this machine does not have that address/)
     assert.match(await refusal({ args: ['--announce', 'example.org:4774'] }, 2), /"example\.org:4774" is no multiaddr/)
+    const foreign = `/ip4/203.0.113.7/tcp/4774/p2p/${node.peerId}`
+    assert.match(await refusal({ args: ['--announce', foreign] }, 2), /--announce: the address .* cannot be announced: .*own id/)
     assert.match(await refusal({ listen: '/ip4/300.0.0.1/tcp/0' }, 2), /300\.0\.0\.1/)
     assert.match(await refusal({ bootstrap: ['/ip4/127.0.0.1/tcp/4774'] }, 2), /\/ip4\/127\.0\.0\.1\/tcp\/4774/)
     assert.match(await refusal({ bootstrap: [node.addresses[0]!.slice(0, -1)] }, 2), /it has 51 characters, and a whole one has 52/)
