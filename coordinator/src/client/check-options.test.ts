@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict'
 import { silentLogger } from '@skein/protocol'
-import { requireConnectOptions, requirePrompt, requireSignal } from './check-options.ts'
+import {
+  checkedLogprobs,
+  checkedStops,
+  requireConnectOptions,
+  requireGenerateOptions,
+  requirePrompt,
+  requireSessionOptions,
+  requireStatusOptions
+} from './check-options.ts'
 import { connect } from './connect.node.ts'
-import { connectDefaults, type ConnectOptions } from './types.ts'
+import { connectDefaults, type ConnectOptions, type GenerateOptions } from './types.ts'
 
 const address = `/ip4/192.0.2.1/tcp/1/p2p/12D3KooW${'A'.repeat(44)}`
 const usage = (message: RegExp) => ({ code: 'ERR_SKEIN_INVALID_ARGUMENT', message })
@@ -69,11 +77,63 @@ describe('requirePrompt', () => {
   })
 })
 
-describe('requireSignal', () => {
-  it('takes a signal or none, and not the controller in its place', () => {
-    for (const right of [undefined, null, AbortSignal.abort(), new AbortController().signal]) requireSignal(right)
-    for (const not of [new AbortController(), {}, 'now']) {
-      assert.throws(() => requireSignal(not), { code: 'ERR_SKEIN_INVALID_ARGUMENT', message: /^signal is .*: expected an AbortSignal$/ })
+describe('options of calls', () => {
+  const generate = (options: unknown): void => requireGenerateOptions(options)
+  const session = (options: unknown): void => requireSessionOptions(options)
+  const status = (options: unknown): void => requireStatusOptions(options)
+
+  it('are taken when the types allow them', () => {
+    const all: Required<GenerateOptions> = {
+      ...{
+        temperature: 1,
+        topK: 1,
+        topP: 1,
+        minP: 0,
+        repetitionPenalty: 1,
+        presencePenalty: 0,
+        frequencyPenalty: 0,
+        logitBias: {},
+        seed: 1
+      },
+      ...{ maxTokens: 1, stop: 'x', signal: AbortSignal.abort(), raw: true, logprobs: 3, tools: [], onEvent: () => {} }
     }
+    for (const options of [{}, all, { signal: null, maxTokens: undefined }]) generate(options)
+    for (const options of [{}, { system: '', maxContextTokens: 2, signal: new AbortController().signal }]) session(options)
+    for (const options of [{}, { refresh: false }]) status(options)
+  })
+
+  it('are refused by name when there is none such, with the one that was meant', () => {
+    const cases: Array<[check: () => void, message: RegExp]> = [
+      [() => generate({ maxToken: 3 }), /^generate has no option maxToken \(did you mean maxTokens\?\)$/],
+      [() => generate({ temprature: undefined }), /^generate has no option temprature \(did you mean temperature\?\)$/],
+      [() => generate({ constructor: 1 }), /^generate has no option constructor; there are temperature, topK/],
+      [() => session({ sytem: 'x' }), /^session has no option sytem \(did you mean system\?\)$/],
+      [() => status({ fresh: true }), /^status has no option fresh \(did you mean refresh\?\)$/],
+      [() => requireConnectOptions({ model: 'm', bootstrap: [address], bootstraps: 1 }), /^connect has no option bootstraps \(did/],
+      [() => requireConnectOptions({ modl: 'm', bootstrap: [address] }), /^connect has no option modl \(did you mean model\?\)$/]
+    ]
+    for (const [check, message] of cases) assert.throws(check, usage(message))
+  })
+
+  it('are refused with their value and what is allowed', () => {
+    const cases: Array<[check: () => void, message: RegExp]> = [
+      [() => generate(null), /^the options of generate is null: expected an object$/],
+      [() => generate({ maxTokens: 0 }), /^maxTokens is 0: expected an integer of at least 1$/],
+      [() => generate({ maxTokens: '3' }), /^maxTokens is "3"/],
+      [() => generate({ raw: 'yes' }), /^raw is "yes": expected true or false$/],
+      [() => generate({ tools: {} }), /^tools is an object: expected a list$/],
+      [() => generate({ onEvent: 1 }), /^onEvent is 1: expected a function$/],
+      [() => session({ maxContextTokens: 1 }), /^maxContextTokens is 1: expected an integer of at least 2$/],
+      [() => session({ system: 5 }), /^system is 5: expected a text$/],
+      [() => checkedStops([5] as unknown as string[]), /^stop is a list: expected a text or a list of texts$/],
+      [() => checkedStops(''), /^a stop string has 0 characters/],
+      [() => checkedLogprobs(21), /^logprobs is 21: expected 1 to 20, or true$/]
+    ]
+    for (const not of [new AbortController(), {}, 'now']) {
+      for (const check of [generate, session, status]) {
+        cases.push([() => check({ signal: not }), /^signal is .*: expected an AbortSignal$/])
+      }
+    }
+    for (const [check, message] of cases) assert.throws(check, usage(message))
   })
 })

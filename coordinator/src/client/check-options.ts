@@ -4,9 +4,17 @@
  *
  * @packageDocumentation
  */
-import { InvalidArgumentError, limits } from '@skein/protocol'
+import { didYouMean, InvalidArgumentError, limits } from '@skein/protocol'
 import type { ChatMessage } from '../text/chat-message.ts'
-import { connectChoices, type ConnectOptions } from './types.ts'
+import { samplingLimits } from '../text/sampling/options.ts'
+import {
+  connectChoices,
+  type ConnectOptions,
+  generateLimits,
+  type GenerateOptions,
+  type SessionOptions,
+  type StatusOptions
+} from './types.ts'
 
 interface Rule {
   readonly fits: (value: unknown) => boolean
@@ -24,20 +32,24 @@ const oneOf = (choices: readonly string[]): Rule => ({
   fits: (value) => typeof value === 'string' && choices.includes(value),
   expected: `one of ${choices.join(', ')}`
 })
-const integer = (least: number, most: number): Rule => ({
+const integer = (least: number, most = Number.MAX_SAFE_INTEGER): Rule => ({
   fits: (value) => Number.isSafeInteger(value) && (value as number) >= least && (value as number) <= most,
-  expected: `an integer from ${least} to ${most}`
+  expected: most === Number.MAX_SAFE_INTEGER ? `an integer of at least ${least}` : `an integer from ${least} to ${most}`
 })
 const milliseconds: Rule = {
   fits: (value) => typeof value === 'number' && value >= 0 && value <= maxTimeoutMs,
   expected: `a number of milliseconds from 0 to ${maxTimeoutMs}`
 }
 
+/** Looked at by those whose options they are. */
+const elsewhere: Rule = { fits: () => true, expected: '' }
 const abortSignal: Rule = { fits: (value) => value instanceof AbortSignal, expected: 'an AbortSignal' }
+
+type Rules<Options> = Readonly<Record<keyof Options, Rule>>
 
 const required = ['model', 'bootstrap'] as const satisfies ReadonlyArray<keyof ConnectOptions>
 
-const connectRules: Readonly<Record<keyof ConnectOptions, Rule>> = {
+const connectRules: Rules<ConnectOptions> = {
   model: text('the folder of a checkpoint'),
   bootstrap: {
     fits: (value) => Array.isArray(value) && value.length > 0 && value.every((address) => typeof address === 'string'),
@@ -59,19 +71,100 @@ const connectRules: Readonly<Record<keyof ConnectOptions, Rule>> = {
   signal: abortSignal
 }
 
+const generateRules: Rules<GenerateOptions> = {
+  temperature: elsewhere,
+  topK: elsewhere,
+  topP: elsewhere,
+  minP: elsewhere,
+  repetitionPenalty: elsewhere,
+  presencePenalty: elsewhere,
+  frequencyPenalty: elsewhere,
+  logitBias: elsewhere,
+  seed: elsewhere,
+  maxTokens: integer(1),
+  stop: elsewhere,
+  signal: abortSignal,
+  raw: boolean,
+  logprobs: elsewhere,
+  tools: { fits: (value) => Array.isArray(value), expected: 'a list' },
+  onEvent: callback
+}
+
+const sessionRules: Rules<SessionOptions> = {
+  system: { fits: (value) => typeof value === 'string', expected: 'a text' },
+  maxContextTokens: integer(2),
+  signal: abortSignal
+}
+
+const statusRules: Rules<StatusOptions> = { refresh: boolean, signal: abortSignal }
+
 /** @throws InvalidArgumentError that names the option, its value and what is allowed */
 export function requireConnectOptions(options: unknown): asserts options is ConnectOptions {
   if (!isObject(options)) throw wrong('the argument of connect', options, 'an object with model and bootstrap')
-  for (const [name, rule] of Object.entries(connectRules)) {
+  requireFitting('connect', options, connectRules, required)
+}
+
+/** @throws InvalidArgumentError as {@link requireConnectOptions}; the options of sampling are only looked at by name */
+export function requireGenerateOptions(options: unknown): asserts options is GenerateOptions {
+  requireOptions('generate', options, generateRules)
+}
+
+/** @throws InvalidArgumentError as {@link requireConnectOptions} */
+export function requireSessionOptions(options: unknown): asserts options is SessionOptions {
+  requireOptions('session', options, sessionRules)
+}
+
+/** @throws InvalidArgumentError as {@link requireConnectOptions} */
+export function requireStatusOptions(options: unknown): asserts options is StatusOptions {
+  requireOptions('status', options, statusRules)
+}
+
+function requireOptions(call: string, options: unknown, rules: Readonly<Record<string, Rule>>): void {
+  if (!isObject(options)) throw wrong(`the options of ${call}`, options, 'an object')
+  requireFitting(call, options, rules, [])
+}
+
+/** A required option that is misspelt is missing too: its name is told first. */
+function requireFitting(
+  call: string,
+  options: Readonly<Record<string, unknown>>,
+  rules: Readonly<Record<string, Rule>>,
+  required: readonly string[]
+): void {
+  const known = Object.keys(rules)
+  const unknown = Object.keys(options).find((name) => !known.includes(name))
+  if (unknown !== undefined) {
+    const hint = didYouMean(unknown, known) || `; there are ${known.join(', ')}`
+    throw new InvalidArgumentError(`${call} has no option ${unknown}${hint}`)
+  }
+  for (const [name, rule] of Object.entries(rules)) {
     const value = options[name]
-    const mayBeMissing = !required.some((one) => one === name)
-    if (!(value === undefined && mayBeMissing) && !rule.fits(value)) throw wrong(name, value, rule.expected)
+    // No signal is often written as null.
+    const isMissing = value === undefined || (value === null && rule === abortSignal)
+    if (!(isMissing && !required.includes(name)) && !rule.fits(value)) throw wrong(name, value, rule.expected)
   }
 }
 
-/** @throws InvalidArgumentError for what is no signal, such as its controller */
-export function requireSignal(signal: unknown): void {
-  if (signal !== undefined && signal !== null && !abortSignal.fits(signal)) throw wrong('signal', signal, abortSignal.expected)
+/** @throws InvalidArgumentError when there are too many, or one is too long or empty */
+export function checkedStops(stop: GenerateOptions['stop']): readonly string[] {
+  const stops = stop === undefined ? [] : typeof stop === 'string' ? [stop] : stop
+  const { maxStopStrings, maxStopChars } = generateLimits
+  if (!Array.isArray(stops) || !stops.every((one) => typeof one === 'string')) throw wrong('stop', stop, 'a text or a list of texts')
+  if (stops.length > maxStopStrings)
+    throw new InvalidArgumentError(`${stops.length} stop strings were given: at most ${maxStopStrings} are possible`)
+  const wrongOne = stops.find((one) => one.length < 1 || one.length > maxStopChars)
+  if (wrongOne !== undefined)
+    throw new InvalidArgumentError(`a stop string has ${wrongOne.length} characters: 1 to ${maxStopChars} are possible`)
+  return stops
+}
+
+/** How many of the most likely tokens to name beside each, or undefined for no log-probabilities. @throws InvalidArgumentError */
+export function checkedLogprobs(logprobs: GenerateOptions['logprobs']): number | undefined {
+  if (logprobs === undefined || logprobs === false) return undefined
+  const count = logprobs === true ? 0 : logprobs
+  const most = samplingLimits.maxTopLogprobs
+  if (!(Number.isSafeInteger(count) && count >= 0 && count <= most)) throw wrong('logprobs', logprobs, `1 to ${most}, or true`)
+  return count
 }
 
 /** @throws InvalidArgumentError when it is neither a text nor a list of messages */

@@ -27,7 +27,14 @@ import type { GenerationDefaults } from '../text/generation-defaults.ts'
 import { resolveSampling } from '../text/sampling/options.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { CachedChatSession } from './chat-session.ts'
-import { requirePrompt, requireSignal } from './check-options.ts'
+import {
+  checkedLogprobs,
+  checkedStops,
+  requireGenerateOptions,
+  requirePrompt,
+  requireSessionOptions,
+  requireStatusOptions
+} from './check-options.ts'
 import { NoCoverageError, requireThatItCanFit } from './coverage.ts'
 import { GenerationRun, type SessionLease } from './generation.ts'
 import {
@@ -38,7 +45,6 @@ import {
   type ForwardOptions,
   type ForwardResult,
   generateDefaults,
-  generateLimits,
   type GenerateOptions,
   type Generation,
   type NodeStatus,
@@ -150,9 +156,8 @@ export class ConnectedClient implements SwarmClient {
 
   async session(options: SessionOptions = {}): Promise<ChatSession> {
     this.#requireOpen()
+    requireSessionOptions(options)
     const asked = options.maxContextTokens
-    if (asked !== undefined && !(Number.isSafeInteger(asked) && asked >= 2))
-      throw new InvalidArgumentError('maxContextTokens must be an integer of at least 2')
     let listener: ((event: SessionEvent) => void) | undefined
     const onEvent = (event: SessionEvent): void => listener?.(event)
     const { session, tokens } =
@@ -217,6 +222,7 @@ export class ConnectedClient implements SwarmClient {
   async status(options: StatusOptions = {}): Promise<SwarmStatus> {
     const { swarm, network } = this.#components
     this.#requireOpen()
+    requireStatusOptions(options)
     let answers: ReadonlyMap<PeerId, boolean> = new Map()
     if (options.refresh !== false) {
       await swarm.refresh(options)
@@ -275,7 +281,6 @@ export class ConnectedClient implements SwarmClient {
     acquire: (signal: AbortSignal, onEvent: (event: SessionEvent) => void) => Promise<SessionLease>
   ): Generation {
     this.#requireOpen()
-    requireSignal(options.signal)
     const { clock, logger, tokenizer, random, ends, generation } = this.#components
     const sampling = resolveSampling(options, generation.sampling, this.#init.vocabSize)
     const run = new GenerationRun(
@@ -308,6 +313,7 @@ export class ConnectedClient implements SwarmClient {
   #encodePrompt(prompt: string | readonly ChatMessage[], options: GenerateOptions): number[] {
     const { tokenizer, chatTemplate, clock } = this.#components
     requirePrompt(prompt)
+    requireGenerateOptions(options)
     if (typeof prompt === 'string' && options.raw === true) return nonEmpty(tokenizer.encode(prompt, { addSpecialTokens: true }))
     const messages: readonly ChatMessage[] = typeof prompt === 'string' ? [{ role: 'user', content: prompt }] : prompt
     const text = chatTemplate.render(messages, { nowMs: clock.wallMs(), ...(options.tools === undefined ? {} : { tools: options.tools }) })
@@ -323,10 +329,7 @@ export class ConnectedClient implements SwarmClient {
         { detail: { promptTokens, contextTokens: roomTokens } }
       )
     }
-    const wanted = options.maxTokens ?? generateDefaults.maxTokens
-    if (!(Number.isSafeInteger(wanted) && wanted >= 1))
-      throw new InvalidArgumentError(`maxTokens is ${wanted}: expected an integer of at least 1`)
-    return Math.min(wanted, left)
+    return Math.min(options.maxTokens ?? generateDefaults.maxTokens, left)
   }
 
   async #openWith(tokens: number, signal: AbortSignal | undefined, onEvent: OnEvent, waitsForRoom = true): Promise<Conversation> {
@@ -476,22 +479,4 @@ function nonEmpty(tokens: number[]): number[] {
   if (tokens.length === 0) throw new InvalidArgumentError('the prompt is empty')
   if (tokens.length > limits.maxContextTokens) throw new InvalidArgumentError('the prompt is longer than any context')
   return tokens
-}
-
-function checkedStops(stop: GenerateOptions['stop']): readonly string[] {
-  const stops = stop === undefined ? [] : typeof stop === 'string' ? [stop] : stop
-  const { maxStopStrings, maxStopChars } = generateLimits
-  if (stops.length > maxStopStrings)
-    throw new InvalidArgumentError(`${stops.length} stop strings were given: at most ${maxStopStrings} are possible`)
-  const wrong = stops.find((text) => text.length < 1 || text.length > maxStopChars)
-  if (wrong !== undefined) throw new InvalidArgumentError(`a stop string has ${wrong.length} characters: 1 to ${maxStopChars} are possible`)
-  return stops
-}
-
-function checkedLogprobs(logprobs: GenerateOptions['logprobs']): number | undefined {
-  if (logprobs === undefined || logprobs === false) return undefined
-  const count = logprobs === true ? 0 : logprobs
-  if (!(Number.isSafeInteger(count) && count >= 0 && count <= 20))
-    throw new InvalidArgumentError(`logprobs is ${count}: expected 1 to 20, or true`)
-  return count
 }

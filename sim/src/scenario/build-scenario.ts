@@ -1,8 +1,8 @@
-import { describeError, InvalidArgumentError } from '@skein/protocol'
+import { describeError, didYouMean, InvalidArgumentError } from '@skein/protocol'
 import { readChurnTrace, type Session } from './churn-trace.ts'
 import { readDevice } from './device-file.ts'
 import type { DistributionInput } from './fields.ts'
-import { didYouMean, type FieldPath, type Problem, ScenarioError } from './problems.ts'
+import { type FieldPath, type Problem, ScenarioError } from './problems.ts'
 import type {
   Churn,
   ClientGroup,

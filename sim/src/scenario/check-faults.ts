@@ -1,5 +1,6 @@
+import { didYouMean } from '@skein/protocol'
 import { meanOf } from '../workload/draw.ts'
-import { didYouMean, type FieldPath, type Problem } from './problems.ts'
+import type { FieldPath, Problem } from './problems.ts'
 import type { FaultTarget, FaultTimes, Scenario, ScenarioFault } from './scenario.ts'
 import { scenarioLimits } from './number-ranges.ts'
 

@@ -1,9 +1,10 @@
+import { didYouMean } from '@skein/protocol'
 import { maxOneWayMs } from '../net/latency.ts'
 import { meanOf } from '../workload/draw.ts'
 import { checkFaults } from './check-faults.ts'
 import { checkNumbers } from './check-numbers.ts'
 import { checkReach } from './check-reach.ts'
-import { didYouMean, type FieldPath, type Problem } from './problems.ts'
+import type { FieldPath, Problem } from './problems.ts'
 import type { ClientGroup, Distribution, NodeGroup, Scenario } from './scenario.ts'
 import { scenarioLimits } from './number-ranges.ts'
 

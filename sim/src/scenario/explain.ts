@@ -1,4 +1,5 @@
-import { didYouMean, type FieldPath } from './problems.ts'
+import { didYouMean } from '@skein/protocol'
+import type { FieldPath } from './problems.ts'
 import { scenarioJsonSchema } from './schema.ts'
 
 /** The parts of a JSON Schema that are read here. */

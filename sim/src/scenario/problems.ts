@@ -1,4 +1,4 @@
-import { SkeinError } from '@skein/protocol'
+import { nearestName, SkeinError } from '@skein/protocol'
 import type { z } from 'zod'
 
 /** A field, from the top of the scenario: names of fields and numbers in lists. */
@@ -43,38 +43,6 @@ export function formatPath(path: FieldPath): string {
   return path.map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`)).join('')
 }
 
-/** The known name that is nearest to a misspelt one, if any is near. */
-function nearest(name: string, known: Iterable<string>): string | undefined {
-  let best: string | undefined
-  let bestDistance = Math.min(3, Math.floor(name.length / 2)) + 1
-  for (const candidate of known) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase(), bestDistance)
-    if (distance < bestDistance) [best, bestDistance] = [candidate, distance]
-  }
-  return best
-}
-
-/** ` (did you mean X?)`, or nothing. */
-export function didYouMean(name: string, known: Iterable<string>): string {
-  const suggestion = nearest(name, known)
-  return suggestion === undefined ? '' : ` (did you mean ${suggestion}?)`
-}
-
-/** Levenshtein's distance, with `limit` for all that is not below it. */
-function editDistance(a: string, b: string, limit: number): number {
-  if (Math.abs(a.length - b.length) >= limit || a.length > 100) return limit
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return Math.min(row[b.length] ?? limit, limit)
-}
-
 /**
  * Turns zod's issues into problems. Of a union that fails, the branch that was meant is followed: the one that got furthest.
  *
@@ -89,7 +57,7 @@ function fromIssue(issue: z.core.$ZodIssue, base: FieldPath, fieldsAt: (path: Fi
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
       const known = fieldsAt(path)
-      const suggestion = nearest(key, known)
+      const suggestion = nearestName(key, known)
       const rest = suggestion === undefined ? (known.length === 0 ? '' : `; expected ${known.join(', ')}`) : `; did you mean ${suggestion}?`
       return { path: [...path, key], message: `unknown field${rest}`, aboutName: true }
     })
