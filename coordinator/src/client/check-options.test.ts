@@ -4,6 +4,7 @@ import {
   checkedLogprobs,
   checkedStops,
   requireConnectOptions,
+  requireForward,
   requireGenerateOptions,
   requirePrompt,
   requireSessionOptions,
@@ -135,5 +136,32 @@ describe('options of calls', () => {
       }
     }
     for (const [check, message] of cases) assert.throws(check, usage(message))
+  })
+})
+
+describe('requireForward', () => {
+  const forward = (tokens: unknown, options: unknown = {}): void => requireForward(tokens, options, { vocabSize: 10, contextTokens: 3 })
+
+  it('takes ids of the vocabulary, as many as the context has', () => {
+    forward([0])
+    forward([9, 0, 9], { rows: 'last', signal: undefined })
+    forward([1], { rows: 'all', signal: null })
+  })
+
+  it('says what else it was given', () => {
+    const cases: Array<[tokens: unknown, options: unknown, message: RegExp]> = [
+      ['abc', {}, /^the argument of forward is "abc": expected a list of token ids$/],
+      [undefined, {}, /^the argument of forward is undefined/],
+      [Uint8Array.of(1), {}, /^the argument of forward is an object/],
+      [[1, 10], {}, /^10 is no token of this model: its ids are 0 to 9$/],
+      [[undefined], {}, /^undefined is no token/],
+      [['1'], {}, /^1 is no token/],
+      [[], {}, /^0 tokens were given: 1 to 3 are possible$/],
+      [[1, 1, 1, 1], {}, /^4 tokens were given/],
+      [[1], { rows: 'first' }, /^rows is "first": expected one of all, last$/],
+      [[1], { row: 'last' }, /^forward has no option row \(did you mean rows\?\)$/],
+      [[1], null, /^the options of forward is null/]
+    ]
+    for (const [tokens, options, message] of cases) assert.throws(() => forward(tokens, options), usage(message))
   })
 })

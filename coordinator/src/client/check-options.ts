@@ -10,6 +10,7 @@ import { samplingLimits } from '../text/sampling/options.ts'
 import {
   connectChoices,
   type ConnectOptions,
+  type ForwardOptions,
   generateLimits,
   type GenerateOptions,
   type SessionOptions,
@@ -96,6 +97,8 @@ const sessionRules: Rules<SessionOptions> = {
   signal: abortSignal
 }
 
+const forwardRules: Rules<ForwardOptions> = { rows: oneOf(['all', 'last']), signal: abortSignal }
+
 const statusRules: Rules<StatusOptions> = { refresh: boolean, signal: abortSignal }
 
 /** @throws InvalidArgumentError that names the option, its value and what is allowed */
@@ -112,6 +115,25 @@ export function requireGenerateOptions(options: unknown): asserts options is Gen
 /** @throws InvalidArgumentError as {@link requireConnectOptions} */
 export function requireSessionOptions(options: unknown): asserts options is SessionOptions {
   requireOptions('session', options, sessionRules)
+}
+
+/**
+ * @throws InvalidArgumentError as {@link requireConnectOptions}, and when what is to be passed through is no list of 1 to
+ * `contextTokens` ids of a vocabulary of `vocabSize` tokens
+ */
+export function requireForward(
+  tokens: unknown,
+  options: unknown,
+  { vocabSize, contextTokens }: { readonly vocabSize: number; readonly contextTokens: number }
+): asserts options is ForwardOptions {
+  if (!Array.isArray(tokens)) throw wrong('the argument of forward', tokens, 'a list of token ids')
+  // Not by find, which says nothing of an undefined id.
+  const at = (tokens as readonly unknown[]).findIndex((token) => !integer(0, vocabSize - 1).fits(token))
+  if (at !== -1) throw new InvalidArgumentError(`${String(tokens[at])} is no token of this model: its ids are 0 to ${vocabSize - 1}`)
+  if (tokens.length === 0 || tokens.length > contextTokens) {
+    throw new InvalidArgumentError(`${tokens.length} tokens were given: 1 to ${contextTokens} are possible`)
+  }
+  requireOptions('forward', options, forwardRules)
 }
 
 /** @throws InvalidArgumentError as {@link requireConnectOptions} */

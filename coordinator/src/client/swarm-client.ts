@@ -30,6 +30,7 @@ import { CachedChatSession } from './chat-session.ts'
 import {
   checkedLogprobs,
   checkedStops,
+  requireForward,
   requireGenerateOptions,
   requirePrompt,
   requireSessionOptions,
@@ -186,13 +187,9 @@ export class ConnectedClient implements SwarmClient {
   }
 
   async forward(tokens: readonly number[], options: ForwardOptions = {}): Promise<ForwardResult> {
-    const { vocabSize, contextTokens, prefillChunkTokens } = this.#init
+    const { vocabSize, prefillChunkTokens } = this.#init
     this.#requireOpen()
-    const wrong = tokens.find((token) => !(Number.isSafeInteger(token) && token >= 0 && token < vocabSize))
-    if (wrong !== undefined) throw new InvalidArgumentError(`${wrong} is no token of this model: its ids are 0 to ${vocabSize - 1}`)
-    if (tokens.length === 0 || tokens.length > contextTokens) {
-      throw new InvalidArgumentError(`${tokens.length} tokens were given: 1 to ${contextTokens} are possible`)
-    }
+    requireForward(tokens, options, this.#init)
     const session = await this.#openSession(tokens.length, options.signal, () => {})
     try {
       const want = options.rows === 'last' ? 'none' : 'all'

@@ -171,6 +171,8 @@ describe('bad input to real processes', function () {
     assert.throws(() => client.generate(undefined as unknown as string), { message: /^the prompt is undefined/ })
     assert.throws(() => client.generate('Hello', { logitBias: { 1024: 5 } }), { message: /names token 1024: .* 0 to 1023/ })
     await assert.rejects(client.forward(Array.from({ length: 1025 }, () => 1)), { message: /1025 tokens.*1 to 1024/ })
+    await assert.rejects(client.forward('abc' as unknown as number[]), { code: 'ERR_SKEIN_INVALID_ARGUMENT' })
+    await assert.rejects(client.forward([1], { rows: 'first' as 'all' }), { message: /^rows is "first": expected one of all, last/ })
     await assert.rejects(client.forward([1024]), { message: /1024 is no token of this model: its ids are 0 to 1023/ })
     const { code, stderr } = await skein(['run', '-', '--raw'], swarm.bootstrap, { input: 'word '.repeat(1500) })
     assert.equal(code, 2)
