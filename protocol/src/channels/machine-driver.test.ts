@@ -97,4 +97,24 @@ describe('MachineDriver', () => {
     clock.advance(20)
     assert.deepEqual([machine.seen.length, clock.timers.size], [2, 0])
   })
+
+  it('goes on with the events that wait when the report of a mistake throws', () => {
+    const machine = new TestMachine()
+    const driver: MachineDriver<TestEvent, string> = new MachineDriver({
+      clock: new HandClock() as unknown as Clock,
+      machine,
+      tick: { type: 'tick' },
+      carryOut: (effect) => {
+        if (effect === 'did poke') for (const type of ['throw', 'tick'] as const) driver.feed({ type })
+      },
+      onMistake: (error) => {
+        throw error
+      }
+    })
+    assert.throws(() => driver.feed({ type: 'poke' }), /a mistake/)
+    assert.deepEqual([machine.seen, driver.busy], [['poke at 0', 'throw at 0', 'tick at 0'], false])
+    assert.throws(() => driver.feed({ type: 'throw' }), /a mistake/)
+    driver.feed({ type: 'tick' })
+    assert.deepEqual([machine.seen.length, driver.busy], [5, false])
+  })
 })

@@ -20,7 +20,7 @@ export interface MachineDriverInit<Event extends MachineEvent, Effect> {
   readonly tick: Event
   /** Does what an effect says. What it throws counts as a mistake of this program. */
   readonly carryOut: (effect: Effect) => void
-  /** The machine or an effect has thrown; the rest of that event's effects are lost. */
+  /** The machine or an effect has thrown; the rest of that event's effects are lost. What it throws itself, `feed` throws. */
   readonly onMistake: (error: unknown, event: string) => void
 }
 
@@ -47,14 +47,23 @@ export class MachineDriver<Event extends MachineEvent, Effect> {
   /** Feeds one event at a time: one that comes up while effects are carried out waits until they are. */
   feed(event: Event): void {
     this.#events.push(event)
-    if (this.#events.length > 1) return
-    for (let next: Event | undefined = event; next !== undefined; next = this.#events[0]) {
-      try {
-        if (!this.#stopped) this.#handle(next)
-      } catch (error) {
-        this.#init.onMistake(error, next.type)
+    if (this.#events.length === 1) this.#drain()
+  }
+
+  #drain(): void {
+    try {
+      for (let [next] = this.#events; next !== undefined; next = this.#events[0]) {
+        try {
+          if (!this.#stopped) this.#handle(next)
+        } catch (error) {
+          this.#init.onMistake(error, next.type)
+        } finally {
+          this.#events.shift()
+        }
       }
-      this.#events.shift()
+    } finally {
+      // The report of a mistake threw: an event that was left here would keep all later ones waiting.
+      if (this.#events.length > 0) this.#drain()
     }
   }
 
