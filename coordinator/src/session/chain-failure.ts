@@ -1,4 +1,4 @@
-import type { ErrorDetail, PeerId, RefusedResponse } from '@skein/protocol'
+import { type BlockRange, type ErrorDetail, formatBlockRange, type PeerId, type RefusedResponse } from '@skein/protocol'
 import type { ChainFailureCode } from './chain-events.ts'
 import type { Gap } from './roster.ts'
 
@@ -20,13 +20,19 @@ export function openFailure(gap: Gap, refused: PeerRefusal | undefined): ChainFa
 export function recoveryFailure(gap: Gap | undefined, waitedMs: number): ChainFailure {
   const seconds = waitedMs / 1000
   if (gap === undefined) {
-    return ['ERR_SKEIN_RECOVERY_FAILED', `the chain could not be mended within ${seconds} s`, {}]
+    return ['ERR_SKEIN_RECOVERY_FAILED', `the chain could not be mended within ${seconds} s; generate again`, {}]
   }
-  const detail = { ...(gap.uncovered?.[0] ?? gap.span) }
-  return ['ERR_SKEIN_NO_COVERAGE', `${noCoverage(gap)}, waited ${seconds} s`, detail]
+  return ['ERR_SKEIN_NO_COVERAGE', noCoverage(gap, `, waited ${seconds} s`), { ...uncoveredOf(gap)[0] }]
 }
 
-function noCoverage(gap: Gap): string {
-  const blocks = (gap.uncovered ?? [gap.span]).map((range) => `${range.start}:${range.end}`).join(', ')
-  return `nobody serves blocks ${blocks}`
+/** What to do is said as at connecting, where the same code comes from. */
+function noCoverage(gap: Gap, wait = ''): string {
+  const uncovered = uncoveredOf(gap)
+  return `nobody serves blocks ${uncovered.map(formatBlockRange).join(', ')}${wait}; start a node with --blocks ${formatBlockRange(uncovered[0])}`
+}
+
+/** What the last search found nobody for; a node that could not be used may have been found for all of it. */
+function uncoveredOf({ span, uncovered = [] }: Gap): readonly [BlockRange, ...BlockRange[]] {
+  const [first = span, ...rest] = uncovered
+  return [first, ...rest]
 }

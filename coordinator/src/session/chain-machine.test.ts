@@ -188,7 +188,7 @@ describe('ChainMachine', () => {
     const failed = find(effects, 'failed')
     assert.equal(failed?.code, 'ERR_SKEIN_NO_COVERAGE')
     assert.deepEqual(failed?.detail, { start: 3, end: 4 })
-    assert.match(failed?.message ?? '', /blocks 3:4, waited 4 s/)
+    assert.match(failed?.message ?? '', /^nobody serves blocks 3:4, waited 4 s; start a node with --blocks 3:4$/)
     const { asked, rest } = bench.settle(effects)
     assert.deepEqual(asked, ['1:close', '3:close'])
     assert.ok(find(rest, 'closed'))
