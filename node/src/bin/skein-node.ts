@@ -17,6 +17,7 @@ const [{ nodeCommand }, { runCommand, wantsJson }, { logFailure, runNode }] = aw
 const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 
 const host: NodeProcess = {
+  env: process.env,
   stdout: process.stdout,
   onStop,
   onReport: (listener) => {

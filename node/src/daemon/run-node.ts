@@ -8,12 +8,14 @@ import {
   describeError,
   DirectoryService,
   formatBlockRange,
+  IdentityError,
   InvalidArgumentError,
   isSkeinError,
   type Logger,
   type Network,
   type NodeState,
   type PeerId,
+  type Random,
   shapeNetwork,
   throwIfAborted,
   type Traffic
@@ -29,6 +31,7 @@ import {
   type KeyIdentity,
   type LinkSource,
   loadIdentity,
+  type LockedIdentity,
   peersOfAddresses,
   preloadLibp2p,
   readLinkProfile,
@@ -45,10 +48,12 @@ import type { PreparedSpan } from '../graph/span-graph.ts'
 import { startSpanRuntime } from '../runtime/worker-span-runtime.ts'
 import { NodeDaemon, RuntimeHangsError } from './node-daemon.ts'
 import { ProgressReporter } from './progress-reporter.ts'
+import { commandLines } from './ready-lines.ts'
 import { type StatusServer, serveStatus } from './status-server.ts'
 
 /** What `skein-node` touches of its process. */
 export interface NodeProcess {
+  readonly env: Readonly<Record<string, string | undefined>>
   readonly stdout: { write(text: string): unknown }
   /** Calls the listener at each SIGINT or SIGTERM, until it is undone. */
   onStop(listener: (signal: string) => void): () => void
@@ -118,7 +123,7 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   const contacts = peersOfAddresses(options.bootstrap)
   requireAddresses([...options.listen, ...options.announce])
   const link = options.link === undefined ? undefined : readLinkProfile(options.link, logger)
-  const { identity, release } = await loadIdentity(options.identity ?? join(dataDir, 'node.key'), random)
+  const { identity, release } = await ownIdentity(options.identity ?? join(dataDir, 'node.key'), random)
   undo.push(release)
   const announce = announcedAddresses(options.announce, identity.peerId)
   const { checkpoint, prepared } = await openModel(options, logger, undo, signal)
@@ -143,6 +148,17 @@ async function startDaemon(options: NodeOptions, logger: Logger, undo: Undo, sig
   undo.push(() => daemon.stop(0))
   await daemon.start()
   return { daemon, traffic }
+}
+
+/** Two nodes on one computer are the way to meet this: what the second one needs is said at once. */
+async function ownIdentity(path: string, random: Random): Promise<LockedIdentity> {
+  try {
+    return await loadIdentity(path, random)
+  } catch (error) {
+    if (!(error instanceof IdentityError) || error.detail['pid'] === undefined) throw error
+    const advice = 'a second node on one computer takes an --identity FILE, a --data-dir DIR and a --listen ADDRESS of its own'
+    throw new IdentityError(`${error.message}; ${advice}`, { cause: error, detail: error.detail })
+  }
 }
 
 function announcedAddresses(addresses: readonly string[], self: PeerId): string[] {
@@ -246,12 +262,7 @@ function announceReady(
     `speed: ${stepMs.toFixed(2)} ms a decode step, ${Math.round(rowsPerSecond)} rows a second in a prefill`,
     ...reachable.map((address) => `address: ${address}`),
     ...(status === undefined ? [] : [`status: ${statusUrl.statusUrl}`]),
-    ...(first === undefined
-      ? ['no address: nobody can reach this node; see --listen']
-      : [
-          `join with:  skein-node --model ${options.model} --bootstrap ${first}`,
-          `ask with:   skein run "Hello" --model ${options.model} --bootstrap ${first}`
-        ])
+    ...(first === undefined ? ['no address: nobody can reach this node; see --listen'] : commandLines(options.model, first, host.env))
   ]
   host.stdout.write(`${lines.join('\n')}\n`)
 }

@@ -41,7 +41,10 @@ describe('skein-node as a process', function () {
 
   it('refuses a key that another process uses, a port that is taken, and an address that is none', async () => {
     const node = await swarm.node()
-    assert.match(await refusal({ folder: node.folder }, 1), new RegExp(`in use by process ${node.program.pid}`))
+    assert.match(
+      await refusal({ folder: node.folder }, 1),
+      new RegExp(`in use by process ${node.program.pid}: .*--identity FILE.*--listen`)
+    )
     const taken = node.addresses[0]!.replace(/\/p2p\/.*/, '')
     assert.match(await refusal({ listen: taken }, 1), new RegExp(`cannot listen on ${taken}: another process has that port .*--listen`))
     assert.match(await refusal({ listen: '/ip4/203.0.113.7/tcp/0' }, 2), /this machine does not have that address/)
