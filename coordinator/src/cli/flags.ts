@@ -200,6 +200,12 @@ export function addOutputFlags(command: Command, json: string): Command {
     .addOption(option('--json', json, 'SKEIN_JSON').default(false))
 }
 
+/** These flags are taken and have no effect on a command, so that one set of variables and flags serves all: its help leaves them out. */
+export function hideFlags(command: Command, flags: readonly string[]): Command {
+  for (const item of command.options) if (flags.includes(item.long ?? '')) item.hideHelp()
+  return command
+}
+
 /** The flags as the SDK takes them. */
 export function toConnectOptions(flags: SwarmFlags): ConnectOptions {
   const { model, bootstrap, transport, encoding, exact, lan, link, cacheDir } = flags

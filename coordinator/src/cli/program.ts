@@ -2,7 +2,15 @@ import { exitCodes, runCommand, wantsJson } from '@skein/node'
 import { Command, Option } from 'commander'
 import { chat, type ChatFlags } from './chat.ts'
 import type { CliComponents } from './cli-io.ts'
-import { addConversationFlags, addGenerationFlags, addOutputFlags, addSwarmFlags, type OutputFlags, type SwarmFlags } from './flags.ts'
+import {
+  addConversationFlags,
+  addGenerationFlags,
+  addOutputFlags,
+  addSwarmFlags,
+  hideFlags,
+  type OutputFlags,
+  type SwarmFlags
+} from './flags.ts'
 import { runPrompt, type RunFlags } from './run.ts'
 import { showStatus } from './status.ts'
 
@@ -68,6 +76,8 @@ export function skeinCommand(version: string, actions: SkeinActions): Command {
     .addHelpText('after', examples.status)
     .action((flags: SwarmFlags & OutputFlags) => actions.status(flags))
   addOutputFlags(addSwarmFlags(addGenerationFlags(status, true)), 'print one JSON object on standard output')
+  // No session is opened, no prompt is sent, and nothing is kept.
+  hideFlags(status, ['--transport', '--encoding', '--exact', '--stats', '--data-dir'])
   return program.addHelpText('after', examples.all).addHelpText('afterAll', exitCodeHelp)
 }
 

@@ -65,6 +65,15 @@ describe('skein status', () => {
     assert.deepEqual(status.uncoveredBlocks, [{ start: 6, end: 8 }])
   })
 
+  it('offers the flags that matter to it, and takes the others', async () => {
+    const cli = new CliHarness()
+    assert.equal(await cli.run('status', '--exact', '--transport', 'star', '--encoding', 'f32', '--stats', '--data-dir', 'd'), 0)
+    const help = new CliHarness()
+    assert.equal(await help.runRaw('status', '--help'), 0)
+    const offered = [...help.stdout.text.matchAll(/^ +(?:-\w, )?(--[a-z-]+)/gm)].map(([, flag]) => flag)
+    assert.deepEqual(offered, ['--model', '--bootstrap', '--lan', '--cache-dir', '--link', '--json', '--help'])
+  })
+
   it('takes the flags of answers, so that one set of flags serves all commands', async () => {
     const cli = new CliHarness()
     assert.equal(await cli.run('status', '--temperature', '1', '--stop', 'x', '--json'), 0)
