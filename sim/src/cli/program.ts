@@ -56,7 +56,7 @@ Examples:
   $ skein-sim run churn --seed 7 --set nodes.homes.count=40 --json
   $ skein-sim sweep volunteers --vary nodes.homes.count=8,12,16,24 --seeds 3
   $ skein-sim compare my-scenario.yaml report/record.json
-  $ skein-sim live my-scenario.yaml --out report
+  $ skein-sim live real-text --out report
   $ skein-sim compare --live reality
   $ skein-sim explain nodes.churn
   $ skein-sim calibrate --out this-machine.yaml`

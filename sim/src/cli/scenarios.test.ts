@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { seededRandom } from '@skein/protocol'
+import { modelPresets } from '../compute/model-presets.ts'
+import { planLive } from '../live/live-plan.ts'
 import type { RunRecord } from '../record/run-record.ts'
 import { type FigureName, figures, missedExpectations } from '../report/figures.ts'
 import { describeMissed } from '../report/format.ts'
@@ -54,6 +57,18 @@ describe('shipped scenarios', function () {
       assert.equal(loadScenario(file, { ci: true }).nodes[0]?.count, 4)
     } finally {
       await rm(folder, { recursive: true, force: true })
+    }
+  })
+
+  it('and those of its live runs are of the demo model, and can run', async () => {
+    const text = await readFile(new URL('../../../docs/simulation.md', import.meta.url), 'utf8')
+    const commands = [...text.matchAll(/skein-sim live ([a-z-]+)((?: --ci| --set [\w.=-]+)*)/g)]
+    assert.ok(commands.length >= 3, 'the text has changed')
+    for (const [command, name = '', flags = ''] of commands) {
+      const overrides = [...flags.matchAll(/--set ([\w.=-]+)/g)].map(([, set = '']) => parseOverride(set))
+      const scenario = loadScenario(name, { overrides, ci: flags.includes('--ci') })
+      assert.deepEqual(scenario.model, modelPresets['skein-tiny'], command)
+      assert.ok(planLive(scenario, seededRandom(scenario.seed).fork(scenario.name)).nodes.length > 0, command)
     }
   })
 

@@ -171,7 +171,7 @@ async function pass(machine: OrtSpanRuntime, ends: ClientEnds, tokens: readonly 
 }
 
 /** A real model takes the place of a scenario's only if it is as large. @throws InvalidArgumentError that says what to do */
-export function requireSameShape({ model }: Scenario, { config }: RealModel): void {
+export function requireSameShape({ model }: Scenario, config: ModelConfig): void {
   const fields = ['blocks', 'hiddenSize', 'contextTokens'] as const
   const others = fields.filter((field) => model[field] !== config[field])
   if (others.length === 0) return

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadModelText, type ModelText } from '@skein/coordinator'
 import { openCheckpoint } from '@skein/node'
-import { type Clock, InvalidArgumentError, type PeerId, type Random, onAbort, raceAbort, seededRandom } from '@skein/protocol'
+import { type Clock, type PeerId, type Random, onAbort, raceAbort, seededRandom } from '@skein/protocol'
 import { systemClock } from '@skein/protocol/node'
-import { openRealModel } from '../compute/real-model.ts'
+import { openRealModel, requireSameShape } from '../compute/real-model.ts'
 import { checkBounds, checkFailure, checkLeaks, checkRecoveries, checkSilence, leakGraceMs, type NodeFacts } from '../oracles/checks.ts'
 import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
@@ -23,7 +23,7 @@ export interface LiveInit {
   readonly scenario: Scenario
   /** @default the scenario's */
   readonly seed?: number
-  /** Folder of a checkpoint with as many blocks as the scenario's model. */
+  /** Folder of a checkpoint of the scenario's model: of its blocks, hidden size and context. */
   readonly model: string
   /** Where converted weights are kept between runs. @default a folder that goes with the run */
   readonly cacheDir?: string
@@ -144,14 +144,10 @@ class LiveRun {
   async #loadText(): Promise<ModelText> {
     const { model, scenario, signal } = this.#init
     const checkpoint = await openCheckpoint(model, { cacheDir: this.#cacheDir, signal })
-    const { blocks, eosTokenIds } = checkpoint.config
+    const { config } = checkpoint
     await checkpoint.close()
-    if (blocks !== scenario.model.blocks) {
-      throw new InvalidArgumentError(
-        `${model} has ${blocks} blocks and the scenario's model ${scenario.model.blocks}: they must be the same`
-      )
-    }
-    return loadModelText(model, eosTokenIds)
+    requireSameShape(scenario, config)
+    return loadModelText(model, config.eosTokenIds)
   }
 
   async #connect(swarm: LiveSwarm, text: ModelText, random: Random): Promise<void> {

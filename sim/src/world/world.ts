@@ -83,7 +83,7 @@ export class World {
     const { scenario, realModel } = init
     const problems = checkScenario(scenario, knownNames)
     if (problems.length > 0) throw new ScenarioError(scenario.name, problems)
-    if (realModel !== undefined) requireSameShape(scenario, realModel)
+    if (realModel !== undefined) requireSameShape(scenario, realModel.config)
     this.#init = init
     this.scenario = scenario
     this.seed = init.seed ?? scenario.seed

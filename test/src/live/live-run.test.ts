@@ -67,10 +67,11 @@ describe('live runs of scenarios', function () {
     assert.ok(kinds.includes('fault') && kinds.includes('heal'), kinds.join())
   })
 
-  it('refuses a model of another size', async () => {
+  it('refuses a model of another size, and says what to do', async () => {
     const scenario = defineScenario({ model: 'llama-3.2-1b' })
     const run = runLive({ scenario, model: tinyModel, cacheDir: sharedCache(), signal: new AbortController().signal })
-    await assert.rejects(run, { code: 'ERR_SKEIN_INVALID_ARGUMENT', message: /has 8 blocks and the scenario's model 16/ })
+    const advice = /has blocks 8.*model llama-3\.2-1b has blocks 16.*such as --set model=skein-tiny, and spans of its 8 blocks$/
+    await assert.rejects(run, { code: 'ERR_SKEIN_INVALID_ARGUMENT', message: advice })
   })
 
   it('is told by a node what is wrong with its link profile, before it serves', async () => {
