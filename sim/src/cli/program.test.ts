@@ -226,6 +226,8 @@ describe('skein-sim', () => {
       [['run', file, '--set', 'network.latency=2m'], /latency: expected at most 1m/],
       [['run', file, '--set', 'nodes.homes.device={preset: rtx-3060, flopsPerSecond: .nan}'], /flopsPerSecond: expected a number from 1e3/],
       [['sweep', file], /--vary/],
+      [['run', file, '--set', 'nodes.fiends.count=1'], /no group 'fiends' in nodes: there is homes/],
+      [['sweep', file, '--vary', 'nodes.fiends.count=1,2'], /no group 'fiends' in nodes: there is homes/],
       [['sweep', file, '--vary', 'nodes.homes.cuont=1,2'], /unknown field/],
       [['explain', 'nodes.chrun'], /did you mean churn/],
       [['juggle'], /unknown command/]

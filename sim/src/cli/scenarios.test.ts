@@ -11,7 +11,7 @@ import { planLive } from '../live/live-plan.ts'
 import type { RunRecord } from '../record/run-record.ts'
 import { type FigureName, figures, missedExpectations } from '../report/figures.ts'
 import { describeMissed } from '../report/format.ts'
-import { parseOverride } from '../scenario/read-scenario.ts'
+import { parseOverride } from '../scenario/overrides.ts'
 import { simulate } from '../world/simulate.ts'
 import { loadScenario, scenarioFile, shippedScenarios } from './scenario-files.ts'
 

@@ -3,7 +3,7 @@ import { AbortError, didYouMean, InvalidArgumentError, SkeinError } from '@skein
 import { meanFigures } from '../report/compare.ts'
 import { type FigureName, figureNames, type Figures } from '../report/figures.ts'
 import { formatFigure } from '../report/format.ts'
-import { parseOverride, splitOverride } from '../scenario/read-scenario.ts'
+import { parseOverride, splitOverride } from '../scenario/overrides.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
 

@@ -3,8 +3,8 @@ import fc from 'fast-check'
 import { devicePresets } from '../compute/device-presets.ts'
 import { workloadPresets } from '../workload/workload-presets.ts'
 import { writeDevice } from './device-file.ts'
+import { parseOverride } from './overrides.ts'
 import { ScenarioError } from './problems.ts'
-import { parseOverride } from './read-scenario.ts'
 import { base, problemsOf, read } from './read-scenario.test-helper.ts'
 import { regionPresets } from './region-presets.ts'
 import type { Distribution, Scenario } from './scenario.ts'
@@ -133,8 +133,37 @@ describe('readScenario', () => {
       problemsOf(base, { overrides: [parseOverride('nodes.homes.count=x')] })[0] ?? '',
       /^x\.yaml: nodes\[0\]\.count: .* \(replaced by an override\)/
     )
-    assert.match(problemsOf(base, { overrides: [parseOverride('nodes.9.count=1')] })[0] ?? '', /there is no field nodes\.9\.count/)
     assert.throws(() => parseOverride('a=[1'), /is not YAML/)
+  })
+
+  it('makes a field that is not there, also in an item of a list', () => {
+    const text = base.replace('    churn: { up: { kind: exponential, median: 10m }, down: 30s }\n', '')
+    const overrides = ['nodes.homes.churn.up=5m', 'nodes.homes.churn.down=5s'].map(parseOverride)
+    assert.deepEqual(upOf(read(text, { overrides })), { kind: 'constant', value: 300_000 })
+  })
+
+  it('says of a path that leads nowhere where it ends, and what there is', () => {
+    const cases: Array<[override: string, problem: RegExp]> = [
+      ['nodes.fiends.count=12', /^x\.yaml: there is no field nodes\.fiends\.count to replace: no group 'fiends' in nodes: there is homes$/],
+      ['nodes.hoems.churn.up.median=1m', /no group 'hoems' in nodes: there is homes \(did you mean homes\?\)$/],
+      ['nodes.9.count=1', /there is no field nodes\.9\.count to replace: no group '9' in nodes: there is homes$/],
+      ['clients[1]={}', /no group '1' in clients: there is users$/],
+      ['nodes.-1.count=1', /no group '-1' in nodes/],
+      ['regions.mars.name=1', /no item 'mars' in regions: its items are numbered from 0 to 1$/],
+      ['regions.2=london', /no item '2' in regions: its items are numbered from 0 to 1$/],
+      ['faults.x.at=1s', /no item 'x' in faults: it is empty$/],
+      ['duration.foo.bar=1', /duration is "10m", which has no fields$/],
+      ['model.blocks=3', /model is "llama-3-8b", which has no fields$/],
+      ['nodes.homes.churn.up.kind.x=1', /nodes\[0\]\.churn\.up\.kind is "exponential", which has no fields$/],
+      ['seed.x=1', /seed is null, which has no fields$/],
+      ['clients.users.workload.think.mean=1s', /clients\[0\]\.workload\.think is the alias \*gap, which can only be replaced as a whole$/]
+    ]
+    const text = base.replace('mean: 30s } }', 'mean: 30s }, think: *gap }').replace('down: 30s', 'down: &gap 30s') + 'faults: []\nseed:\n'
+    for (const [override, problem] of cases) {
+      assert.match(problemsOf(text, { overrides: [parseOverride(override)] }).join('\n'), problem, override)
+    }
+    const small = `${base}ci: { set: { nodes.fiends.count: 4 } }\n`
+    assert.match(problemsOf(small, { ci: true })[0] ?? '', /no group 'fiends' in nodes: there is homes$/)
   })
 
   it('takes the small variant, with expectations of its own', () => {
