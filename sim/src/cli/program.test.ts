@@ -228,7 +228,11 @@ describe('skein-sim', () => {
       [['sweep', file], /--vary/],
       [['run', file, '--set', 'nodes.fiends.count=1'], /no group 'fiends' in nodes: there is homes/],
       [['sweep', file, '--vary', 'nodes.fiends.count=1,2'], /no group 'fiends' in nodes: there is homes/],
-      [['sweep', file, '--vary', 'nodes.homes.cuont=1,2'], /unknown field/],
+      [['sweep', file, '--vary', 'nodes.homes.cuont=1,2'], /unknown field.*\(from --vary nodes\.homes\.cuont=1\)/],
+      [
+        ['sweep', file, '--vary', 'nodes.homes.count=4,1', '--vary', 'duration=1m,2m', '--set', 'seed=3'],
+        /cannot be run with --set seed=3 --vary nodes\.homes\.count=1 --vary duration=1m\n.*cannot host them all/
+      ],
       [['explain', 'nodes.chrun'], /did you mean churn/],
       [['juggle'], /unknown command/]
     ]

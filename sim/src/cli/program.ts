@@ -290,9 +290,11 @@ function actionsOf(context: SimContext): SkeinSimActions {
 /** What is wrong with a scenario takes a line a problem; other errors are one line, and `runCommand` writes them. */
 function tellProblems(error: unknown, argv: readonly string[], { stdout, stderr, env }: SimComponents): number {
   if (!(error instanceof ScenarioError)) throw error
-  stderr.write(`skein-sim: the scenario cannot be run\n${error.message}\n`)
+  const { code, message, problems, overrides } = error
+  const given = overrides.length === 0 ? '' : ` with ${overrides.join(' ')}`
+  stderr.write(`skein-sim: the scenario cannot be run${given}\n${message}\n`)
   if (wantsJson(argv, env)) {
-    stdout.write(`${JSON.stringify({ error: { code: error.code, message: error.message, problems: error.problems } })}\n`)
+    stdout.write(`${JSON.stringify({ error: { code, message, problems, overrides } })}\n`)
   }
   return exitCodes.usage
 }

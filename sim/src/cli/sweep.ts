@@ -53,9 +53,11 @@ export async function sweep(nameOrPath: string, flags: SweepFlags, context: SimC
     throw new InvalidArgumentError(`that is ${combinations.length * flags.seeds} runs; at most ${maxRuns} are made`)
   }
   // Every scenario is checked before the first run: the last one may be the one that is wrong.
-  const scenarios = combinations.map((set) =>
-    loadScenario(nameOrPath, { overrides: [...(flags.set ?? []), ...set].map(parseOverride), ci: flags.ci })
-  )
+  const common = (flags.set ?? []).map(parseOverride)
+  const scenarios = combinations.map((set) => {
+    const own = set.map((text) => ({ ...parseOverride(text), from: `--vary ${text}` }))
+    return loadScenario(nameOrPath, { overrides: [...common, ...own], ci: flags.ci })
+  })
   const first = flags.seed ?? scenarios[0]?.seed ?? 1
   const seeds = Array.from({ length: flags.seeds }, (_, index) => first + index)
   const runs = combinations.flatMap((set) => seeds.map((seed) => ({ set, seed })))

@@ -1,49 +1,73 @@
 import { describeError, InvalidArgumentError } from '@skein/protocol'
 import { type Document, isAlias, isMap, isSeq, parse, type YAMLMap, type YAMLSeq } from 'yaml'
-import { didYouMean, formatPath, ScenarioError } from './problems.ts'
+import { didYouMean, type FieldPath, formatPath, type Problem, ScenarioError } from './problems.ts'
 
 /** A field that is replaced: its path, such as `nodes.homes.count`, and a YAML value. */
 export interface Override {
   readonly path: string
   readonly value: unknown
+  /** Where errors say that it comes from, such as `--set nodes.homes.count=4`. @default an override */
+  readonly from?: string
+}
+
+/** An override that stands in the document itself. */
+interface OwnOverride extends Override {
+  readonly at: FieldPath
+}
+
+/** What came into the document by an override. */
+export interface Replaced {
+  /** The field that was replaced; of one that was made, the outermost field that was not there before. */
+  readonly root: FieldPath
+  readonly from: string
+  /** Where the override stands, if it does so in the document itself. */
+  readonly at: FieldPath | undefined
 }
 
 /**
  * Replaces fields in the document, and makes those that are not there.
  *
- * @param file how errors call the document
- * @returns the paths that were replaced
- * @throws ScenarioError for a path that leads nowhere
+ * @param fail - takes a path that leads nowhere
  */
-export function applyOverrides(document: Document.Parsed, overrides: readonly Override[], file: string): string[] {
-  return overrides.map(({ path, value }) => {
-    const resolved = resolvePath(document, path, file)
-    document.setIn(resolved, document.createNode(value))
-    return formatPath(resolved)
+export function applyOverrides(
+  document: Document.Parsed,
+  overrides: ReadonlyArray<Override | OwnOverride>,
+  fail: (problem: Problem) => never
+): Replaced[] {
+  return overrides.map((override) => {
+    const at = 'at' in override ? override.at : undefined
+    const refuse = (message: string): never =>
+      fail({ path: at ?? [], message: `there is no field ${override.path} to replace: ${message}` })
+    const path = resolvePath(document, override.path, refuse)
+    const depth = path.findIndex((_, index) => !document.hasIn(path.slice(0, index + 1)))
+    document.setIn(path, document.createNode(override.value))
+    return { root: depth < 0 ? path : path.slice(0, depth + 1), from: override.from ?? 'an override', at }
   })
 }
 
+/** The override that a problem's field came from, if one did: the last. */
+export function overrideOf({ path }: Problem, replaced: readonly Replaced[]): Replaced | undefined {
+  return replaced.findLast(({ root }) => root.every((part, index) => part === path[index]))
+}
+
 /** What the scenario's small variant replaces. @throws ScenarioError if it has none */
-export function ciOverrides(document: Document.Parsed, file: string): Override[] {
+export function ciOverrides(document: Document.Parsed, file: string): OwnOverride[] {
   const ci = document.toJS({ maxAliasCount: 100 }) as { ci?: { set?: unknown; expect?: unknown } }
   if (ci.ci === undefined) throw new ScenarioError(file, [{ path: [], message: 'it has no ci section, so it has no small variant' }])
   const { set = {}, expect } = ci.ci
   const fields = typeof set === 'object' && set !== null ? Object.entries(set) : []
   return [
-    ...fields.map(([path, value]) => ({ path, value: value as unknown })),
-    ...(expect === undefined ? [] : [{ path: 'expect', value: expect }])
+    ...fields.map(([path, value]) => ({ path, value: value as unknown, from: 'the ci section', at: ['ci', 'set', path] })),
+    ...(expect === undefined ? [] : [{ path: 'expect', value: expect, from: 'the ci section', at: ['ci', 'expect'] }])
   ]
 }
 
 /** The path of `nodes[0].count`, `nodes.0.count` or `nodes.homes.count`: items of lists by number or by name. */
-function resolvePath(document: Document.Parsed, text: string, file: string): Array<string | number> {
+function resolvePath(document: Document.Parsed, text: string, fail: (message: string) => never): Array<string | number> {
   const parts = text.replaceAll(/\[(\d+)\]/g, '.$1').split('.')
   const path: Array<string | number> = []
   for (const part of parts) {
     const parent: unknown = path.length === 0 ? document.contents : document.getIn(path, true)
-    const fail = (message: string): never => {
-      throw new ScenarioError(file, [{ path: [], message: `there is no field ${text} to replace: ${message}` }])
-    }
     if (isSeq(parent)) path.push(itemOf(parent, part) ?? fail(describeItems(parent, part, formatPath(path))))
     else if (parent === undefined || isMap(parent)) path.push(part)
     else if (isAlias(parent)) fail(`${formatPath(path)} is the alias *${parent.source}, which can only be replaced as a whole`)
@@ -73,14 +97,14 @@ function describeItems({ items }: YAMLSeq, part: string, list: string): string {
 }
 
 /**
- * `field=value`, as flags give it; the value is YAML.
+ * `field=value`, as `--set` gives it; the value is YAML.
  *
  * @throws InvalidArgumentError if it has no `=`, or its value is no YAML
  */
 export function parseOverride(text: string): Override {
   const { field, value } = splitOverride(text)
   try {
-    return { path: field, value: parse(value) as unknown }
+    return { path: field, value: parse(value) as unknown, from: `--set ${text}` }
   } catch (error) {
     throw new InvalidArgumentError(`the value of ${field} is not YAML: ${describeError(error)}`, { cause: error })
   }

@@ -23,13 +23,16 @@ export interface LocatedProblem extends Problem {
 /** A scenario that cannot be run; the text has a line for each problem: file, line, column, field, what was expected. */
 export class ScenarioError extends SkeinError<'ERR_SKEIN_INVALID_ARGUMENT'> {
   readonly problems: readonly LocatedProblem[]
+  /** What was replaced in the file, as it was given: any of it may be the reason. */
+  readonly overrides: readonly string[]
 
-  constructor(file: string, problems: readonly LocatedProblem[]) {
+  constructor(file: string, problems: readonly LocatedProblem[], overrides: readonly string[] = []) {
     const shown = problems.slice(0, 20)
     const lines = shown.map((problem) => describeProblem(file, problem))
     const hidden = problems.length - shown.length
     super('ERR_SKEIN_INVALID_ARGUMENT', [...lines, ...(hidden > 0 ? [`... and ${hidden} more`] : [])].join('\n'))
     this.problems = problems
+    this.overrides = overrides
   }
 }
 

@@ -131,8 +131,9 @@ describe('readScenario', () => {
     assert.deepEqual(override('network.jitter=3ms').network.jitterMs, { kind: 'constant', value: 3 })
     assert.match(
       problemsOf(base, { overrides: [parseOverride('nodes.homes.count=x')] })[0] ?? '',
-      /^x\.yaml: nodes\[0\]\.count: .* \(replaced by an override\)/
+      /^x\.yaml: nodes\[0\]\.count: .* \(from --set nodes\.homes\.count=x\)$/
     )
+    assert.match(problemsOf(base, { overrides: [{ path: 'duration', value: 1 }] })[0] ?? '', /\(from an override\)$/)
     assert.throws(() => parseOverride('a=[1'), /is not YAML/)
   })
 
@@ -163,7 +164,32 @@ describe('readScenario', () => {
       assert.match(problemsOf(text, { overrides: [parseOverride(override)] }).join('\n'), problem, override)
     }
     const small = `${base}ci: { set: { nodes.fiends.count: 4 } }\n`
-    assert.match(problemsOf(small, { ci: true })[0] ?? '', /no group 'fiends' in nodes: there is homes$/)
+    assert.match(problemsOf(small, { ci: true })[0] ?? '', /^x\.yaml:18:\d+: ci\.set\.nodes\.fiends\.count: .* in nodes: there is homes$/)
+  })
+
+  it('blames for what an override brought the override, and not a line where nothing is wrong', () => {
+    const one = (override: string, text = base, ci = false): string =>
+      problemsOf(text, { overrides: [parseOverride(override)], ci }).join('\n')
+    assert.match(one('foo.bar=1'), /^x\.yaml: foo: unknown field; .* \(from --set foo\.bar=1\)$/)
+    assert.match(one('network.jiter=1ms'), /^x\.yaml: network\.jiter: unknown field; .* \(from --set network\.jiter=1ms\)$/)
+    assert.match(one('nodes.homes.foo.bar=1'), /^x\.yaml: nodes\[0\]\.foo: unknown field; .* \(from --set nodes\.homes\.foo\.bar=1\)$/)
+    // Of two that replace one field, the last.
+    const small = `${base}ci: { set: { nodes.homes.count: y, duration: 1m } }\n`
+    assert.match(one('nodes.homes.count=x', small, true), /^x\.yaml: nodes\[0\]\.count: .* \(from --set nodes\.homes\.count=x\)$/)
+    // What stands in the file has a place there.
+    assert.match(one('seed=1', small, true), /^x\.yaml:18:\d+: nodes\[0\]\.count: expected .* \(from the ci section\)$/)
+    const strict = `${base}ci: { set: {}, expect: { completdShare: { atLeast: 1 } } }\n`
+    assert.match(one('seed=1', strict, true), /^x\.yaml:18:\d+: expect\.completdShare: no figure .* \(from the ci section\)$/)
+    // A field of the file that does not go together with what was replaced stays where it is; the error has what was given.
+    assert.throws(
+      () => read(base, { overrides: [parseOverride('nodes.homes.count=1')] }),
+      (error) => {
+        assert.ok(error instanceof ScenarioError)
+        assert.match(error.message, /^x\.yaml:7:1: nodes: /)
+        assert.deepEqual(error.overrides, ['--set nodes.homes.count=1'])
+        return true
+      }
+    )
   })
 
   it('takes the small variant, with expectations of its own', () => {

@@ -2,8 +2,8 @@ import { type Document, LineCounter } from 'yaml'
 import { buildScenario, type ReadFile, type ScenarioPresets } from './build-scenario.ts'
 import { checkScenario, type CheckOptions } from './check-scenario.ts'
 import { childFields } from './explain.ts'
-import { applyOverrides, ciOverrides, type Override } from './overrides.ts'
-import { formatPath, type LocatedProblem, type Problem, ScenarioError, toProblems, withMissing } from './problems.ts'
+import { applyOverrides, ciOverrides, type Override, overrideOf, type Replaced } from './overrides.ts'
+import { type LocatedProblem, type Problem, ScenarioError, toProblems, withMissing } from './problems.ts'
 import type { Scenario } from './scenario.ts'
 import { scenarioSchema } from './schema.ts'
 import { parseMapping, placeOf, toPlain } from './yaml-document.ts'
@@ -28,13 +28,18 @@ export function readScenario(text: string, options: ReadScenarioOptions): Scenar
   const lines = new LineCounter()
   const document = parseMapping(text, lines, options.file, 'a scenario: fields such as name, duration, model, nodes')
   const { overrides = [], ci = false, file } = options
-  const replaced = applyOverrides(document, [...(ci ? ciOverrides(document, file) : []), ...overrides], file)
+  const given = overrides.flatMap(({ from }) => from ?? [])
+  const all = [...(ci ? ciOverrides(document, file) : []), ...overrides]
+  const replaced = applyOverrides(document, all, (problem) => {
+    throw new ScenarioError(file, [problem.path.length === 0 ? problem : placeOf(problem, document, lines)], given)
+  })
   const fail = (problems: readonly Problem[]): never => {
     const located = problems.map((problem) => locate(problem, document, lines, replaced))
     const order = ({ line = 0, column = 0 }: LocatedProblem): number => line * 10_000 + column
     throw new ScenarioError(
-      options.file,
-      located.toSorted((a, b) => order(a) - order(b))
+      file,
+      located.toSorted((a, b) => order(a) - order(b)),
+      given
     )
   }
   const plain = toPlain(document, options.file)
@@ -46,10 +51,11 @@ export function readScenario(text: string, options: ReadScenarioOptions): Scenar
   return impossible.length > 0 ? fail(impossible) : scenario
 }
 
-/** The place of the field; of one that was replaced, that it was. */
-function locate(problem: Problem, document: Document.Parsed, lines: LineCounter, replaced: readonly string[]): LocatedProblem {
-  const shown = formatPath(problem.path)
-  const by = replaced.find((path) => path !== '' && (shown === path || shown.startsWith(`${path}.`) || shown.startsWith(`${path}[`)))
-  if (by !== undefined) return { ...problem, message: `${problem.message} (replaced by an override)` }
-  return placeOf(problem, document, lines)
+/** The place of the field; of one that an override brought, where that stands, and that it did. */
+function locate(problem: Problem, document: Document.Parsed, lines: LineCounter, replaced: readonly Replaced[]): LocatedProblem {
+  const by = overrideOf(problem, replaced)
+  if (by === undefined) return placeOf(problem, document, lines)
+  const { path, message } = problem
+  const place = by.at === undefined ? {} : placeOf({ path: by.at, message }, document, lines)
+  return { ...place, path, message: `${message} (from ${by.from})` }
 }
