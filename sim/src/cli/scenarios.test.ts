@@ -46,15 +46,21 @@ describe('shipped scenarios', function () {
     }
   })
 
-  it('and the one of docs/simulation.md can be read', async () => {
+  it('and the one of docs/simulation.md answers its question with yes, also at small size', async () => {
     const text = await readFile(new URL('../../../docs/simulation.md', import.meta.url), 'utf8')
     const [, example] = /```yaml\n([^]*?)```/.exec(text) ?? []
     const folder = await mkdtemp(join(tmpdir(), 'skein-sim-'))
     try {
       const file = join(folder, 'my-swarm.yaml')
       await writeFile(file, example ?? '')
-      assert.equal(loadScenario(file).nodes[0]?.count, 8)
-      assert.equal(loadScenario(file, { ci: true }).nodes[0]?.count, 4)
+      const [full, small] = [loadScenario(file), loadScenario(file, { ci: true })]
+      assert.deepEqual([full.nodes[0]?.count, small.nodes[0]?.count], [8, 4])
+      for (const scenario of [full, small]) {
+        const record = await simulate({ scenario }).run()
+        assert.deepEqual(record.violations, [])
+        assert.ok(scenario.expect.length > 0)
+        assert.deepEqual(missedExpectations(figures(record), scenario.expect).map(describeMissed), [])
+      }
     } finally {
       await rm(folder, { recursive: true, force: true })
     }
