@@ -1,4 +1,4 @@
-import { type ClientEnds, loadModelText, type ModelText } from '@skein/coordinator'
+import { type ClientEnds, loadModelText } from '@skein/coordinator'
 import {
   HeadEngine,
   loadEmbedding,
@@ -9,8 +9,9 @@ import {
   prepareHead,
   prepareSpan
 } from '@skein/node'
-import { decodeRows, encodeRows, InvalidArgumentError, type Random } from '@skein/protocol'
+import { decodeRows, encodeRows, InvalidArgumentError } from '@skein/protocol'
 import type { Scenario } from '../scenario/scenario.ts'
+import { storyPrompt } from '../workload/story-prompt.ts'
 import type { WorldModel } from './world-model.ts'
 
 export interface RealModelOptions {
@@ -75,7 +76,7 @@ export async function openRealModel({ folder, cacheDir }: RealModelOptions): Pro
       cachesOf: () => 0,
       ends,
       isReal: true,
-      drawPrompt: (tokens, random) => drawStory(text, tokens, random),
+      drawPrompt: (tokens, random) => storyPrompt(text, tokens, random),
       encode: (prompt) => text.tokenizer.encode(prompt, { addSpecialTokens: true }),
       reference: (prompt, count) => reference(machine, ends, text.generation.eosTokenIds, prompt, count),
       logits: (tokens, from) => logitsOf(machine, ends, tokens, from),
@@ -92,24 +93,6 @@ export async function openRealModel({ folder, cacheDir }: RealModelOptions): Pro
 /** The groups of a prepared span that a part of it needs: there is one for each block. */
 function part(whole: PreparedSpan, start: number, end: number): PreparedSpan {
   return { ...whole, span: { start, end }, groups: whole.groups.filter(({ blocks }) => start <= blocks.start && blocks.end <= end) }
-}
-
-const openings = [
-  'Once there was a small cat who lived near the sea.',
-  'Near the old mill there lived a brave goose.',
-  'On a rainy night, a fox wanted to carry a kite to the village.',
-  'Once upon a time a little bird found a red ball.'
-]
-
-/** Beginnings of stories, as many words of them as so many tokens have room for, so that a model goes on with one. */
-function drawStory({ tokenizer }: ModelText, tokens: number, random: Random): string {
-  const length = (story: string): number => tokenizer.encode(story, { addSpecialTokens: true }).length
-  let story = ''
-  while (length(story) < tokens) story = `${openings[random.below(openings.length)] as string} ${story}`.trimEnd()
-  // Cut in front: what comes next depends most on the end.
-  while (length(story) > tokens && story.includes(' ')) story = story.slice(story.indexOf(' ') + 1)
-  while (length(story) > tokens && story.length > 1) story = story.slice(1)
-  return story
 }
 
 /** Greedy decoding on one machine, with nothing of a swarm in it. */

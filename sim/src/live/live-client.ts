@@ -2,8 +2,9 @@ import { type GenerationEvent, type ModelText, samplingDefaults, SwarmClient } f
 import { type Clock, describeError, isSkeinError, type PeerId, type Random } from '@skein/protocol'
 import type { OpenGeneration, Recorder } from '../record/recorder.ts'
 import type { RunEvent, StageRecord } from '../record/run-record.ts'
-import { drawCount, drawMs } from '../workload/draw.ts'
-import { wordPrompt } from '../workload/word-prompt.ts'
+import { drawMs } from '../workload/draw.ts'
+import { drawRequest, textRandom } from '../workload/request.ts'
+import { storyPrompt } from '../workload/story-prompt.ts'
 import type { LiveAnswer } from './judge.ts'
 import type { LiveClientPlan } from './live-plan.ts'
 
@@ -105,10 +106,10 @@ export class LiveClient {
 
   async #generate(random: Random): Promise<void> {
     const { recorder, text, nowMs, contextTokens } = this.#components
-    const { promptTokens, outputTokens } = this.#plan.group.workload
-    const prompt = wordPrompt(text, drawCount(promptTokens, random, 1, contextTokens >> 1), random)
+    const { promptTokens, outputTokens } = drawRequest(this.#plan.group.workload, contextTokens, random)
+    const prompt = storyPrompt(text, promptTokens, textRandom(this.#components.random, recorder.generations.length))
     const length = text.tokenizer.encode(prompt, { addSpecialTokens: true }).length
-    const maxTokens = drawCount(outputTokens, random, 1, contextTokens - length)
+    const maxTokens = Math.min(outputTokens, contextTokens - length)
     const record = recorder.begin(this.#plan.number, length, nowMs())
     Object.assign(record, { prompt, text: '' })
     let tokens: readonly number[] = []

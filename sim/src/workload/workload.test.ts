@@ -5,6 +5,7 @@ import { draw, drawMs, meanOf } from './draw.ts'
 import { defineScenario } from '../world/define-scenario.ts'
 import { simulate } from '../world/simulate.ts'
 import { exp, ln, normalQuantile, pow } from './series.ts'
+import { storyPrompt } from './story-prompt.ts'
 import { workloadPresets } from './workload-presets.ts'
 import { drawPrompt, modelledText, tokensOfText, vocabularySize } from './text.ts'
 
@@ -88,6 +89,19 @@ describe('the text of modelled models', () => {
     assert.equal(tokenizer.decode(tokens), text)
     assert.equal(tokenizer.vocabSize, vocabularySize)
     assert.ok(tokenizer.byteLevel)
+  })
+})
+
+describe('prompts of real models', () => {
+  it('are beginnings of stories that have as many words as the tokens have room for', () => {
+    // One token a character.
+    const text = modelledText()
+    assert.equal(storyPrompt(text, 1, seededRandom(1)), '.')
+    for (let tokens = 12; tokens < 1000; tokens += 37) {
+      const prompt = storyPrompt(text, tokens, seededRandom(tokens))
+      assert.ok(prompt.length <= tokens && prompt.length > tokens - 8, `${prompt.length} of ${tokens}`)
+      assert.match(prompt, /^[^.]*(\. (Once there was|Near the old mill|On a rainy night|Once upon a time)[ ,][^.]*)*\.$/)
+    }
   })
 })
 

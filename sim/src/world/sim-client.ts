@@ -9,7 +9,8 @@ import { checkAnswer, checkFailure } from '../oracles/checks.ts'
 import type { OpenGeneration } from '../record/recorder.ts'
 import type { StageRecord } from '../record/run-record.ts'
 import type { ClientGroup } from '../scenario/scenario.ts'
-import { draw, drawCount, drawMs } from '../workload/draw.ts'
+import { draw, drawMs } from '../workload/draw.ts'
+import { drawRequest, textRandom } from '../workload/request.ts'
 import { peerHost } from './peer-host.ts'
 import { PeerLog } from './peer-log.ts'
 import { bytesPerSecond } from './sim-node.ts'
@@ -127,7 +128,7 @@ export class SimClient {
   /** Asks the swarm, checks the answer against the reference, and never rejects. */
   async generate(request: SimRequest = {}): Promise<SimAnswer> {
     const { recorder, scenario, model } = this.#context
-    const random = this.#init.random.fork(`request ${recorder.generations.length}`)
+    const random = textRandom(this.#init.random, recorder.generations.length)
     const context = scenario.model.contextTokens
     const promptTokens = Math.min(request.promptTokens ?? 32, context - 1)
     const prompt = request.prompt ?? model.drawPrompt(promptTokens, random)
@@ -251,7 +252,7 @@ export class SimClient {
     const { signal } = this.#asking
     await this.#clock.sleep(drawMs(workload.startMs, random), { signal })
     for (let request = 0; request < workload.maxRequests; request++) {
-      await this.generate(this.#draw(workload, random))
+      await this.generate(drawRequest(workload, this.#context.scenario.model.contextTokens, random))
       await this.#clock.sleep(drawMs(workload.thinkMs, random), { signal })
     }
   }
@@ -260,15 +261,8 @@ export class SimClient {
     const random = this.#init.random.fork('workload')
     for (let request = 0; request < workload.maxRequests; request++) {
       await this.#clock.sleep(drawMs(workload.interArrivalMs, random), { signal: this.#asking.signal })
-      void this.generate(this.#draw(workload, random))
+      void this.generate(drawRequest(workload, this.#context.scenario.model.contextTokens, random))
     }
-  }
-
-  /** A prompt and an answer that the context has room for. */
-  #draw(workload: ClientGroup['workload'], random: Random): SimRequest {
-    const { contextTokens } = this.#context.scenario.model
-    const promptTokens = drawCount(workload.promptTokens, random, 1, contextTokens - 1)
-    return { promptTokens, outputTokens: drawCount(workload.outputTokens, random, 1, contextTokens - promptTokens) }
   }
 
   #onEvent(record: OpenGeneration, event: Parameters<NonNullable<Parameters<SwarmClient['generate']>[1]>['onEvent'] & object>[0]): void {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { defineScenario, runLive } from '@skein/sim'
+import { defineScenario, openRealModel, runLive, simulate } from '@skein/sim'
 import { launchNode } from '../harness/node-process.ts'
 import { sharedCache, tinyModel } from '../harness/work-folder.ts'
 
@@ -24,6 +24,15 @@ describe('live runs of scenarios', function () {
     assert.deepEqual(record.violations, [])
     assert.equal(generation?.outcome, 'completed')
     assert.equal(generation.outputTokens, 30)
+    // It asks what the simulator asks of a real model: a beginning of a story.
+    const realModel = await openRealModel({ folder: tinyModel, cacheDir: sharedCache() })
+    try {
+      const simulated = await simulate({ scenario, realModel }).run()
+      assert.match(generation.prompt ?? '', / (sea|goose|village|ball)\.$/)
+      assert.equal(generation.prompt, simulated.generations[0]?.prompt)
+    } finally {
+      realModel.close()
+    }
     assert.ok(generation.recoveries >= 1)
     assert.deepEqual(
       generation.chain.map(({ node }) => node),
