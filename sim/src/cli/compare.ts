@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { table } from '@skein/coordinator'
 import { describeError, InvalidArgumentError } from '@skein/protocol'
-import type { RunRecord } from '../record/run-record.ts'
+import { isLive, type RunRecord } from '../record/run-record.ts'
 import { compareFigures } from '../report/compare.ts'
 import { figures } from '../report/figures.ts'
 import { formatDifference, formatFigure } from '../report/format.ts'
@@ -36,8 +36,7 @@ async function compareBoth(a: string, b: string, flags: CompareFlags, context: S
     await writeFile(join(flags.out, 'compare.html'), await comparePage(left, right))
   }
   const lines = [
-    `A: ${left.scenario}, seed ${left.seed}`,
-    `B: ${right.scenario}, seed ${right.seed}`,
+    ...[left, right].map((run, index) => `${'AB'[index]}: ${run.scenario}, seed ${run.seed}${isLive(run) ? ', live' : ''}`),
     '',
     ...table(
       ['figure', 'A', 'B', 'B over A', ''],

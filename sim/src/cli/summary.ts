@@ -1,8 +1,8 @@
 import { printable, table, type Style } from '@skein/coordinator'
-import type { RunRecord } from '../record/run-record.ts'
+import { isLive, type RunRecord } from '../record/run-record.ts'
 import { causeNames } from '../report/charts.ts'
 import { causes, type FigureName, figures, type MissedExpectation, timeByCause } from '../report/figures.ts'
-import { describeMissed, formatFigure, grouped } from '../report/format.ts'
+import { describeMissed, describeTime, formatFigure, grouped } from '../report/format.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { formatDuration } from '../scenario/units.ts'
 
@@ -30,13 +30,13 @@ export function summaryLines(
 ): string[] {
   const found = figures(record)
   const rows = shownFigures.map(([label, names]) => [label, names.map((name) => formatFigure(name, found[name])).join(', ')])
-  const speed = record.wallMs > 0 ? `, ${grouped(record.virtualMs / record.wallMs)} times real time` : ''
+  const speed = record.wallMs > 0 && !isLive(record) ? `, ${grouped(record.virtualMs / record.wallMs)} times real time` : ''
   return [
     style('bold', record.scenario),
     printable(scenario.question),
     style(
       'dim',
-      `seed ${record.seed}, ${grouped(record.nodes.length)} nodes, ${formatDuration(record.virtualMs)} of virtual time in ${formatDuration(record.wallMs)} (${grouped(record.events)} events${speed})`
+      `seed ${record.seed}, ${grouped(record.nodes.length)} nodes, ${describeTime(record)}, ${grouped(record.events)} events${speed}`
     ),
     '',
     ...table(['', ''], rows, new Set()).slice(1),
@@ -45,7 +45,7 @@ export function summaryLines(
     '',
     ...textLines(record, style),
     ...verdictLines(record, scenario, missed, style),
-    `event log ${record.eventLogHash}`,
+    ...(isLive(record) ? [] : [`event log ${record.eventLogHash}`]),
     ...(out === undefined ? [] : [`wrote report.html, record.json and trace.json to ${out}`])
   ]
 }
@@ -73,27 +73,24 @@ function clipped(text: string): string {
 }
 
 /** Where the time went, as bars of text. */
-function causeLines({ generations }: RunRecord): string[] {
-  const time = timeByCause(generations)
+function causeLines(record: RunRecord): string[] {
+  const time = timeByCause(record.generations)
   const total = causes.reduce((sum, cause) => sum + time[cause], 0)
   if (total === 0) return ['no time was spent on generations']
-  return causes.map((cause) => {
+  const bars = causes.map((cause) => {
     const share = time[cause] / total
     return `${causeNames[cause].padEnd(9)} ${'█'.repeat(Math.round(40 * share)).padEnd(40)} ${(100 * share).toFixed(1).padStart(5)} %`
   })
+  return isLive(record) ? [...bars, 'delay is also transfer, queue and the ends: a live run cannot tell them apart'] : bars
 }
 
-function verdictLines(
-  { violations, notJudged = [] }: RunRecord,
-  { expect }: Scenario,
-  missed: readonly MissedExpectation[],
-  style: Style
-): string[] {
+function verdictLines(record: RunRecord, { expect }: Scenario, missed: readonly MissedExpectation[], style: Style): string[] {
+  const { violations, notJudged = [] } = record
   return [
     ...violations.flatMap((violation) => [
       style('red', `violation of ${printable(violation.oracle)} at ${formatDuration(violation.atMs)}: ${printable(violation.text)}`),
       ...violation.lastEvents.map((event) => `    ${printable(event)}`),
-      `  replay it: ${printable(violation.replay)}`
+      `  ${isLive(record) ? 'run it again' : 'replay it'}: ${printable(violation.replay)}`
     ]),
     ...missed.map((item) => style('red', `expectation missed: ${describeMissed(item)}`)),
     ...(violations.length === 0 && missed.length === 0

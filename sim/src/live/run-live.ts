@@ -9,7 +9,7 @@ import { systemClock } from '@skein/protocol/node'
 import { openRealModel, requireSameShape } from '../compute/real-model.ts'
 import { checkBounds, checkFailure, checkLeaks, checkRecoveries, checkSilence, leakGraceMs, type NodeFacts } from '../oracles/checks.ts'
 import { Recorder } from '../record/recorder.ts'
-import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
+import { liveEventLog, type RunEvent, type RunRecord, type Violation } from '../record/run-record.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { Excuses } from './excuses.ts'
 import { judgeAnswers, type LiveAnswer, notJudgedLive } from './judge.ts'
@@ -242,8 +242,7 @@ class LiveRun {
     return {
       scenario: scenario.name,
       seed: this.#seed,
-      // Real time repeats nothing.
-      eventLogHash: 'live',
+      eventLogHash: liveEventLog,
       virtualMs: nowMs,
       wallMs: this.#clock.monotonicMs() - this.#wallStartMs,
       events: this.#recorder.log.length,

@@ -107,7 +107,9 @@ export interface Violation {
 export interface RunRecord {
   readonly scenario: string
   readonly seed: number
+  /** Of a live run {@link liveEventLog}. */
   readonly eventLogHash: string
+  /** Of a live run, real milliseconds since its start. */
   readonly virtualMs: number
   readonly wallMs: number
   readonly events: number
@@ -119,4 +121,12 @@ export interface RunRecord {
   readonly violations: readonly Violation[]
   /** Promises that nobody watched, of a live run. @default none */
   readonly notJudged?: readonly string[]
+}
+
+/** What a live run has for the hash of its event log: real time repeats nothing. */
+export const liveEventLog = 'live'
+
+/** Whether it is the record of real processes. */
+export function isLive({ eventLogHash }: RunRecord): boolean {
+  return eventLogHash === liveEventLog
 }

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import type { GenerationRecord, NodeRecord, RunRecord, TimeByCause } from '../record/run-record.ts'
+import { type GenerationRecord, isLive, type NodeRecord, type RunRecord, type TimeByCause } from '../record/run-record.ts'
 import { causes, firstTokenMs, quantileOf, timeByCause, tokensPerSecond, upMs, utilisation } from './figures.ts'
 import { colours } from './palette.ts'
 import type { ChartSpec } from './plot.ts'
@@ -28,14 +28,15 @@ export const causeScale = {
 /** More rows than this are shown by a summary. */
 const maxRows = 60
 
-function timeAxis(totalMs: number): { unitMs: number; x: ChartSpec } {
+function timeAxis(record: RunRecord): { unitMs: number; x: ChartSpec } {
+  const totalMs = record.virtualMs
   const unit = timeUnitFor(totalMs)
   return {
     unitMs: unit.ms,
     x: {
       field: 't',
       type: 'quantitative',
-      title: `virtual time (${unit.name})`,
+      title: `${isLive(record) ? '' : 'virtual '}time (${unit.name})`,
       scale: { domain: [0, totalMs / unit.ms], nice: false },
       axis: { grid: false, tickCount: 10 }
     }
@@ -60,7 +61,7 @@ function faultRules({ log }: RunRecord, unitMs: number): ChartSpec {
 
 /** Tokens a second of the whole swarm, in windows. */
 export function throughputChart(record: RunRecord): ChartSpec {
-  const { unitMs, x } = timeAxis(record.virtualMs)
+  const { unitMs, x } = timeAxis(record)
   const count = Math.min(120, Math.max(1, record.samples.length))
   const values = windows(record.samples, record.virtualMs, count, ({ atMs }) => atMs)
     .filter(({ items }) => items.length > 0)
@@ -92,7 +93,7 @@ function percentileChart(
   percentiles: readonly Percentile[],
   title: string
 ): ChartSpec {
-  const { unitMs, x } = timeAxis(record.virtualMs)
+  const { unitMs, x } = timeAxis(record)
   const count = Math.max(1, Math.min(40, Math.ceil(record.generations.length / 8)))
   const values = windows(record.generations, record.virtualMs, count, ({ startMs }) => startMs).flatMap(({ fromMs, toMs, items }) => {
     const found = items.map(value).filter((item) => item !== undefined)
@@ -144,7 +145,7 @@ export function sessionSpeedChart(record: RunRecord): ChartSpec {
 
 /** Nodes of the least covered block, and all that are up. */
 export function coverageChart(record: RunRecord): ChartSpec {
-  const { unitMs, x } = timeAxis(record.virtualMs)
+  const { unitMs, x } = timeAxis(record)
   const values = thinned(record.samples, 600).map(({ atMs, leastCoverage, nodesUp }) => ({ t: atMs / unitMs, leastCoverage, nodesUp }))
   return {
     layer: [
@@ -165,7 +166,7 @@ export function coverageChart(record: RunRecord): ChartSpec {
 
 /** Nodes that are up over time, with those that came and went. */
 export function churnChart(record: RunRecord): ChartSpec {
-  const { unitMs, x } = timeAxis(record.virtualMs)
+  const { unitMs, x } = timeAxis(record)
   const up = thinned(record.samples, 600).map(({ atMs, nodesUp }) => ({ t: atMs / unitMs, nodesUp }))
   // The first start of a node is no change in who is there.
   const started = new Set<number | undefined>()
@@ -346,7 +347,7 @@ export function causeChart(record: RunRecord): ChartSpec {
 
 /** The same over time: the mean second of the generations that began in a window. */
 export function causeOverTimeChart(record: RunRecord): ChartSpec {
-  const { unitMs, x } = timeAxis(record.virtualMs)
+  const { unitMs, x } = timeAxis(record)
   const windowCount = Math.max(1, Math.min(40, Math.ceil(record.generations.length / 4)))
   const values = windows(record.generations, record.virtualMs, windowCount, ({ startMs }) => startMs).flatMap(({ fromMs, toMs, items }) => {
     const time = timeByCause(items)
@@ -411,7 +412,7 @@ export function utilisationChart({ nodes }: RunRecord): ChartSpec {
 export function lifetimesChart(record: RunRecord): ChartSpec | undefined {
   if (record.nodes.length > maxRows || record.nodes.every(({ up }) => overlapMs(up, 0, record.virtualMs) >= record.virtualMs))
     return undefined
-  const { unitMs, x } = timeAxis(record.virtualMs)
+  const { unitMs, x } = timeAxis(record)
   const values = record.nodes.flatMap(({ node, group, up }) =>
     up.map(([from, to]) => ({ node, group, t: from / unitMs, t2: Math.min(to, record.virtualMs) / unitMs }))
   )

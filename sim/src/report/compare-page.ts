@@ -1,9 +1,8 @@
 import type { RunRecord } from '../record/run-record.ts'
-import { formatDuration } from '../scenario/units.ts'
 import { causeChart, firstTokenChart, throughputChart } from './charts.ts'
 import { compareFigures } from './compare.ts'
 import { figureMeanings, figures } from './figures.ts'
-import { formatDifference, formatFigure } from './format.ts'
+import { describeTime, formatDifference, formatFigure } from './format.ts'
 import { type Html, html } from './html.ts'
 import { wholePage } from './page.ts'
 import { type ChartSpec, drawChart } from './plot.ts'
@@ -12,9 +11,7 @@ import { type ChartSpec, drawChart } from './plot.ts'
 export async function comparePage(a: RunRecord, b: RunRecord): Promise<string> {
   const rows = compareFigures(figures(a), figures(b))
   const body = html`<h1>${a.scenario} and ${b.scenario}</h1>
-    <p class="faint">
-      A: ${a.scenario}, seed ${a.seed}, ${formatDuration(a.virtualMs)} · B: ${b.scenario}, seed ${b.seed}, ${formatDuration(b.virtualMs)}
-    </p>
+    <p class="faint">A: ${a.scenario}, seed ${a.seed}, ${describeTime(a)} · B: ${b.scenario}, seed ${b.seed}, ${describeTime(b)}</p>
     <h2>Figures</h2>
     <table>
       <tr>

@@ -1,3 +1,4 @@
+import { isLive, type RunRecord } from '../record/run-record.ts'
 import { formatBytes, formatDuration } from '../scenario/units.ts'
 import { figureMeanings, type FigureName, type FigureUnit, type MissedExpectation } from './figures.ts'
 
@@ -48,4 +49,11 @@ export function formatDifference(relative: number | undefined): string {
   if (relative === undefined) return '–'
   const percent = Number((100 * relative).toFixed(1))
   return `${percent > 0 ? '+' : ''}${percent} %`
+}
+
+/** What kind of run it was, and how long it took: `20 min of virtual time in 7 s`. */
+export function describeTime(record: RunRecord): string {
+  const [spanned, wall] = [formatDuration(record.virtualMs), formatDuration(record.wallMs)]
+  if (!isLive(record)) return `${spanned} of virtual time in ${wall}`
+  return `real processes for ${spanned} (${wall} with their start and the judging)`
 }

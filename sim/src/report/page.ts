@@ -1,4 +1,4 @@
-import type { RunRecord } from '../record/run-record.ts'
+import { isLive, type RunRecord } from '../record/run-record.ts'
 import type { Expectation } from '../scenario/scenario.ts'
 import { formatDuration } from '../scenario/units.ts'
 import {
@@ -15,7 +15,7 @@ import {
   utilisationChart
 } from './charts.ts'
 import { figureMeanings, type FigureName, figureNames, figures, type Figures, missedExpectations } from './figures.ts'
-import { describeMissed, formatFigure, grouped } from './format.ts'
+import { describeMissed, describeTime, formatFigure, grouped } from './format.ts'
 import { Html, html } from './html.ts'
 import { paletteCss } from './palette.ts'
 import { type ChartSpec, drawChart } from './plot.ts'
@@ -81,10 +81,10 @@ export async function reportPage(record: RunRecord, options: PageOptions = {}): 
 function head(record: RunRecord, { question, command }: PageOptions): Html {
   const facts = [
     `seed ${record.seed}`,
-    `${formatDuration(record.virtualMs)} of virtual time in ${formatDuration(record.wallMs)}`,
+    describeTime(record),
     `${grouped(record.events)} events`,
     `${grouped(record.nodes.length)} nodes`,
-    `event log ${record.eventLogHash}`
+    ...(isLive(record) ? [] : [`event log ${record.eventLogHash}`])
   ]
   return html`<header>
     <h1>${record.scenario}</h1>
@@ -94,18 +94,20 @@ function head(record: RunRecord, { question, command }: PageOptions): Html {
   </header>`
 }
 
-function verdict({ violations, notJudged = [] }: RunRecord, found: Figures, expect: readonly Expectation[]): Html {
+function verdict(record: RunRecord, found: Figures, expect: readonly Expectation[]): Html {
+  const { violations, notJudged = [] } = record
   const missed = missedExpectations(found, expect)
   if (violations.length === 0 && missed.length === 0) {
     const held = expect.length === 0 ? '' : `; all ${expect.length} expectations met`
-    const judged = notJudged.length === 0 ? '' : ` that a live run can be judged by. Not judged: ${notJudged.join('; ')}`
-    return html`<div class="note ok">No promise was broken${judged}${held}.</div>`
+    const judged = notJudged.length === 0 ? '' : ' that a live run can be judged by'
+    const others = notJudged.length === 0 ? '' : ` Not judged: ${notJudged.join('; ')}.`
+    return html`<div class="note ok">No promise was broken${judged}${held}.${others}</div>`
   }
   return html`${violations.map(
     (violation) =>
       html`<div class="note">
         <b class="bad">Violation: ${violation.oracle}</b> at ${formatDuration(violation.atMs)}<br />${violation.text}
-        <p>Replay it: <code>${violation.replay}</code></p>
+        <p>${isLive(record) ? 'Run it again' : 'Replay it'}: <code>${violation.replay}</code></p>
         ${violation.lastEvents.length === 0 ? undefined : html`<pre>${violation.lastEvents.join('\n')}</pre>`}
       </div>`
   )}
@@ -154,9 +156,14 @@ async function coverageSection(record: RunRecord): Promise<Html> {
     ${await figure('Lifetimes', 'When each node was up.', lifetimesChart(record))}`
 }
 
+const simulatedCauses =
+  'Waiting for a chain: joining, blocks that nobody serves, opening stages; compute on stages; transfer of bytes through up- and downlinks; delay of distance, jitter and retransmission; queues: for the line and for a turn of a node; silence until a loss was noticed; recoveries.'
+const liveCauses =
+  'Waiting for a chain: opening stages; compute on stages, as they tell it; silence until a loss was noticed; recoveries; and delay, which is all the rest: distance, bytes on links, queues and the ends cannot be told apart from outside.'
+
 async function timeSection(record: RunRecord): Promise<Html> {
   return html`<h2>Where the time went</h2>
-    ${await figure('Time by cause', 'Waiting for a chain: joining, blocks that nobody serves, opening stages; compute on stages; transfer of bytes through up- and downlinks; delay of distance, jitter and retransmission; queues: for the line and for a turn of a node; silence until a loss was noticed; recoveries.', causeChart(record))}
+    ${await figure('Time by cause', isLive(record) ? liveCauses : simulatedCauses, causeChart(record))}
     ${await figure('Time by cause over the run', 'The mean generation, by the time at which it began.', causeOverTimeChart(record))}`
 }
 
@@ -166,11 +173,14 @@ async function sessionSection(record: RunRecord): Promise<Html | undefined> {
   const near = closeUp(record, generation)
   const several = record.trace.some((span) => span.generation !== generation.id)
   const reason = generation.recoveries > 0 ? ', the longest that lost a stage and went on' : ', the one of median length'
-  const why = several ? reason : ', which was traced (--trace picks another)'
+  const why = several ? reason : isLive(record) ? ', the first' : ', which was traced (--trace picks another)'
+  const steps = isLive(record)
+    ? 'A live run does not see the steps of a session.'
+    : 'Open trace.json in ui.perfetto.dev or chrome://tracing to look at every step.'
   const about = `Generation ${generation.id}${why}: ${generation.promptTokens} tokens of prompt, ${generation.outputTokens} of answer, ${formatDuration(generation.endMs - generation.startMs)}.`
   return html`<h2>One session through its stages</h2>
     ${await figure('The whole session', about, sessionChart(record, generation, generation.startMs, generation.endMs))}
-    ${near === undefined ? undefined : await figure('Close up', 'Open trace.json in ui.perfetto.dev or chrome://tracing to look at every step.', sessionChart(record, generation, near.fromMs, near.toMs))}`
+    ${near === undefined ? undefined : await figure('Close up', steps, sessionChart(record, generation, near.fromMs, near.toMs))}`
 }
 
 async function nodeSection(record: RunRecord): Promise<Html> {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { GenerationRecord, RunRecord } from '../record/run-record.ts'
+import { type GenerationRecord, liveEventLog, type RunRecord } from '../record/run-record.ts'
 import { chromeTrace } from './chrome-trace.ts'
 import { comparePage } from './compare-page.ts'
 import { compareFigures, meanFigures } from './compare.ts'
@@ -195,6 +195,26 @@ describe('the report', () => {
     assert.match(await reportPage(empty), /No generation failed/)
     const large = syntheticRecord({ nodes: 400, generations: 3, seconds: 20 })
     assert.ok((await reportPage(large)).length < 2_000_000)
+  })
+
+  it('of a live run speaks of real processes, and of a simulated one of virtual time', async () => {
+    const record = syntheticRecord({ generations: 12, seconds: 60 })
+    const live: RunRecord = { ...record, eventLogHash: liveEventLog, notJudged: ['dreams'] }
+    const violation = { oracle: 'answer', atMs: 1, text: 'wrong', lastEvents: [], replay: 'skein-sim live x' }
+    const [simulated, good, bad] = [
+      await reportPage(record),
+      await reportPage(live),
+      await reportPage({ ...live, violations: [violation] })
+    ]
+    const has = (page: string, text: RegExp, expected = true): void => assert.equal(text.test(page), expected, String(text))
+    for (const text of [/1 min of virtual time in/, /event log /, />virtual time \(/, /ui\.perfetto/]) has(simulated, text)
+    for (const page of [good, bad]) {
+      for (const text of [/real processes for 1 min \(.* with their start and the judging\)/, />time \(/]) has(page, text)
+      has(page, /virtual time|event log|Replay it|--trace|ui\.perfetto/, false)
+    }
+    has(good, /No promise was broken that a live run can be judged by\. Not judged: dreams\./)
+    has(bad, /Run it again: <code>skein-sim live x/)
+    has(await comparePage(record, live), /1 min of virtual time[^]*real processes for 1 min/)
   })
 
   it('shows the session that recovered, close up', () => {
