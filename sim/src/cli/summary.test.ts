@@ -13,6 +13,14 @@ function summary(record: RunRecord): string {
 }
 
 describe('the summary', () => {
+  it('says with which errors generations failed', () => {
+    const failing = (index: number) => ({ outcome: 'failed', errorCode: index === 0 ? 'ERR_ODD' : 'ERR_OFTEN' }) as const
+    const good = simulated.generations.map((one) => ({ ...one, outcome: 'completed' as const }))
+    const generations = good.map((one, index) => (index < 4 ? { ...one, ...failing(index) } : one))
+    assert.match(summary({ ...simulated, generations }), /\n3 failed with ERR_OFTEN\n1 failed with ERR_ODD\n/)
+    assert.doesNotMatch(summary({ ...simulated, generations: good }), /failed with/)
+  })
+
   it('of a simulated run tells its virtual time, and what replays it', () => {
     const text = summary({ ...simulated, violations: [violation] })
     assert.match(text, /16 nodes, 1 min of virtual time in .*, [\d,]+ events, [\d,.]+ times real time\n/)

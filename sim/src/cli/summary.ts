@@ -1,7 +1,7 @@
 import { printable, table, type Style } from '@skein/coordinator'
 import { isLive, type RunRecord } from '../record/run-record.ts'
 import { causeNames } from '../report/charts.ts'
-import { causes, type FigureName, figures, type MissedExpectation, timeByCause } from '../report/figures.ts'
+import { causes, failuresByCode, type FigureName, figures, type MissedExpectation, timeByCause } from '../report/figures.ts'
 import { describeMissed, describeTime, formatFigure, grouped } from '../report/format.ts'
 import type { Scenario } from '../scenario/scenario.ts'
 import { formatDuration } from '../scenario/units.ts'
@@ -40,6 +40,7 @@ export function summaryLines(
     ),
     '',
     ...table(['', ''], rows, new Set()).slice(1),
+    ...failuresByCode(record.generations).map(([code, count]) => style('red', `${grouped(count)} failed with ${printable(code)}`)),
     '',
     ...causeLines(record),
     '',
@@ -81,7 +82,8 @@ function causeLines(record: RunRecord): string[] {
     const share = time[cause] / total
     return `${causeNames[cause].padEnd(9)} ${'█'.repeat(Math.round(40 * share)).padEnd(40)} ${(100 * share).toFixed(1).padStart(5)} %`
   })
-  return isLive(record) ? [...bars, 'delay is also transfer, queue and the ends: a live run cannot tell them apart'] : bars
+  const titled = ['where the time of generations went, failed ones included', ...bars]
+  return isLive(record) ? [...titled, 'delay is also transfer, queue and the ends: a live run cannot tell them apart'] : titled
 }
 
 function verdictLines(record: RunRecord, { expect }: Scenario, missed: readonly MissedExpectation[], style: Style): string[] {

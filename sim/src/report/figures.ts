@@ -263,3 +263,12 @@ export function missedExpectations(found: Figures, expect: readonly Expectation[
     return value !== undefined && value >= atLeast && value <= atMost ? [] : [{ ...expectation, value }]
   })
 }
+
+/** How many generations failed with each error, those that did so most first. */
+export function failuresByCode(generations: readonly GenerationRecord[]): Array<readonly [code: string, count: number]> {
+  const counts = new Map<string, number>()
+  for (const { outcome, errorCode = 'unknown' } of generations) {
+    if (outcome === 'failed') counts.set(errorCode, (counts.get(errorCode) ?? 0) + 1)
+  }
+  return [...counts].toSorted(([, a], [, b]) => b - a)
+}

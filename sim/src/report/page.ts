@@ -14,7 +14,7 @@ import {
   throughputChart,
   utilisationChart
 } from './charts.ts'
-import { figureMeanings, type FigureName, figureNames, figures, type Figures, missedExpectations } from './figures.ts'
+import { failuresByCode, figureMeanings, type FigureName, figureNames, figures, type Figures, missedExpectations } from './figures.ts'
 import { describeMissed, describeTime, formatFigure, grouped } from './format.ts'
 import { Html, html } from './html.ts'
 import { paletteCss } from './palette.ts'
@@ -192,20 +192,17 @@ async function nodeSection(record: RunRecord): Promise<Html> {
 function eventSection({ log, generations }: RunRecord): Html {
   const told = log.filter(({ kind }) => kind !== 'node-up' && kind !== 'node-down')
   const shown = told.slice(0, maxEvents)
-  const errors = new Map<string, number>()
-  for (const { outcome, errorCode = 'unknown' } of generations) {
-    if (outcome === 'failed') errors.set(errorCode, (errors.get(errorCode) ?? 0) + 1)
-  }
+  const errors = failuresByCode(generations)
   return html`<h2>What happened</h2>
     ${
-      errors.size === 0
+      errors.length === 0
         ? html`<p>No generation failed.</p>`
         : html`<table>
             <tr>
               <th>error of a failed generation</th>
               <th class="n">count</th>
             </tr>
-            ${[...errors].map(
+            ${errors.map(
               ([code, count]) =>
                 html`<tr>
                   <td><code>${code}</code></td>
