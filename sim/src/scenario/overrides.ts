@@ -1,6 +1,6 @@
-import { describeError, InvalidArgumentError } from '@skein/protocol'
+import { describeError, didYouMean, InvalidArgumentError } from '@skein/protocol'
 import { type Document, isAlias, isMap, isSeq, parse, type YAMLMap, type YAMLSeq } from 'yaml'
-import { didYouMean, type FieldPath, formatPath, type Problem, ScenarioError } from './problems.ts'
+import { type FieldPath, formatPath, type Problem, ScenarioError } from './problems.ts'
 
 /** A field that is replaced: its path, such as `nodes.homes.count`, and a YAML value. */
 export interface Override {
