@@ -5,12 +5,19 @@ import { formatDuration } from '../scenario/units.ts'
 import { printable } from '@skein/coordinator'
 import type { Calibration } from '../compute/calibrate.ts'
 import { writeDevice } from '../scenario/device-file.ts'
-import type { CalibrateInit, CalibrateOutcome, FuzzOutcome, SimEngine } from './engine.ts'
+import type { CalibrateInit, CalibrateOutcome, FuzzOutcome, RunInit, SimEngine } from './engine.ts'
+import { prepareHugePages } from './huge-pages.ts'
 import { petalsTableStudy } from './petals-table.ts'
 
 /** The simulator behind the commands. Loaded when it is needed: all of skein takes longer to load than `--help` may take. */
 export const realEngine: SimEngine = {
-  simulate: async ({ realModel: folder, ...init }) => {
+  simulate: async ({ realModel: folder, ...rest }) => {
+    const hugePages = await prepareHugePages()
+    const onProgress: RunInit['onProgress'] = (progress) => {
+      hugePages.onEvents(progress.events)
+      rest.onProgress(progress)
+    }
+    const init = { ...rest, onProgress }
     const { simulate } = await import('../world/simulate.ts')
     if (folder === undefined) return simulate(init).run()
     const { openRealModel } = await import('../compute/real-model.ts')
