@@ -76,6 +76,23 @@ describe('runtimes in workers', () => {
     for (const cache of caches) await runtime.release(cache)
   })
 
+  it('gives out results beside a failed one that later turns leave alone', async () => {
+    for (const cache of ['f0', 'f1', 'f2']) await runtime.reserve(cache, 8, span)
+    // What failed has a text, so that the answer goes as a message; f32 rows become the results where they lie.
+    const spoilt = entry('f1', 0, new Float32Array(hiddenSize).fill(NaN))
+    const mixed = await runtime.run([entry('f0', 0, randomFloats(random, hiddenSize, 2)), spoilt])
+    assert.deepEqual(
+      mixed.outputs.map(({ ok }) => ok),
+      [true, false]
+    )
+    const before = structuredClone(mixed.outputs)
+    await runtime.run([entry('f2', 0, new Float32Array(hiddenSize).fill(7))])
+    assert.deepEqual(mixed.outputs, before)
+    const [output] = mixed.outputs
+    assert.ok(output?.ok === true && output.output.buffer instanceof ArrayBuffer, 'on memory that no thread shares')
+    for (const cache of ['f0', 'f1', 'f2']) await runtime.release(cache)
+  })
+
   it('gives out results that later turns leave alone', async () => {
     await runtime.reserve('e', 8, span)
     const first = await runtime.run([entry('e', 0, randomFloats(random, hiddenSize, 2))])

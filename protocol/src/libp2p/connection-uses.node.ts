@@ -101,7 +101,8 @@ export class ConnectionUses {
   }
 
   async #close(connection: Connection, use: Use): Promise<void> {
-    const isKept = await this.#isKept(connection)
+    // What cannot be known of a connection does not end it.
+    const isKept = await this.#isKept(connection).catch(() => true)
     if (!this.#uses.has(connection)) return
     if (!isKept && use.channels === 0 && connection.streams.length === 0) {
       await connection.close()

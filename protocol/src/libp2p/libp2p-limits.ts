@@ -40,7 +40,7 @@ export const libp2pLimits = {
    */
   idleAboveShare: 7 / 8,
   idleDownToShare: 3 / 4,
-  /** Idle for less, a connection may be about to be used: by a dial whose channel comes next, after a ping, between two requests. */
+  /** Idle for less, a connection may be about to be used: by a dial whose channel comes next, between two requests. */
   idleMinMs: 10_000,
   /** Between two looks at the idle ones, while there are too many connections and none that could be closed. */
   idleLookMs: 1_000,

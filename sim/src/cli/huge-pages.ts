@@ -20,6 +20,7 @@ const pieceBytes = 2 ** 18
 const attempts = 10
 
 const [PROT_NONE, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MAP_FIXED_NOREPLACE] = [0, 0x2, 0x20, 0x4000, 0x100000]
+const MAP_FAILED = 2n ** 64n - 1n
 const [MADV_HUGEPAGE, MADV_COLLAPSE] = [14, 25]
 
 /** After so many events the pieces are joined for the first time, then after twice as many, up to {@link mostEvents}. */
@@ -90,15 +91,23 @@ export async function prepareHugePages(): Promise<HugePages> {
   if (process.platform !== 'linux') return none
   try {
     if (readFileSync('/sys/kernel/mm/transparent_hugepage/enabled', 'utf8').includes('[never]')) return none
+    // Reserved addresses count where a process may have so many.
+    if (!/^Max address space +unlimited/m.test(readFileSync('/proc/self/limits', 'utf8'))) return none
     const { default: koffi } = await import('koffi')
     const libc = koffi.load('libc.so.6')
     const mmap = libc.func('uintptr_t mmap(uintptr_t address, size_t bytes, int protection, int flags, int file, int64_t offset)')
+    const munmap = libc.func('int munmap(uintptr_t address, size_t bytes)')
     const madvise = libc.func('int madvise(uintptr_t address, size_t bytes, int advice)')
     const flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE
     const readMappings = (): Mapping[] => parseMappings(readFileSync('/proc/self/smaps', 'utf8'))
     for (let attempt = 0; attempt < attempts; attempt++) {
       const gaps = gapsOf(readMappings())
-      const reserved = gaps.filter(({ start, end }) => Number(mmap(start, end - start, PROT_NONE, flags, -1, 0)) === start)
+      const reserved = gaps.filter(({ start, end }) => {
+        const at = BigInt(mmap(start, end - start, PROT_NONE, flags, -1, 0) as number | bigint)
+        // Before Linux 4.17 the address is a wish.
+        if (at !== BigInt(start) && at !== MAP_FAILED) munmap(at, end - start)
+        return at === BigInt(start)
+      })
       if (reserved.length === gaps.length) break
     }
     let nextEvents = firstEvents

@@ -1,9 +1,14 @@
+// eslint-disable-next-line no-restricted-imports -- no time is waited for
+import { setImmediate as nextLoop } from 'node:timers/promises'
 import { workerData } from 'node:worker_threads'
 import { MailLine, messagesOnly } from './mailbox.ts'
 import type { PaperCodec } from './mailbox.ts'
 import { toErrorMessage } from './messages.ts'
 import type { Reply } from './messages.ts'
 import type { WorkerStart } from './spawn-worker.ts'
+
+/** So often the event loop of a worker turns. */
+const requestsPerLoop = 64
 
 /** What came of a request. */
 export interface Served<Value = unknown> {
@@ -29,7 +34,7 @@ export interface MailCodecs<Request, Value> {
 
 /**
  * The worker's loop: `open` gives the first message and the handler of requests. When `open` throws, the error is the first
- * message and the worker ends. Between requests the thread sleeps, and its event loop does not turn.
+ * message and the worker ends. Between requests the thread sleeps, and its event loop turns only now and then.
  *
  * @param open - given the worker's own `init`
  */
@@ -45,7 +50,9 @@ export async function serve<Init, Request, Value = unknown>(
     const { ready, handle } = await open(init)
     // The first message is of another kind, which no codec knows.
     replies.sendMessage({ ok: true, value: ready })
-    for (let last = false; !last;) {
+    for (let [last, count] = [false, 1]; !last; count++) {
+      // Memory that JavaScript has let go of is freed by the event loop.
+      if (count % requestsPerLoop === 0) await nextLoop()
       const request = requests.receive()
       try {
         const served = handle(request)

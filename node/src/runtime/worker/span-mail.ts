@@ -52,7 +52,8 @@ const requestCodec: PaperCodec<SpanRequest> = {
         span: { start: numbers[at + 2] as number, end: numbers[at + 3] as number },
         exact: numbers[at + 4] === 1,
         encoding: encodings[numbers[at + 5] as number] as TensorEncoding,
-        input: paper.bytes.subarray(inputAt, end)
+        // A copy: in f32 the rows become the results in place, and those may go as a message while the next turn is written here.
+        input: paper.bytes.slice(inputAt, end)
       })
       offset = align(end)
     }

@@ -28,10 +28,11 @@ export class WorkerClient<Request, Value = unknown> {
    * @param codecs - what the worker serves with
    */
   constructor(
-    { worker, port, requests, replies }: SpawnedWorker,
+    private readonly spawned: SpawnedWorker,
     private readonly what: string,
     codecs: MailCodecs<Request, Value> = { request: messagesOnly, reply: messagesOnly }
   ) {
+    const { worker, port, requests, replies } = spawned
     this.#requests = new MailLine(requests, port, codecs.request)
     this.#replies = new MailLine(replies, port, codecs.reply)
     worker.on('error', (error) => this.#fail(`failed: ${describeError(error)}`, error))
@@ -106,7 +107,10 @@ export class WorkerClient<Request, Value = unknown> {
   #awaitReply(): void {
     this.#replies.receiveAsync().then(
       (reply) => this.#onReply(reply),
-      (error: unknown) => this.#fail(`sent what cannot be read: ${describeError(error)}`, error)
+      (error: unknown) => {
+        this.#fail(`sent what cannot be read: ${describeError(error)}`, error)
+        void this.spawned.worker.terminate()
+      }
     )
   }
 
