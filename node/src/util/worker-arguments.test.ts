@@ -5,26 +5,14 @@ import { join } from 'node:path'
 import { temporaryFolder } from '../testing/random-span.ts'
 import { workerArguments } from './worker-arguments.ts'
 
-const folder = temporaryFolder()
-
-/** Starts a worker as skein does, in a process with these arguments, and waits for its word. */
-function startWorker(...execArgv: readonly string[]): { stdout: string; stderr: string } {
-  const source = `
-    import { Worker } from 'node:worker_threads'
-    import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { temporaryFolder } from '../testing/random-span.ts'
-import { workerArguments } from '${new URL('./worker-arguments.js', import.meta.url).href}'
-    const module = new URL('data:text/javascript,import { parentPort } from "node:worker_threads"; parentPort.postMessage("here")')
-    new Worker(module, { execArgv: workerArguments() }).on('message', console.log)`
-  const script = join(folder.path, 'start.mjs')
-  writeFileSync(script, source)
-  const args = [...execArgv, ...(execArgv.includes('--input-type=module') ? ['-e', source] : [script])]
-  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
-  return { stdout: stdout.trim(), stderr }
-}
+const source = `
+  import { Worker } from 'node:worker_threads'
+  import { workerArguments } from '${new URL('./worker-arguments.js', import.meta.url).href}'
+  const module = new URL('data:text/javascript,import { parentPort } from "node:worker_threads"; parentPort.postMessage("here")')
+  new Worker(module, { execArgv: workerArguments() }).on('message', console.log)`
 
 describe('arguments of workers', () => {
+  const folder = temporaryFolder()
   after(() => folder.remove())
 
   it('are those of the process, or none with a kind of text that -e runs', () => {
@@ -34,9 +22,12 @@ describe('arguments of workers', () => {
   })
 
   it('start a worker, whatever the process was started with', () => {
-    const cases = [['--max-semi-space-size=128'], ['--input-type=module'], ['--max-semi-space-size=128', '--input-type=module']]
-    for (const execArgv of cases) {
-      assert.deepEqual(startWorker(...execArgv), { stdout: 'here', stderr: '' }, execArgv.join(' '))
+    const script = join(folder.path, 'start.mjs')
+    writeFileSync(script, source)
+    const text = ['--input-type=module', '-e', source]
+    for (const args of [['--max-semi-space-size=128', script], text, ['--max-semi-space-size=128', ...text]]) {
+      const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+      assert.deepEqual([stdout.trim(), stderr], ['here', ''], args[0])
     }
   })
 })
