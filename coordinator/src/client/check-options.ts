@@ -127,8 +127,9 @@ export function requireForward(
   { vocabSize, contextTokens }: { readonly vocabSize: number; readonly contextTokens: number }
 ): asserts options is ForwardOptions {
   if (!Array.isArray(tokens)) throw wrong('the argument of forward', tokens, 'a list of token ids')
+  const token = integer(0, vocabSize - 1)
   // Not by find, which says nothing of an undefined id.
-  const at = (tokens as readonly unknown[]).findIndex((token) => !integer(0, vocabSize - 1).fits(token))
+  const at = (tokens as readonly unknown[]).findIndex((one) => !token.fits(one))
   if (at !== -1) throw new InvalidArgumentError(`${String(tokens[at])} is no token of this model: its ids are 0 to ${vocabSize - 1}`)
   if (tokens.length === 0 || tokens.length > contextTokens) {
     throw new InvalidArgumentError(`${tokens.length} tokens were given: 1 to ${contextTokens} are possible`)

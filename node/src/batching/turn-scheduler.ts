@@ -26,6 +26,8 @@ interface Waiting {
 /** A turn under way. */
 interface Turn {
   readonly entries: readonly Waiting[]
+  /** What of them the runtime is given. */
+  readonly given: readonly TurnEntry[]
   readonly startedAtMs: number
   readonly running: Promise<TurnResult>
 }
@@ -91,7 +93,7 @@ export class TurnScheduler {
     const { clock, onTurn } = this.#components
     await Promise.resolve()
     for (let turn = this.#begin(); turn !== undefined;) {
-      const { entries, startedAtMs, running } = turn
+      const { entries, given, startedAtMs, running } = turn
       let result: TurnResult | undefined
       try {
         result = await running
@@ -105,8 +107,7 @@ export class TurnScheduler {
       // Before this turn's results are handed on, for which the runtime would wait.
       const next = this.#begin()
       this.#answer(entries, result, this.#account(entries, result))
-      const computed = entries.map(({ entry }) => entry)
-      this.#guard(() => onTurn?.(computed, tookMs))
+      this.#guard(() => onTurn?.(given, tookMs))
       turn = next ?? this.#begin()
     }
     this.#turnStartedAtMs = undefined
@@ -118,12 +119,13 @@ export class TurnScheduler {
     if (entries.length === 0) return undefined
     const startedAtMs = this.#components.clock.monotonicMs()
     this.#turnStartedAtMs = startedAtMs
-    return { entries, startedAtMs, running: this.#run(entries) }
+    const given = entries.map(({ entry }) => entry)
+    return { entries, given, startedAtMs, running: this.#run(given) }
   }
 
-  async #run(entries: readonly Waiting[]): Promise<TurnResult> {
+  async #run(given: readonly TurnEntry[]): Promise<TurnResult> {
     if (this.#failure !== undefined) throw new Error(this.#failure)
-    return this.#components.runtime.run(entries.map(({ entry }) => entry))
+    return this.#components.runtime.run(given)
   }
 
   /** What the next turn computes; most of the time it is all that waits. */

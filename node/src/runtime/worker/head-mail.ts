@@ -3,9 +3,8 @@
  *
  * @packageDocumentation
  */
-import type { Paper, PaperCodec } from './mailbox.ts'
+import type { MailCodecs, Paper, PaperCodec } from './mailbox.ts'
 import type { HeadRequest, Reply } from './messages.ts'
-import type { MailCodecs } from './serve.ts'
 
 const requestCodec: PaperCodec<HeadRequest> = {
   write: (request, paper) => request.kind === 'run' && writeFloats(request.hidden, paper),

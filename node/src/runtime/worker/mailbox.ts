@@ -9,6 +9,7 @@
  */
 import { receiveMessageOnPort } from 'node:worker_threads'
 import type { MessagePort } from 'node:worker_threads'
+import type { Reply } from './messages.ts'
 
 /** Numbers of one letter. */
 const numberCount = 512
@@ -40,12 +41,21 @@ export interface PaperCodec<T> {
 }
 
 /** Everything goes as a message. */
-export const messagesOnly: PaperCodec<never> = {
+const messagesOnly: PaperCodec<never> = {
   write: () => false,
   read: () => {
     throw new Error('no letter was written on paper')
   }
 }
+
+/** How requests and replies are put on paper; the other end of the worker says the same. */
+export interface MailCodecs<Request, Value> {
+  readonly request: PaperCodec<Request>
+  readonly reply: PaperCodec<Reply<Value>>
+}
+
+/** Of workers whose requests are rare or large. */
+export const messageCodecs: MailCodecs<never, never> = { request: messagesOnly, reply: messagesOnly }
 
 /** One direction, as one of its ends sees it. The sender waits for an answer before it sends again. */
 export class MailLine<T> {

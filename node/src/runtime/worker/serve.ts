@@ -1,10 +1,9 @@
 // eslint-disable-next-line no-restricted-imports -- no time is waited for
 import { setImmediate as nextLoop } from 'node:timers/promises'
 import { workerData } from 'node:worker_threads'
-import { MailLine, messagesOnly } from './mailbox.ts'
-import type { PaperCodec } from './mailbox.ts'
+import { MailLine, messageCodecs } from './mailbox.ts'
+import type { MailCodecs } from './mailbox.ts'
 import { toErrorMessage } from './messages.ts'
-import type { Reply } from './messages.ts'
 import type { WorkerStart } from './spawn-worker.ts'
 
 /** So often the event loop of a worker turns. */
@@ -26,12 +25,6 @@ export interface Service<Request, Value = unknown> {
   readonly handle: (request: Request) => Served<Value>
 }
 
-/** How requests and replies are put on paper; the other end of the worker says the same. */
-export interface MailCodecs<Request, Value> {
-  readonly request: PaperCodec<Request>
-  readonly reply: PaperCodec<Reply<Value>>
-}
-
 /**
  * The worker's loop: `open` gives the first message and the handler of requests. When `open` throws, the error is the first
  * message and the worker ends. Between requests the thread sleeps, and its event loop turns only now and then.
@@ -40,7 +33,7 @@ export interface MailCodecs<Request, Value> {
  */
 export async function serve<Init, Request, Value = unknown>(
   open: (init: Init) => Service<Request, Value> | Promise<Service<Request, Value>>,
-  codecs: MailCodecs<Request, Value> = { request: messagesOnly, reply: messagesOnly }
+  codecs: MailCodecs<Request, Value> = messageCodecs
 ): Promise<void> {
   const { init, port, requests: requestMemory, replies: replyMemory } = workerData as WorkerStart<Init>
   const requests = new MailLine(requestMemory, port, codecs.request)

@@ -5,9 +5,8 @@
  */
 import type { TensorEncoding } from '@skein/protocol'
 import type { TurnEntry, TurnOutput } from '../span-runtime.ts'
-import type { Paper, PaperCodec } from './mailbox.ts'
+import type { MailCodecs, Paper, PaperCodec } from './mailbox.ts'
 import type { Reply, SpanAnswer, SpanRequest } from './messages.ts'
-import type { MailCodecs } from './serve.ts'
 
 const encodings: readonly TensorEncoding[] = ['f32', 'f16', 'bf16', 'raw']
 /** Numbers of a turn before those of its entries, and of each entry. */

@@ -1,9 +1,9 @@
 import { describeError } from '@skein/protocol'
 import { RuntimeFailedError } from '../runtime-errors.ts'
-import { MailLine, messagesOnly } from './mailbox.ts'
+import { MailLine, messageCodecs } from './mailbox.ts'
+import type { MailCodecs } from './mailbox.ts'
 import { fromErrorMessage } from './messages.ts'
 import type { Reply } from './messages.ts'
-import type { MailCodecs } from './serve.ts'
 import type { SpawnedWorker } from './spawn-worker.ts'
 
 interface Call<Request> {
@@ -30,7 +30,7 @@ export class WorkerClient<Request, Value = unknown> {
   constructor(
     private readonly spawned: SpawnedWorker,
     private readonly what: string,
-    codecs: MailCodecs<Request, Value> = { request: messagesOnly, reply: messagesOnly }
+    codecs: MailCodecs<Request, Value> = messageCodecs
   ) {
     const { worker, port, requests, replies } = spawned
     this.#requests = new MailLine(requests, port, codecs.request)
