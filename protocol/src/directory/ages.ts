@@ -9,7 +9,7 @@ import type { ModelId } from '../ids.ts'
 import type { DeltaResponse } from '../messages/directory.ts'
 import type { AnnouncementStore } from './announcement-store.ts'
 import type { Digest } from './digest.ts'
-import type { RecordRows, StoredAnnouncement } from './model-records.ts'
+import type { ComparedRecords, RecordRows } from './model-records.ts'
 
 /** Parts of a life. Ages are rounded up, so that no record grows younger by travelling. */
 const partsOfLife = 255
@@ -28,13 +28,13 @@ export function partsOfAges({ columns: { heardMs, lifeMs }, rows }: RecordRows, 
 /**
  * Takes in what an answer says of the lives of peers whose announcements are held.
  *
- * @param held - what was compared, in the order of the peer ids
+ * @param held - what was compared
  * @param digest - that of `held`
  */
 export function hearDelta(
   store: AnnouncementStore,
   model: ModelId,
-  held: readonly StoredAnnouncement[],
+  held: ComparedRecords,
   digest: Digest,
   delta: DeltaResponse,
   nowMs: number
@@ -42,10 +42,10 @@ export function hearDelta(
   for (const [peer, sequence, ageMs] of delta.entries) store.hear(model, peer, sequence, ageMs, nowMs)
   const differs = new Uint8Array(digest.words.length)
   for (const bucket of delta.buckets) differs[bucket] = 1
-  const { columns, rows } = store.rowsOf(model, held)
-  const agesMs = new Float64Array(held.length).fill(Infinity)
+  const { columns, rows } = store.whereNow(model, held)
+  const agesMs = new Float64Array(rows.length).fill(Infinity)
   let same = 0
-  for (let index = 0; index < held.length; index++) {
+  for (let index = 0; index < rows.length; index++) {
     if (differs[digest.buckets[index] as number] !== 0) continue
     const parts = delta.ages[same++] ?? partsOfLife
     if (parts < partsOfLife) agesMs[index] = (parts * (columns.lifeMs[rows[index] as number] as number)) / partsOfLife

@@ -3,7 +3,7 @@ import type { SignedAnnouncement } from '../announcement/announcement.ts'
 import type { BlockRange } from '../block-range.ts'
 import type { ModelId, PeerId } from '../ids.ts'
 import { doubt, ModelRecords } from './model-records.ts'
-import type { HeldAnnouncement, RecordRows, StoredAnnouncement } from './model-records.ts'
+import type { ComparedRecords, HeldAnnouncement, RecordRows, StoredAnnouncement } from './model-records.ts'
 
 /**
  * What became of an announcement: `added` for a peer that was not known, `changed` for a newer one of a known peer. `held`:
@@ -185,8 +185,16 @@ export class AnnouncementStore {
     return Math.max(0, nowMs - this.#of(record.announcement.model).heardMs(record as HeldAnnouncement))
   }
 
-  /** Where these are among the model's records: for who passes over many. */
-  rowsOf(model: ModelId, records: readonly StoredAnnouncement[]): RecordRows {
+  /** The first living records by peer id, at most `limit`, and where they are: for who compares them with what another peer holds. */
+  compared(model: ModelId, nowMs: number, limit = Infinity): ComparedRecords {
+    const all = this.#of(model)
+    const { records, rows } = all.live(nowMs, limit)
+    return { records, where: { columns: all.columns, rows }, changes: this.#changes }
+  }
+
+  /** Where the records are now that were compared. */
+  whereNow(model: ModelId, { records, where, changes }: ComparedRecords): RecordRows {
+    if (changes === this.#changes) return where
     const all = this.#of(model)
     return { columns: all.columns, rows: all.rowsOf(records) }
   }

@@ -41,8 +41,8 @@ export class Asker {
     const { store, clock, random, network } = this.#components
     const { model, mesh } = this.#init
     const salt = random.uint32()
-    const held = store.list(model, clock.monotonicMs(), { limit })
-    const digest = digestOf(store.rowsOf(model, held), salt, bucketCountFor(held.length))
+    const held = store.compared(model, clock.monotonicMs(), limit)
+    const digest = digestOf(held.where, salt, bucketCountFor(held.records.length))
     const own = mesh ? store.get(model, network.self, clock.monotonicMs()) : undefined
     const request = {
       type: 'exchange',
@@ -62,7 +62,7 @@ export class Asker {
       .map(([other]) => other)
     const news = told + (await this.#fetch(channel, peer, wanted, signal))
     if (!mesh) return news
-    const missing = delta.whole || limit !== undefined ? missingThere(held, delta, digest) : []
+    const missing = delta.whole || limit !== undefined ? missingThere(held.records, delta, digest) : []
     if (delta.wanted && own !== undefined && !missing.includes(own)) missing.push(own)
     await this.give(channel, missing)
     return news

@@ -72,6 +72,18 @@ describe('ModelRecords', () => {
         const rows = sorted.map(({ row }) => row)
         assert.deepEqual([...records.rowsOf(sorted)], rows)
         assert.deepEqual([...records.rows], rows)
+        const laterMs = 1000 * changes.length
+        for (const atMs of [laterMs, laterMs + lifeMs / 2, laterMs + 2 * lifeMs]) {
+          for (const limit of [2, Infinity]) {
+            const living = sorted.filter(({ row }) => records.lives(row, atMs)).slice(0, limit)
+            const { records: found, rows: theirs } = records.live(atMs, limit)
+            assert.deepEqual(found, living)
+            assert.deepEqual(
+              [...theirs],
+              living.map(({ row }) => row)
+            )
+          }
+        }
         assert.equal(new Set(rows).size, rows.length)
         for (const record of sorted) {
           const { announcement, row } = record
@@ -105,14 +117,16 @@ describe('an answer to an exchange', () => {
     const store = new AnnouncementStore({ self: peerOf(0) })
     for (let n = 0; n < 100; n += 2) store.put(signed(n, 1), peerOf(n), 0, 0)
     const list = store.list(model, 0)
-    const digest = digestOf(store.rowsOf(model, list), 7, 16)
+    const compared = store.compared(model, 0)
+    assert.deepEqual(compared.records, list)
+    const digest = digestOf(compared.where, 7, 16)
     store.put(signed(11, 1), peerOf(11), 0, 0)
     store.put(signed(20, 2), peerOf(20), 0, 0)
     store.retain(model, new Set([...list.map(({ announcement }) => announcement.peer), peerOf(11)].filter((peer) => peer !== peerOf(40))))
     const ages = Uint8Array.from(list, (_, index) => index)
     const delta: DeltaResponse = { type: 'delta', id: 1, buckets: [], entries: [], records: [], ages, wanted: false, whole: true }
     const nowMs = 100_000
-    hearDelta(store, model, list, digest, delta, nowMs)
+    hearDelta(store, model, compared, digest, delta, nowMs)
     const heard = new Map(list.map((record, index) => [record.announcement.peer, Math.ceil((index * lifeMs) / 255)]))
     for (const record of store.list(model, nowMs)) {
       const { peer } = record.announcement
@@ -130,7 +144,7 @@ describe('an answer to an exchange', () => {
   it('tells ages in parts of a life, rounded up', () => {
     const store = new AnnouncementStore({ self: peerOf(0) })
     for (const n of [0, 1, 2]) store.put(signed(n, 1), peerOf(n), 0, 1000 * n)
-    const parts = partsOfAges(store.rowsOf(model, store.list(model, 2_001)), 2_001)
+    const parts = partsOfAges(store.compared(model, 2_001).where, 2_001)
     assert.deepEqual(new Map(store.list(model, 2_001).map(({ encoded }, index) => [encoded[0], parts[index]])), new Map([[0, 0], [1, 2], [2, 1]])) // prettier-ignore
   })
 })

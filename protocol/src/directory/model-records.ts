@@ -41,6 +41,15 @@ export interface RecordRows {
   readonly rows: Int32Array
 }
 
+/** What a peer holds when it compares that with what another one holds. */
+export interface ComparedRecords {
+  /** In the order of their peer ids. */
+  readonly records: readonly StoredAnnouncement[]
+  readonly where: RecordRows
+  /** What the store's count of changes was: while it is the same, the rows are. */
+  readonly changes: number
+}
+
 /** Who hands on a sign of life counts the time on the way as none: so much of a life is not worth moving a record's end. */
 export const doubt = 1 / 128
 
@@ -87,6 +96,20 @@ export class ModelRecords {
 
   get(peer: PeerId): HeldAnnouncement | undefined {
     return this.#byPeer.get(peer)
+  }
+
+  /** The first living ones, at most `limit`, and their rows. Most of the time that is a copy of what lies here. */
+  live(nowMs: number, limit: number): { records: StoredAnnouncement[]; rows: Int32Array } {
+    if (this.allLive(nowMs)) return { records: this.#sorted.slice(0, limit), rows: this.#rows.slice(0, Math.min(limit, this.size)) }
+    const records: StoredAnnouncement[] = []
+    const rows = new Int32Array(this.size)
+    for (let index = 0; index < this.size && records.length < limit; index++) {
+      const row = this.#rows[index] as number
+      if (!this.lives(row, nowMs)) continue
+      rows[records.length] = row
+      records.push(this.#sorted[index] as HeldAnnouncement)
+    }
+    return { records, rows: rows.subarray(0, records.length) }
   }
 
   /** The rows of these records, quickly if they are in the order of their peer ids; -1 for one that is not held. */

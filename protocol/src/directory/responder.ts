@@ -78,12 +78,11 @@ function answerFetch(store: AnnouncementStore, { id, model, peers }: FetchReques
 function answerExchange(store: AnnouncementStore, request: ExchangeRequest, nowMs: number, asker?: ExchangingPeer): DeltaResponse {
   const { id, model, salt, limit, sequence = Infinity } = request
   const theirs = digestFromBytes(request.buckets)
-  const held = store.list(model, nowMs, { limit })
-  const rows = store.rowsOf(model, held)
-  const ours = digestOf(rows, salt, theirs.length)
+  const { records: held, where } = store.compared(model, nowMs, limit)
+  const ours = digestOf(where, salt, theirs.length)
   const membersOf = new Map<number, StoredAnnouncement[]>()
   for (let bucket = 0; bucket < theirs.length; bucket++) if (theirs[bucket] !== ours.words[bucket]) membersOf.set(bucket, [])
-  const ages = partsOfAges(rows, nowMs)
+  const ages = partsOfAges(where, nowMs)
   let same = 0
   for (let index = 0; index < held.length; index++) {
     const members = membersOf.size === 0 ? undefined : membersOf.get(ours.buckets[index] as number)
