@@ -43,3 +43,5 @@ export { RuntimeFailedError } from './runtime/runtime-errors.ts'
 export { startSpanRuntime, type WorkerSpanRuntime } from './runtime/worker-span-runtime.ts'
 export { NodeDaemon } from './daemon/node-daemon.ts'
 export type { NodeDaemonComponents, NodeDaemonInit, NodeStatusReport } from './daemon/node-daemon.ts'
+// For other long computations in a thread of their own.
+export { runWorkerTask, toThrownMessage, type ThrownMessage, type WorkerReply } from './util/worker-task.ts'

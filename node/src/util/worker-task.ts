@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { Worker } from 'node:worker_threads'
+import { Worker, type ResourceLimits } from 'node:worker_threads'
 import { AbortError, isSkeinError, type ErrorDetail } from '@skein/protocol'
 import { workerArguments } from './worker-arguments.ts'
 
@@ -27,6 +27,8 @@ export interface WorkerTaskOptions<Progress> {
   readonly onProgress?: (progress: Progress) => void
   /** Asks the worker to stop; it cleans up first, so the call may take a moment to reject. */
   readonly signal?: AbortSignal
+  /** Of the worker's heap. @default those of the process */
+  readonly resourceLimits?: ResourceLimits
 }
 
 export function toThrownMessage(error: unknown): ThrownMessage {
@@ -50,9 +52,9 @@ export async function runWorkerTask<Input, Progress, Result>(
   revive: (thrown: ThrownMessage) => Error,
   options: WorkerTaskOptions<Progress> = {}
 ): Promise<Result> {
-  const { signal, onProgress } = options
+  const { signal, onProgress, resourceLimits } = options
   if (signal?.aborted) throw new AbortError()
-  const worker = new Worker(entry, { workerData: input, execArgv: workerArguments() })
+  const worker = new Worker(entry, { workerData: input, execArgv: workerArguments(), ...(resourceLimits === undefined ? {} : { resourceLimits }) })
   const abort = (): void => worker.postMessage('abort')
   signal?.addEventListener('abort', abort)
   try {

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=128 --min-semi-space-size=64
+#!/usr/bin/env node
 import { spawn } from 'node:child_process'
 import { setMaxListeners } from 'node:events'
 import { readFileSync } from 'node:fs'

@@ -6,15 +6,19 @@ export interface RunProgress {
   readonly events: number
 }
 
-export interface RunInit {
+/** What a thread of its own can be told. */
+export interface SimulateJob {
   readonly scenario: Scenario
   readonly seed: number
   /** The generation whose way through the swarm is kept piece by piece. */
   readonly tracedGeneration: number
-  /** The folder of a real model, which computes instead of checksums. */
-  readonly realModel?: string
   /** What the user types to run this again. */
   readonly replayCommand: string
+}
+
+export interface RunInit extends SimulateJob {
+  /** The folder of a real model, which computes instead of checksums. */
+  readonly realModel?: string
   readonly signal: AbortSignal
   readonly onProgress: (progress: RunProgress) => void
 }

@@ -60,15 +60,10 @@ export const bench: Bench = {
 /** Runs the scenario thousand with some of its fields replaced. */
 async function simulate(settings: readonly string[]): Promise<Printed> {
   const bin = fileURLToPath(new URL('../../../sim/dist/bin/skein-sim.js', import.meta.url))
-  // As the first line of the command has it.
   const overrides = settings.flatMap((setting) => ['--set', setting])
-  const child = spawn(
-    process.execPath,
-    ['--max-semi-space-size=128', '--min-semi-space-size=64', bin, 'run', 'thousand', '--json', ...overrides],
-    {
-      stdio: ['ignore', 'pipe', 'inherit']
-    }
-  )
+  const child = spawn(process.execPath, [bin, 'run', 'thousand', '--json', ...overrides], {
+    stdio: ['ignore', 'pipe', 'inherit']
+  })
   let printed = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (printed += chunk))
   await new Promise((resolve, reject) => child.once('error', reject).once('close', resolve))
