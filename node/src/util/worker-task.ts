@@ -54,7 +54,11 @@ export async function runWorkerTask<Input, Progress, Result>(
 ): Promise<Result> {
   const { signal, onProgress, resourceLimits } = options
   if (signal?.aborted) throw new AbortError()
-  const worker = new Worker(entry, { workerData: input, execArgv: workerArguments(), ...(resourceLimits === undefined ? {} : { resourceLimits }) })
+  const worker = new Worker(entry, {
+    workerData: input,
+    execArgv: workerArguments(),
+    ...(resourceLimits === undefined ? {} : { resourceLimits })
+  })
   const abort = (): void => worker.postMessage('abort')
   signal?.addEventListener('abort', abort)
   try {
