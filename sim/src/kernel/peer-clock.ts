@@ -1,11 +1,24 @@
 import { type CancelTimer, checkedDelayMs, ClockBase } from '@skein/protocol'
-import type { Event, EventOwner } from './event-queue.ts'
+import type { Action, Event, EventOwner } from './event-queue.ts'
 import { EventKind } from './event-queue.ts'
-import type { VirtualClock } from './virtual-clock.ts'
 
 export interface PeerClockInit {
   /** How far its wall clock is ahead of the world's, in milliseconds. @default 0 */
   readonly wallOffsetMs?: number
+}
+
+/** What a peer's clock needs of that of its world. */
+export interface WorldClock {
+  readonly nowUs: number
+  wallMs(): number
+  monotonicMs(): number
+  timer(delayMs: number, owner: EventOwner | undefined, callback: () => void): CancelTimer
+  schedule(timeUs: number, kind: EventKind, run: Action, owner?: EventOwner, channel?: number): Event
+  resume(event: Event): void
+  /** Counts events that will not happen, since who they concern is gone. */
+  countDiscarded(count: number): void
+  /** Takes back everything that is planned for the owner. @param deferred events of it that are not planned any more */
+  discardOf(owner: EventOwner, deferred: number): void
 }
 
 /**
@@ -16,14 +29,14 @@ export class PeerClock extends ClockBase implements EventOwner {
   readonly number: number
   /** For reports: the peer's id. */
   readonly name: string
-  readonly #root: VirtualClock
+  readonly #root: WorldClock
   #wallOffsetMs: number
   #alive = true
   #frozen = false
   #deferred: Event[] = []
 
   /** Made by `VirtualClock.forPeer`. */
-  constructor(root: VirtualClock, number: number, name: string, init: PeerClockInit = {}) {
+  constructor(root: WorldClock, number: number, name: string, init: PeerClockInit = {}) {
     super()
     this.#root = root
     this.number = number

@@ -1,7 +1,7 @@
 import { type CancelTimer, checkedDelayMs, ClockBase, InvalidArgumentError, SkeinError } from '@skein/protocol'
 import { EventLog } from './event-log.ts'
 import { type Action, Event, EventKind, type EventOwner, EventQueue } from './event-queue.ts'
-import { PeerClock, type PeerClockInit } from './peer-clock.ts'
+import { PeerClock, type PeerClockInit, type WorldClock } from './peer-clock.ts'
 
 /** A run that cannot get any further. The text says what it waits for. */
 export class StalledError extends SkeinError<'ERR_SKEIN_SIM_STALLED'> {
@@ -28,7 +28,7 @@ const maxBatch = 256
  * microtask is drained, so that what one event set off has ended before the next begins, and a run is a function of its
  * inputs alone.
  */
-export class VirtualClock extends ClockBase {
+export class VirtualClock extends ClockBase implements WorldClock {
   readonly #queue = new EventQueue()
   readonly #log = new EventLog()
   readonly #wallStartMs: number

@@ -6,7 +6,7 @@ import { drawMs } from '../workload/draw.ts'
 import { drawRequest, textRandom } from '../workload/request.ts'
 import { storyPrompt } from '../workload/story-prompt.ts'
 import type { LiveAnswer } from './judge.ts'
-import type { LiveClientPlan } from './live-plan.ts'
+import type { LiveClientPlan } from './live-peers.ts'
 
 export interface LiveClientComponents {
   readonly clock: Clock

@@ -2,10 +2,7 @@ import type { Cut, Random } from '@skein/protocol'
 import { occurrencesOf } from '../faults/occurrences.ts'
 import { clientsHit, nodesHit } from '../faults/targets.ts'
 import type { FaultTarget, Scenario, ScenarioFault } from '../scenario/scenario.ts'
-import type { LiveClientPlan, LiveNodePlan } from './live-plan.ts'
-
-/** A peer of a live run by its place in it, such as `node 3` or `client 0`. */
-export type PlaceName = string
+import type { LiveClientPlan, LiveNodePlan, PlaceName } from './live-peers.ts'
 
 /** Something that is done to a node's process. Times count from the start of the run. */
 export interface LiveAction {

@@ -1,37 +1,15 @@
-import { type BlockRange, InvalidArgumentError, type PeerId, type Random } from '@skein/protocol'
+import { InvalidArgumentError, type PeerId, type Random } from '@skein/protocol'
 import { LatencyTable } from '../net/latency.ts'
 import { checkScenario } from '../scenario/check-scenario.ts'
 import { ScenarioError } from '../scenario/problems.ts'
-import type { ClientGroup, Distribution, NodeGroup, Scenario } from '../scenario/scenario.ts'
+import type { Distribution, Scenario } from '../scenario/scenario.ts'
 import { unlimitedMbps } from '../scenario/units.ts'
 import { draw, drawMs } from '../workload/draw.ts'
 import { autoSpans } from '../world/auto-spans.ts'
 import { type ChurnSchedule, nodeSchedule } from '../world/churn.ts'
 import { knownNames } from '../world/known-names.ts'
-import { cutsBetween, faultsNotMade, type LiveFaults, type LivePartition, planFaults, type PlaceName } from './live-faults.ts'
-
-/** A node to be started as a process. */
-export interface LiveNodePlan {
-  readonly number: number
-  readonly place: PlaceName
-  readonly group: NodeGroup
-  readonly region: string
-  readonly span: BlockRange
-  readonly upMbps: number
-  readonly downMbps: number
-  /** When it comes and goes; undefined when it never leaves. */
-  readonly schedule: ChurnSchedule | undefined
-}
-
-/** A client to be run in this process. */
-export interface LiveClientPlan {
-  readonly number: number
-  readonly place: PlaceName
-  readonly group: ClientGroup
-  readonly region: string
-  readonly upMbps: number
-  readonly downMbps: number
-}
+import { cutsBetween, faultsNotMade, type LiveFaults, type LivePartition, planFaults } from './live-faults.ts'
+import type { LiveClientPlan, LiveNodePlan, PlaceName } from './live-peers.ts'
 
 export interface LivePlan {
   readonly nodes: readonly LiveNodePlan[]

@@ -1,16 +1,33 @@
-import type { Pipe } from './pipe.ts'
-
 /** Pipes whose rates are found together at the most; beyond, the rest of a crowd of pipes counts as it is. */
 const maxTogether = 256
 /** The fair rate of a pipe while it is being found. */
 const unknown = -1
+
+/** What is shared out among: one direction of a connection. */
+export interface SharingPipe {
+  readonly links: readonly Link[]
+  /** Bytes per microsecond. */
+  readonly maxRate: number
+  readonly rate: number
+  /** Used by `FairSharing`. */
+  epoch: number
+  fairRate: number
+  /** It has joined its links and will have something to send. */
+  readonly isStarting: boolean
+  readonly isIdle: boolean
+  readonly isContended: boolean
+  /** Counts what has left by then. */
+  settle(nowUs: number): void
+  setRate(rate: number, nowUs: number): void
+  leaveLinks(): void
+}
 
 /** An up- or downlink: a rate that the pipes through it share. */
 export class Link {
   /** Bytes per microsecond. */
   rate: number
   /** Those with something to send, and idle ones that nobody has noticed yet. */
-  readonly pipes: Pipe[] = []
+  readonly pipes: SharingPipe[] = []
   /** Used by `FairSharing`. */
   epoch = 0
   freeRate = 0
@@ -22,21 +39,21 @@ export class Link {
     this.rate = rate
   }
 
-  add(pipe: Pipe): void {
+  add(pipe: SharingPipe): void {
     this.pipes.push(pipe)
   }
 
-  remove(pipe: Pipe): void {
+  remove(pipe: SharingPipe): void {
     const index = this.pipes.indexOf(pipe)
     if (index < 0) return
-    const last = this.pipes.pop() as Pipe
+    const last = this.pipes.pop() as SharingPipe
     if (index < this.pipes.length) this.pipes[index] = last
   }
 
   /** Pipes that were alone on all their links end without an event; they are noticed when somebody else comes. */
   forgetIdle(nowUs: number): void {
     for (let index = this.pipes.length - 1; index >= 0; index--) {
-      const pipe = this.pipes[index] as Pipe
+      const pipe = this.pipes[index] as SharingPipe
       pipe.settle(nowUs)
       // One that shares a link with others has an event for its end, which also sees to those others.
       if (pipe.isIdle && !pipe.isContended) pipe.leaveLinks()
@@ -71,10 +88,10 @@ export class FairSharing {
     for (const pipe of pipes) pipe.setRate(pipe.fairRate, nowUs)
   }
 
-  #connected(seeds: readonly Link[], nowUs: number): { links: Link[]; pipes: Pipe[] } {
+  #connected(seeds: readonly Link[], nowUs: number): { links: Link[]; pipes: SharingPipe[] } {
     const epoch = ++this.#epoch
     const links: Link[] = []
-    const pipes: Pipe[] = []
+    const pipes: SharingPipe[] = []
     const addLink = (link: Link): void => {
       if (link.epoch === epoch) return
       link.epoch = epoch
@@ -100,7 +117,7 @@ export class FairSharing {
   }
 }
 
-function fill(links: readonly Link[], pipes: readonly Pipe[]): void {
+function fill(links: readonly Link[], pipes: readonly SharingPipe[]): void {
   let open = pipes
   while (open.length > 0) {
     let level = Infinity

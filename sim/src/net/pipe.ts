@@ -1,8 +1,8 @@
 import type { Event, EventOwner } from '../kernel/event-queue.ts'
 import { EventKind } from '../kernel/event-queue.ts'
 import type { VirtualClock } from '../kernel/virtual-clock.ts'
-import type { FairSharing, Link } from './fair-share.ts'
-import type { Packet, SendStream } from './send-stream.ts'
+import type { FairSharing, Link, SharingPipe } from './fair-share.ts'
+import type { Packet, PacketPipe, SendStream } from './send-stream.ts'
 
 /** Packets whose arrival is planned ahead while nothing disturbs their pipe. */
 const maxPlanned = 16
@@ -40,7 +40,7 @@ interface Share {
  * a frame costs one event, its arrival. When others join in, the pipe shares by generalized processor sharing (Parekh and
  * Gallager 1993), with an event for each departure.
  */
-export class Pipe {
+export class Pipe implements PacketPipe, SharingPipe {
   readonly links: readonly Link[]
   readonly maxRate: number
   readonly delayUs: number

@@ -1,5 +1,4 @@
 import type { Event } from '../kernel/event-queue.ts'
-import type { Pipe } from './pipe.ts'
 
 /** Something on its way through a pipe: a frame, or a control message of the connection. `run` is its arrival. */
 export abstract class Packet {
@@ -36,9 +35,21 @@ export interface SendStreamInit {
   readonly windowBytes: number
 }
 
+/** What a stream needs of the pipe that takes its packets. */
+export interface PacketPipe {
+  attach(stream: SendStream): void
+  detach(stream: SendStream): void
+  detachWhenSent(stream: SendStream): void
+  /** Takes what the stream may send. */
+  pump(stream: SendStream): void
+  /** Brings the counts of its streams up to date. */
+  settleNow(): void
+  watch(): void
+}
+
 /** One direction of one channel: a queue of packets into a pipe, held back by the reader's window. */
 export class SendStream {
-  readonly pipe: Pipe
+  readonly pipe: PacketPipe
   readonly channel: number
   readonly weight: number
   readonly #windowBytes: number
@@ -53,7 +64,7 @@ export class SendStream {
   /** Called when buffered bytes have left, as long as it is set. */
   onProgress: (() => void) | undefined
 
-  constructor(pipe: Pipe, init: SendStreamInit) {
+  constructor(pipe: PacketPipe, init: SendStreamInit) {
     this.pipe = pipe
     this.channel = init.channel
     this.weight = init.weight
