@@ -60,10 +60,12 @@ export class Assembly {
     else if (asked !== undefined) record.outTerm = asked.term
   }
 
-  /** Stages that have not answered, or are not open, in time. */
+  /** Stages that have not answered, or could not be connected, in time. One that waits for its successor to open has done nothing wrong. */
   late(nowMs: number): StageRecord[] {
     const asked = new Set([...this.#asked.values()].filter((each) => nowMs >= each.byMs).map((each) => each.stage))
-    return this.context.roster.stages.filter((record) => asked.has(record.stage) || (record.phase !== 'open' && nowMs >= record.openByMs))
+    return this.context.roster.stages.filter(
+      (record) => asked.has(record.stage) || (record.control === 'connecting' && nowMs >= record.connectByMs)
+    )
   }
 
   forget(stage: number): void {
@@ -85,11 +87,11 @@ export class Assembly {
   }
 
   /** Second: new stages open, the one nearest to the tail first, so that each finds its successor ready. */
-  openNext(isClosing: (peer: PeerId) => boolean): boolean {
+  openNext(nowMs: number, isClosing: (peer: PeerId) => boolean): boolean {
     const { roster } = this.context
     const record = roster.stages.findLast((candidate) => candidate.phase !== 'open')
     if (record === undefined) return false
-    if (record.control === 'open' && record.phase === 'new' && !isClosing(record.peer)) this.#open(record)
+    if (record.control === 'open' && record.phase === 'new' && !isClosing(record.peer)) this.#open(record, nowMs)
     return true
   }
 
@@ -127,7 +129,7 @@ export class Assembly {
     this.context.emit({ type: 'control', stage: record.stage, request: { type: 'reroute', id, side, link: end } })
   }
 
-  #open(record: StageRecord): void {
+  #open(record: StageRecord, nowMs: number): void {
     const { roster, init, options, bytesPerRow } = this.context
     const inLink = roster.inLink(record) as Link
     const outLink = roster.outLink(record) as Link
@@ -140,7 +142,7 @@ export class Assembly {
       stage: record.stage,
       request: {
         type: 'open',
-        id: this.#ask(record, 'open', 0, record.openByMs),
+        id: this.#ask(record, 'open', 0, nowMs + options.openStageMs),
         session,
         model,
         span: record.span,

@@ -252,6 +252,12 @@ export interface RecoveringEffect {
   readonly reason: string
 }
 
+/** Before the chain is open: these could not be reached, or did not answer. Who refuses for want of room has not failed. */
+export interface PeersFailedEffect {
+  readonly type: 'peersFailed'
+  readonly peers: readonly PeerId[]
+}
+
 /** The chain is whole again; the replay may still be going on. */
 export interface RecoveredEffect {
   readonly type: 'recovered'
@@ -287,6 +293,7 @@ export type ChainEffect =
   | ResultEffect
   | FindReplacementEffect
   | RecoveringEffect
+  | PeersFailedEffect
   | RecoveredEffect
   | FailedEffect
   | ClosedEffect

@@ -214,6 +214,24 @@ describe('ChainMachine', () => {
     assert.equal(effects.at(-1)?.type, 'closed', 'the dial is given up as well')
   })
 
+  it('blames whom it could not reach, or who does not answer, and nobody who waits for them', () => {
+    const bench = new Bench({ openMs: 60_000, connectMs: 1_000, openStageMs: 5_000 })
+    bench.feed({ type: 'start', stages: [stage('a', 0, 2), stage('b', 2, 4), stage('c', 4, 6)] })
+    for (const number of [1, 3]) bench.feed({ type: 'connected', stage: number })
+    bench.nowMs = bench.machine.wakeAtMs!
+    assert.equal(bench.nowMs, 1_000)
+    const effects = bench.feed({ type: 'tick' })
+    const unreached = find(effects, 'findReplacement')
+    assert.deepEqual(unreached?.span, { start: 2, end: 4 }, 'of b alone')
+    assert.deepEqual(find(effects, 'peersFailed')?.peers, ['b'])
+    bench.feed({ type: 'replacement', request: unreached.request, stages: [stage('d', 2, 4)] })
+    bench.feed({ type: 'connected', stage: 4 })
+    bench.nowMs = bench.machine.wakeAtMs!
+    assert.equal(bench.nowMs, 5_000)
+    const silent = find(bench.feed({ type: 'tick' }), 'findReplacement')
+    assert.deepEqual(silent?.span, { start: 4, end: 6 }, 'c was asked to open when it was connected')
+  })
+
   it('renews leases at half their time from the first stage that opened on, until it closes', () => {
     const bench = new Bench({ leaseMs: 4_000 })
     bench.feed({ type: 'start', stages: [stage('a', 0, 3), stage('b', 3, 6)] })

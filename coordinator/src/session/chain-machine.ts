@@ -178,7 +178,7 @@ export class ChainMachine {
   }
 
   #connect(chosen: ChosenStage): StageRecord {
-    const record = this.#roster.create(chosen, this.#nowMs + this.#options.openStageMs)
+    const record = this.#roster.create(chosen, this.#nowMs + this.#options.connectMs)
     this.#emit({ type: 'connect', stage: record.stage, peer: record.peer })
     return record
   }
@@ -261,6 +261,7 @@ export class ChainMachine {
     }
     this.#replayRows = Math.min(this.#options.replayChunkRows, this.#log.map.rows)
     if (this.#status === 'recovering') this.#emit({ type: 'recovering', lost: lost.map(publicStage), cause, reason })
+    else if (cause === 'no-answer' || cause === 'channel-closed') this.#emit({ type: 'peersFailed', peers: lost.map(({ peer }) => peer) })
   }
 
   #onReplacement({ request, stages }: ChainReplacementEvent): void {
@@ -419,7 +420,7 @@ export class ChainMachine {
     if (this.#search()) return
     if (this.#assembly.fence(this.#nowMs)) return
     this.#graveyard.closeAll(this.#nowMs)
-    if (this.#assembly.openNext((peer) => this.#graveyard.has(peer))) return
+    if (this.#assembly.openNext(this.#nowMs, (peer) => this.#graveyard.has(peer))) return
     if (this.#assembly.reroute(this.#nowMs)) return
     this.#own.dial(this.#nowMs)
     if (this.#status === 'open') return

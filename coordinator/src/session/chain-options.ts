@@ -32,7 +32,9 @@ export interface ChainMachineOptions extends LinkSenderOptions, LinkDialerOption
   readonly leaseMs: number
   /** From `start` to `opened`. */
   readonly openMs: number
-  /** The dial of a control channel together with the answer to `open`. */
+  /** The dial of a control channel. */
+  readonly connectMs: number
+  /** The answer to `open`: a node makes room between two turns of its runtime. */
   readonly openStageMs: number
   /** The answer to a reroute or a close; the most that is waited for one to a probe. */
   readonly answerMs: number
@@ -62,6 +64,7 @@ export const chainDefaults: ChainMachineOptions = {
   creditBytes: limits.linkCreditBytes,
   leaseMs: 30_000,
   openMs: 30_000,
+  connectMs: 10_000,
   openStageMs: 10_000,
   answerMs: 5_000,
   probeMs: 3_000,

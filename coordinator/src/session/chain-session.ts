@@ -67,6 +67,8 @@ export interface ChainSessionComponents {
 export interface ChainSessionInit extends ChainMachineInit {
   /** How long the dial of a stage may take. @default 10_000 */
   readonly dialTimeoutMs?: number
+  /** How long, besides four round trips, a channel may take over a connection that is there: a host that answers does so at once. @default 3_000 */
+  readonly channelTimeoutMs?: number
 }
 
 interface PendingStep {
@@ -90,7 +92,7 @@ interface StageControl {
  */
 export class ChainSession implements TokenSession {
   readonly #components: ChainSessionComponents
-  readonly #init: ChainSessionInit & { readonly dialTimeoutMs: number }
+  readonly #init: ChainSessionInit & { readonly dialTimeoutMs: number; readonly channelTimeoutMs: number }
   readonly #machine: ChainMachine
   readonly #driver: MachineDriver<ChainEvent, ChainEffect>
   readonly #links: LinkChannels
@@ -112,7 +114,7 @@ export class ChainSession implements TokenSession {
 
   private constructor(components: ChainSessionComponents, init: ChainSessionInit) {
     this.#components = components
-    this.#init = merged({ dialTimeoutMs: 10_000 }, init)
+    this.#init = merged({ dialTimeoutMs: 10_000, channelTimeoutMs: 3_000 }, init)
     this.#machine = new ChainMachine(init)
     this.#driver = new MachineDriver<ChainEvent, ChainEffect>({
       clock: components.clock,
@@ -246,6 +248,9 @@ export class ChainSession implements TokenSession {
         for (const { peer } of effect.lost) this.#components.onPeerFailed?.(peer)
         onEvent?.({ type: 'recovering', lost: effect.lost.map(toSessionStage), cause: effect.cause, reason: effect.reason })
         break
+      case 'peersFailed':
+        for (const peer of effect.peers) this.#components.onPeerFailed?.(peer)
+        break
       case 'recovered':
         this.#recoveries++
         this.#chain = effect.chain.map(toSessionStage)
@@ -264,7 +269,7 @@ export class ChainSession implements TokenSession {
     const { clock, network } = this.#components
     const control: StageControl = { abort: new AbortController(), peer }
     this.#controls.set(stage, control)
-    const deadline = clock.deadline(this.#init.dialTimeoutMs, `the connection to ${peer}`, control.abort.signal)
+    const deadline = clock.deadline(this.#connectMs(peer), `the connection to ${peer}`, control.abort.signal)
     try {
       const channel = await network.open(peer, protocols.control, { limits: channelLimits.control, signal: deadline.signal })
       if (this.#controls.get(stage) !== control) {
@@ -280,6 +285,13 @@ export class ChainSession implements TokenSession {
     } finally {
       deadline.clear()
     }
+  }
+
+  /** A host that has lost its power, or a process that stands still, keeps its connections for a while. */
+  #connectMs(peer: PeerId): number {
+    const { dialTimeoutMs, channelTimeoutMs } = this.#init
+    const path = this.#components.network.path(peer)
+    return path === undefined ? dialTimeoutMs : Math.min(dialTimeoutMs, channelTimeoutMs + 4 * (path.roundTripMs ?? 0))
   }
 
   async #readControl(stage: number, control: StageControl, channel: Channel): Promise<void> {

@@ -7,8 +7,8 @@ export interface StageRecord extends ChosenStage {
   readonly kind: 'stage'
   readonly stage: number
   control: 'connecting' | 'open'
-  /** When the stage must be open. */
-  readonly openByMs: number
+  /** When the control channel must be open. */
+  readonly connectByMs: number
   phase: 'new' | 'opening' | 'open'
   /** The terms that the stage has confirmed, by `opened` or `rerouted`. */
   inTerm: number
@@ -71,7 +71,7 @@ export class Roster {
     let atMs: number | undefined
     for (const slot of this.slots) {
       if (slot.kind === 'stage') {
-        if (slot.phase !== 'open') atMs = Math.min(atMs ?? Infinity, slot.openByMs)
+        if (slot.control === 'connecting') atMs = Math.min(atMs ?? Infinity, slot.connectByMs)
       } else if (slot.request === undefined) atMs = Math.min(atMs ?? Infinity, slot.searchAtMs)
     }
     return atMs
@@ -103,13 +103,13 @@ export class Roster {
     if (record !== undefined) record.control = 'open'
   }
 
-  create(chosen: ChosenStage, openByMs: number): StageRecord {
+  create(chosen: ChosenStage, connectByMs: number): StageRecord {
     return {
       ...chosen,
       kind: 'stage',
       stage: this.#nextStage++,
       control: 'connecting',
-      openByMs,
+      connectByMs,
       phase: 'new',
       inTerm: 0,
       outTerm: 0,

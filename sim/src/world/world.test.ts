@@ -81,6 +81,26 @@ describe('a simulated world', () => {
     })
   }
 
+  it('does not wait long for a node that stands still, and blames none that only waited for it', async () => {
+    for (const position of [0, 1, 2]) {
+      const world = simulate({ scenario: defineScenario({ nodes: [{ count: 9, blocksPerNode: 3 }] }) })
+      await world.runFor(5_000)
+      const ask = () => world.runUntil(world.client(0).generate({ promptTokens: 8, outputTokens: 4 }))
+      await ask()
+      const used = world.record().generations[0]!.chain.map(({ node }) => node)
+      world.node(used[position]!).freeze()
+      await ask()
+      const { chain, openedMs, startMs, outcome } = world.record().generations[1]!
+      assert.equal(outcome, 'completed')
+      assert.ok(openedMs! - startMs < 5_000, `stage ${position}: ${openedMs! - startMs} ms`)
+      const kept = used.filter((node, index) => index !== position && chain[index]?.node === node)
+      assert.equal(kept.length, used.length - 1, `stage ${position}: ${used.join('-')} became ${chain.map(({ node }) => node).join('-')}`)
+      await ask()
+      const again = world.record().generations[2]!
+      assert.ok(again.openedMs! - again.startMs < 1_000, `it is not asked again: ${again.openedMs! - again.startMs} ms`)
+    }
+  })
+
   it('accounts for the time of a generation, and keeps its way', async () => {
     const record = await simulate({ scenario: busy('calm', { durationMs: 20_000 }) }).run()
     assert.deepEqual(record.violations, [])
