@@ -33,6 +33,8 @@ export interface OpenGeneration {
   readonly nodesEver: Set<number>
   readonly time: Mutable<TimeByCause>
   recoveringSinceMs?: number
+  /** When it had the chain that it has now. */
+  chainSinceMs: number
   /** Whether it has had a chain. */
   isOpened: boolean
   /** Rows that have arrived at a node and not begun their turn, in their order, by the node's track. */
@@ -98,6 +100,7 @@ export class Recorder {
       recoveries: 0,
       chain: [],
       nodesEver: new Set(),
+      chainSinceMs: nowMs,
       isOpened: false,
       waiting: new Map(),
       time: { chainMs: 0, computeMs: 0, transferMs: 0, delayMs: 0, queueMs: 0, silenceMs: 0, recoveryMs: 0 },
@@ -115,6 +118,11 @@ export class Recorder {
     generation.openedMs ??= nowMs
     this.#chain(generation, chain)
     this.#endWaitForChain(generation, nowMs)
+    generation.lastSignMs = nowMs
+  }
+
+  /** Its user sees that it goes on: an attempt has ended in time, and another follows. */
+  sign(generation: OpenGeneration, nowMs: number): void {
     generation.lastSignMs = nowMs
   }
 
@@ -160,6 +168,11 @@ export class Recorder {
     for (const { cache, rows } of entries) {
       const generation = this.#bySession.get(cache)
       if (generation === undefined || !this.#open.has(generation)) continue
+      // A turn for rows of a chain that was lost: its time is in the silence and the recovery already, and no row waited for it.
+      if (startMs < generation.chainSinceMs) {
+        this.#span(generation, track, 'compute', startMs, endMs)
+        continue
+      }
       this.#waited(generation, track, rows, startMs)
       generation.lastActivityMs = endMs
       this.#charge(generation, track, 'compute', startMs, endMs)
@@ -171,6 +184,8 @@ export class Recorder {
     const waiting = generation.waiting.get(track)
     for (let left = rows; left > 0 && waiting !== undefined && waiting.length > 0;) {
       const first = waiting[0]!
+      // It came after the turn had begun, which was for rows that were sent before a recovery.
+      if (first.arrivedMs > startMs) return
       if (!first.hasBegun) {
         first.hasBegun = true
         this.#charge(generation, track, 'queue', first.arrivedMs, startMs)
@@ -267,6 +282,7 @@ export class Recorder {
     const sinceMs = generation.recoveringSinceMs
     if (sinceMs === undefined) return
     delete generation.recoveringSinceMs
+    generation.chainSinceMs = nowMs
     generation.lastActivityMs = nowMs
     this.#charge(generation, `client ${generation.client}`, 'recovery', sinceMs, nowMs)
   }

@@ -1,8 +1,10 @@
 import { didYouMean } from '@skein/protocol'
+import { turnCost } from '../compute/cost-model.ts'
 import { meanOf } from '../workload/draw.ts'
 import type { FieldPath, Problem } from './problems.ts'
-import type { FaultTarget, FaultTimes, Scenario, ScenarioFault } from './scenario.ts'
+import type { FaultTarget, FaultTimes, NodeGroup, Scenario, ScenarioFault } from './scenario.ts'
 import { scenarioLimits } from './number-ranges.ts'
+import { formatDuration } from './units.ts'
 
 /** Faults that could never happen, would hit nobody, or hit who cannot suffer them. */
 export function checkFaults(scenario: Scenario): Problem[] {
@@ -16,6 +18,7 @@ function checkFault(scenario: Scenario, peers: Population, fault: ScenarioFault,
   if (fault.kind === 'lie' && !scenario.allowLies) {
     problems.push({ path, message: 'a liar makes wrong answers, which are violations unless the scenario has allowLies: true' })
   }
+  if (fault.kind === 'slow') problems.push(...checkSlow(scenario, fault, path))
   if (fault.kind !== 'partition') {
     // What happens on the way happens to clients too; all else is done to a node's process or machine.
     return [...problems, ...checkTarget(scenario, peers, fault.target, fault.kind === 'corrupt', [...path, 'target'])]
@@ -26,6 +29,35 @@ function checkFault(scenario: Scenario, peers: Population, fault: ScenarioFault,
   // Who is on both sides is on the first.
   if (from === undefined || to === undefined || [...to].some((peer) => !from.has(peer))) return problems
   return [...problems, { path: [...path, 'between'], message: 'all of the second side are on the first: nobody would be cut off' }]
+}
+
+/** A turn of one token that takes longer: no user waits for it, and a node holds one five times as long for a runtime that hangs. */
+const slowestTurnMs = 60_000
+
+/** What would not be slow but as good as frozen: nodes that measure themselves for hours before they serve. */
+function checkSlow({ nodes, model }: Scenario, { factor, target }: Extract<ScenarioFault, { kind: 'slow' }>, path: FieldPath): Problem[] {
+  const hit = 'group' in target ? nodes.filter(({ name }) => name === target.group) : 'node' in target ? groupOf(nodes, target.node) : nodes
+  const turns = hit
+    .filter(({ count }) => count > 0)
+    .map(({ name, device, span, blocksPerNode }) => {
+      const blocks = span === 'auto' ? blocksPerNode : span.end - span.start
+      return { name, ms: turnCost(model, device, [{ rows: 1, pastRows: 0, blocks }]).totalUs / 1000 }
+    })
+  const slowest = turns.reduce((most, turn) => (turn.ms > most.ms ? turn : most), { name: '', ms: 0 })
+  if (slowest.ms * factor <= slowestTurnMs) return []
+  const takes = `one token would take a node of ${slowest.name} ${formatDuration(slowest.ms * factor)}`
+  const expected = `expected a factor of at most ${Math.floor(slowestTurnMs / slowest.ms)}, or a freeze`
+  return [{ path: [...path, 'factor'], message: `${takes}; at most ${formatDuration(slowestTurnMs)} are simulated: ${expected}` }]
+}
+
+/** The group that has the node with this number, if any has. */
+function groupOf(nodes: readonly NodeGroup[], number: number): NodeGroup[] {
+  let first = 0
+  for (const group of nodes) {
+    if (number < first + group.count) return [group]
+    first += group.count
+  }
+  return []
 }
 
 function checkTimes({ durationMs }: Scenario, { atMs, repeat }: FaultTimes, path: FieldPath): Problem[] {

@@ -21,6 +21,11 @@ describe('checkScenario', () => {
         'faults: [{ kind: partition, at: 1m, for: 1m, between: [{ group: homs }, { region: frankfurt }] }]\nclients:',
         /no group is called 'homs'/
       ],
+      [
+        'clients:',
+        'faults: [{ kind: slow, at: 1m, for: 1m, target: { node: 0 }, factor: 100000 }]\nclients:',
+        /faults\[0\]\.factor: one token would take a node of homes .*; at most 1 min are simulated: expected a factor of at most \d+/
+      ],
       ['clients:', 'faults: [{ kind: crash, at: 1m, target: { random: 0 } }]\nclients:', /target\.random: expected at least 1/],
       [
         'clients:',

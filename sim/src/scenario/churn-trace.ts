@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from '@skein/protocol'
 import { csvRows } from './csv-rows.ts'
-import { parseDurationMs } from './units.ts'
+import { parseDurationMs, requireUnit } from './units.ts'
 
 /** When a node is there: from and until, in milliseconds. */
 export type Session = readonly [upMs: number, downMs: number]
@@ -22,7 +22,7 @@ export function areInOrder(sessions: readonly Session[]): boolean {
  * those, others in the order of their first lines.
  *
  * @param file - how errors call it
- * @throws InvalidArgumentError with the line, and what was expected there
+ * @throws InvalidArgumentError with the line, and what was expected there, or the unit if it is none
  */
 export function readChurnTrace(text: string, file: string, unit?: string): Session[][] {
   const fail = (line: number, expected: string, found: string): never => {
@@ -30,6 +30,7 @@ export function readChurnTrace(text: string, file: string, unit?: string): Sessi
       `${file}:${line}: expected ${expected}, found ${JSON.stringify(found.slice(0, 40))}; this is no trace of churn`
     )
   }
+  requireUnit('duration', unit)
   const [header, ...rows] = csvRows(text)
   if (header === undefined) throw new InvalidArgumentError(`${file}:1: expected a header with node, up and down, found nothing`)
   const column = (...names: string[]): number => {

@@ -217,6 +217,7 @@ describe('readScenario', () => {
     )
     assert.match(wrong('file: up.csv, column: sty', 'id,stay\na,10\n'), /no column 'sty'; its first line has: id, stay/)
     assert.match(wrong('file: up.csv', '\n#\n'), /up\.csv has no values/)
+    assert.match(wrong('file: up.csv, unit: Mbit/s', '10\n'), /there is no unit 'Mbit\/s' for a duration; known: us, ms, s, m/)
     assert.match(problemsOf(churn('file: up.csv, values: [1s]'))[0] ?? '', /expected one of values and file/)
   })
 
@@ -292,6 +293,7 @@ describe('readScenario', () => {
     assert.match(wrong('node,up,down\n,1,5'), /up\.csv:2: expected the name of a node/)
     assert.match(wrong('node,up,down\n0,5,9\n1,1,2\n0,2,6'), /up\.csv:2: expected a session that begins after that of line 4 has ended/)
     assert.match(wrong('node,up,down\n0,5,9'), /up\.csv has sessions of 1 nodes, and the group has 2/)
+    assert.match(wrong('node,up,down\n0,0,9', 'file: up.csv, unit: parsec'), /there is no unit 'parsec' for a duration/)
     assert.match(problemsOf(churn('sessions: [[[5s, 1s]], []]')).join(), /expected of each node intervals that follow each other/)
     assert.match(problemsOf(churn('unit: s')).join(), /expected one of file and sessions/)
   })

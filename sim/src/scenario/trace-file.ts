@@ -1,15 +1,16 @@
 import { InvalidArgumentError } from '@skein/protocol'
 import { maxEmpiricalValues, type Quantity, type TraceFile } from './fields.ts'
-import { parseDurationMs, parseMbps } from './units.ts'
+import { parseDurationMs, parseMbps, requireUnit } from './units.ts'
 
 /**
  * The values of a trace: a text file with one value a line, or a CSV file with a header of which `column` is taken. Empty
  * lines and lines that begin with `#` are skipped. Values are in the base unit (milliseconds, Mbit/s, tokens), have a unit
  * of their own, or are in the trace's `unit`.
  *
- * @throws InvalidArgumentError that says which line is no value; whatever `readFile` throws
+ * @throws InvalidArgumentError that says which line is no value, or that the unit is none; whatever `readFile` throws
  */
 export function readTrace(trace: TraceFile, readFile: (path: string) => string): number[] {
+  requireUnit(trace.quantity, trace.unit)
   const lines = readFile(trace.file)
     .split(/\r?\n/)
     .map((text, index) => ({ text: text.trim(), line: index + 1 }))

@@ -4,6 +4,7 @@
  *
  * @packageDocumentation
  */
+import { InvalidArgumentError } from '@skein/protocol'
 
 const durationUnits: Readonly<Record<string, number>> = { us: 0.001, ms: 1, s: 1000, m: 60_000, min: 60_000, h: 3_600_000, d: 86_400_000 }
 const sizeUnits: Readonly<Record<string, number>> = {
@@ -41,6 +42,17 @@ function withUnit(text: string, units: Readonly<Record<string, number>>): number
   if (amount === undefined || factor === undefined) return undefined
   const value = Number(amount) * factor
   return Number.isFinite(value) ? value : undefined
+}
+
+/** Checks the unit that a file's bare numbers are in, if one is given. @throws InvalidArgumentError if there is no such unit */
+export function requireUnit(quantity: 'duration' | 'rate' | 'count' | 'factor', unit: string | undefined): void {
+  if (unit === undefined) return
+  const units = quantity === 'duration' ? durationUnits : quantity === 'rate' ? rateUnits : {}
+  if (Object.hasOwn(units, unit)) return
+  const known = Object.keys(units).join(', ')
+  throw new InvalidArgumentError(
+    known === '' ? `its numbers have no unit, and unit: ${unit} was given` : `there is no unit '${unit}' for a ${quantity}; known: ${known}`
+  )
 }
 
 /** Milliseconds of `250ms`, `90s`, `10m`, `1h 30m`, `2d`; undefined if it is none. */

@@ -242,6 +242,8 @@ export class SimClient {
       } catch (error) {
         if (this.#closing.signal.aborted) throw error
         this.log.logger.debug('could not join the swarm', { reason: describeError(error) })
+        // Production told its user so in time; that somebody tries again until there is a swarm is the simulator's doing.
+        for (const generation of this.#running) this.#context.recorder.sign(generation, this.#nowMs())
         await clock.sleep(connectAgainMs, { signal: this.#closing.signal })
       }
     }
@@ -291,7 +293,7 @@ export class SimClient {
         break
       }
       case 'prefill-progress':
-        record.lastSignMs = nowMs
+        recorder.sign(record, nowMs)
         break
     }
   }

@@ -5,6 +5,7 @@ import {
   type BlockRange,
   describeError,
   DirectoryService,
+  isSkeinError,
   type PeerId,
   type Random
 } from '@skein/protocol'
@@ -195,6 +196,12 @@ export class SimNode {
     daemon.watchState(() => this.#count())
     this.#up.push([clock.monotonicMs(), Infinity])
     daemon.failed.catch((error: unknown) => {
+      // A turn that a fault makes slow enough cannot be told from one that hangs: to give up is what a node is to do then.
+      if (this.condition.slowFactor > 1 && isSkeinError(error) && error.code === 'ERR_SKEIN_RUNTIME_HANGS') {
+        this.log.logger.info('gave up', { reason: describeError(error) })
+        if (this.#incarnation?.daemon === daemon) this.crash()
+        return
+      }
       this.#context.violated('node-failed', `node ${this.number} gave up: ${describeError(error)}`, [peer])
     })
     daemon.start().catch((error: unknown) => {
