@@ -21,6 +21,12 @@ describe('the summary', () => {
     assert.doesNotMatch(summary({ ...simulated, generations: good }), /failed with/)
   })
 
+  it('says how many answers a liar has spoilt, though they are completed', () => {
+    const generations = simulated.generations.map((one, index) => (index < 2 ? { ...one, isWrong: true as const } : one))
+    assert.match(summary({ ...simulated, generations }), /\n2 had tokens that one undisturbed machine does not give\n/)
+    assert.doesNotMatch(summary(simulated), /undisturbed/)
+  })
+
   it('of a simulated run tells its virtual time, and what replays it', () => {
     const text = summary({ ...simulated, violations: [violation] })
     assert.match(text, /16 nodes, 1 min of virtual time in .*, [\d,]+ events, [\d,.]+ times real time\n/)

@@ -40,6 +40,7 @@ export function summaryLines(
     ),
     '',
     ...table(['', ''], rows, new Set()).slice(1),
+    ...(found.wrong === 0 ? [] : [style('red', `${grouped(found.wrong ?? 0)} had tokens that one undisturbed machine does not give`)]),
     ...failuresByCode(record.generations).map(([code, count]) => style('red', `${grouped(count)} failed with ${printable(code)}`)),
     '',
     ...causeLines(record),

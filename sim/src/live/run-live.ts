@@ -246,6 +246,7 @@ class LiveRun {
       eventLogHash: liveEventLog,
       virtualMs: nowMs,
       wallMs: this.#clock.monotonicMs() - this.#wallStartMs,
+      observedMs: [0, Math.min(nowMs, scenario.durationMs)],
       events: this.#recorder.log.length,
       generations,
       nodes,

@@ -21,9 +21,14 @@ export interface AnswerFacts {
   readonly allowLies: boolean
 }
 
+/** The first token that is not the reference's; -1 if all are. */
+export function firstWrongToken({ tokens, expected }: Pick<AnswerFacts, 'tokens' | 'expected'>): number {
+  return tokens.findIndex((token, index) => token !== expected[index])
+}
+
 /** An answer has exactly the reference's tokens; one that was broken off, the first of them. */
 export function checkAnswer({ tokens, expected, isWhole, liarInChain, allowLies }: AnswerFacts): string | undefined {
-  const wrong = tokens.findIndex((token, index) => token !== expected[index])
+  const wrong = firstWrongToken({ tokens, expected })
   if (wrong >= 0) {
     if (allowLies && liarInChain) return undefined
     return `token ${wrong} of the answer is ${tokens[wrong]}, and one undisturbed machine gives ${expected[wrong]}`

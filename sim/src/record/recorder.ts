@@ -27,6 +27,7 @@ export interface OpenGeneration {
   outputTokens: number
   outcome: GenerationRecord['outcome']
   errorCode?: string
+  isWrong?: true
   recoveries: number
   chain: readonly StageRecord[]
   /** Nodes that were in its chain at any time. */
@@ -230,7 +231,7 @@ export class Recorder {
   generationRecords(): GenerationRecord[] {
     return this.generations.map((generation) => {
       const { id, client, startMs, openedMs, firstTokenMs, lastTokenMs, endMs } = generation
-      const { promptTokens, outputTokens, outcome, errorCode, recoveries, chain, time, prompt, text } = generation
+      const { promptTokens, outputTokens, outcome, errorCode, isWrong, recoveries, chain, time, prompt, text } = generation
       return {
         id,
         client,
@@ -243,6 +244,7 @@ export class Recorder {
         outputTokens,
         outcome,
         ...(errorCode === undefined ? {} : { errorCode }),
+        ...(isWrong === undefined ? {} : { isWrong }),
         recoveries,
         chain,
         time: { ...time },

@@ -42,6 +42,8 @@ export interface GenerationRecord {
   /** `unfinished`: the run ended before it did. */
   readonly outcome: 'completed' | 'failed' | 'unfinished'
   readonly errorCode?: string
+  /** Its tokens are not those of one undisturbed machine: a liar was in its chain, and the scenario allows that. */
+  readonly isWrong?: true
   readonly recoveries: number
   readonly chain: readonly StageRecord[]
   readonly time: TimeByCause
@@ -112,6 +114,11 @@ export interface RunRecord {
   /** Of a live run, real milliseconds since its start. */
   readonly virtualMs: number
   readonly wallMs: number
+  /**
+   * What is averaged over time is averaged over this: from when all nodes were to have started until the duration ended. Before
+   * it the swarm comes to be, after it everything heals and leases run out. @default the whole run
+   */
+  readonly observedMs?: readonly [fromMs: number, toMs: number]
   readonly events: number
   readonly generations: readonly GenerationRecord[]
   readonly nodes: readonly NodeRecord[]

@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { type GenerationRecord, isLive, type NodeRecord, type RunRecord, type TimeByCause } from '../record/run-record.ts'
-import { causes, firstTokenMs, quantileOf, timeByCause, tokensPerSecond, upMs, utilisation } from './figures.ts'
+import { busyUntilMs, causes, firstTokenMs, quantileOf, timeByCause, tokensPerSecond, upMs, utilisation } from './figures.ts'
 import { colours } from './palette.ts'
 import type { ChartSpec } from './plot.ts'
 import { overlapMs, thinned, timeUnitFor, windows } from './series.ts'
@@ -373,9 +373,11 @@ export function causeOverTimeChart(record: RunRecord): ChartSpec {
 }
 
 /** How busy nodes were: each one, or how many were how busy where there are too many. */
-export function utilisationChart({ nodes }: RunRecord): ChartSpec {
+export function utilisationChart(record: RunRecord): ChartSpec {
+  const { nodes } = record
+  const untilMs = busyUntilMs(record)
   const busy = nodes
-    .map((node) => ({ node, share: utilisation(node) }))
+    .map((node) => ({ node, share: utilisation(node, untilMs) }))
     .filter((item): item is { node: NodeRecord; share: number } => item.share !== undefined)
     .toSorted((a, b) => b.share - a.share || a.node.node - b.node.node)
   const groups = topCategories([...busy.reduce((counts, { node }) => (count(counts, node.group), counts), new Map<string, number>())])

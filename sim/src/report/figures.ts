@@ -5,7 +5,7 @@
  * @packageDocumentation
  */
 import { quantileSorted } from 'simple-statistics'
-import type { GenerationRecord, NodeRecord, RunRecord, TimeByCause } from '../record/run-record.ts'
+import type { GenerationRecord, NodeRecord, RunRecord, Sample, TimeByCause } from '../record/run-record.ts'
 import type { Expectation } from '../scenario/scenario.ts'
 
 export type FigureUnit = 'count' | 'ms' | 'tokens/s' | 'tokens' | 'share' | 'bytes' | 'nodes' | 'stages'
@@ -27,6 +27,11 @@ const less = 'less'
 export const figureMeanings = {
   generations: { unit: 'count', text: 'requests that began' },
   completed: { unit: 'count', text: 'generations that ended with all their tokens', better: more },
+  wrong: {
+    unit: 'count',
+    text: 'generations with tokens that one undisturbed machine does not give, completed ones included: the work of liars',
+    better: less
+  },
   failed: { unit: 'count', text: 'generations that ended with an error', better: less },
   unfinished: { unit: 'count', text: 'generations that the run ended before they did', better: less },
   completedShare: { unit: 'share', text: 'completed of all that began', better: more },
@@ -61,14 +66,18 @@ export const figureMeanings = {
   recoveryMsMean: { unit: 'ms', text: 'time that one recovery took, on average', better: less },
   recoveredShare: { unit: 'share', text: 'of the generations that lost a stage: those that completed all the same', better: more },
   stagesMean: { unit: 'stages', text: 'stages of a chain, on average' },
-  coveredShare: { unit: 'share', text: "of the run's time: every block had a node", better: more },
-  leastCoverage: { unit: 'nodes', text: 'fewest nodes that any block had at any time', better: more },
-  coverageMean: { unit: 'nodes', text: 'nodes of the least covered block, averaged over time', better: more },
-  nodesUpMean: { unit: 'nodes', text: 'nodes that were up, averaged over time' },
+  coveredShare: {
+    unit: 'share',
+    text: 'of the time observed, from when all nodes had started until the duration ended: every block had a node',
+    better: more
+  },
+  leastCoverage: { unit: 'nodes', text: 'fewest nodes that any block had at any time observed', better: more },
+  coverageMean: { unit: 'nodes', text: 'nodes of the least covered block, averaged over the time observed', better: more },
+  nodesUpMean: { unit: 'nodes', text: 'nodes that were up, averaged over the time observed' },
   departures: { unit: 'count', text: 'times that a node went away' },
-  sessionsMean: { unit: 'count', text: 'sessions under way, averaged over time' },
+  sessionsMean: { unit: 'count', text: 'sessions under way, averaged over the time observed' },
   sessionsMax: { unit: 'count', text: 'most sessions at a time' },
-  utilisationMean: { unit: 'share', text: 'time that nodes computed of the time that they were up' },
+  utilisationMean: { unit: 'share', text: 'time that nodes computed of the time that they were up, until the last answer had come' },
   utilisationMax: { unit: 'share', text: 'the same, of the busiest node' },
   bytesPerToken: { unit: 'bytes', text: 'bytes that nodes sent, announcements included, over the tokens of all answers', better: less }
 } as const satisfies Readonly<Record<string, FigureMeaning>>
@@ -147,9 +156,25 @@ export function upMs({ up }: NodeRecord): number {
   return sum(up.map(([from, to]) => to - from))
 }
 
-/** Share of its time up in which a node computed; undefined if it was never up. */
-export function utilisation(node: NodeRecord): number | undefined {
-  return ratio(node.busyMs, upMs(node))
+/** Share of its time up until `untilMs`, after which nobody had anything to compute, in which a node computed; undefined if it was never up. */
+export function utilisation(node: NodeRecord, untilMs = Infinity): number | undefined {
+  return ratio(node.busyMs, upUntilMs(node, untilMs))
+}
+
+function upUntilMs({ up }: NodeRecord, untilMs: number): number {
+  return sum(up.map(([from, to]) => Math.max(0, Math.min(to, untilMs) - from)))
+}
+
+/** The end of what nodes may have been busy with: the duration's, or that of the last answer if it came later. */
+export function busyUntilMs({ generations, virtualMs, observedMs }: RunRecord): number {
+  if (observedMs === undefined) return virtualMs
+  return generations.reduce((most, { endMs = virtualMs }) => Math.max(most, endMs), observedMs[1])
+}
+
+/** The samples of the time observed; where there is none of it, all. */
+function observedSamples({ samples, observedMs: [fromMs, toMs] = [-1, Infinity] }: RunRecord): readonly Sample[] {
+  const observed = samples.filter(({ atMs }) => atMs > fromMs && atMs <= toMs)
+  return observed.length > 0 ? observed : samples
 }
 
 function isNumber(value: number | undefined): value is number {
@@ -183,7 +208,8 @@ function countFigures(generations: readonly GenerationRecord[]) {
   const completed = count('completed')
   const failed = count('failed')
   const unfinished = count('unfinished')
-  return { generations: generations.length, completed, failed, unfinished, completedShare: ratio(completed, generations.length) }
+  const wrong = generations.filter(({ isWrong }) => isWrong === true).length
+  return { generations: generations.length, completed, wrong, failed, unfinished, completedShare: ratio(completed, generations.length) }
 }
 
 /** From the request to the end of the answer. */
@@ -233,8 +259,11 @@ function timeFigures(generations: readonly GenerationRecord[]) {
   }
 }
 
-function swarmFigures({ samples, nodes, log }: RunRecord, tokens: number) {
-  const shares = nodes.map(utilisation).filter(isNumber)
+function swarmFigures(record: RunRecord, tokens: number) {
+  const { nodes, log } = record
+  const untilMs = busyUntilMs(record)
+  const shares = nodes.map((node) => utilisation(node, untilMs)).filter(isNumber)
+  const samples = observedSamples(record)
   const coverage = samples.map(({ leastCoverage }) => leastCoverage)
   return {
     coveredShare: ratio(coverage.filter((count) => count > 0).length, coverage.length),
@@ -243,8 +272,8 @@ function swarmFigures({ samples, nodes, log }: RunRecord, tokens: number) {
     nodesUpMean: mean(samples.map(({ nodesUp }) => nodesUp)),
     departures: log.filter(({ kind }) => kind === 'node-down').length,
     sessionsMean: mean(samples.map(({ sessions }) => sessions)),
-    sessionsMax: samples.reduce((most, { sessions }) => Math.max(most, sessions), 0),
-    utilisationMean: ratio(sum(nodes.map(({ busyMs }) => busyMs)), sum(nodes.map(upMs))),
+    sessionsMax: record.samples.reduce((most, { sessions }) => Math.max(most, sessions), 0),
+    utilisationMean: ratio(sum(nodes.map(({ busyMs }) => busyMs)), sum(nodes.map((node) => upUntilMs(node, untilMs)))),
     utilisationMax: shares.length === 0 ? undefined : shares.reduce((most, value) => Math.max(most, value)),
     bytesPerToken: ratio(sum(nodes.map(({ sentBytes }) => sentBytes)), tokens)
   }

@@ -112,6 +112,39 @@ describe('figures', () => {
       assert.ok(Math.abs((found[name] ?? NaN) - value) < 1e-9, `${name}: ${found[name]}, expected ${value}`)
   })
 
+  it('look at the swarm neither while it comes to be nor after everything has healed', () => {
+    const sample = (atMs: number, nodesUp: number, sessions: number): RunRecord['samples'][number] => ({
+      ...{ atMs, nodesUp, sessions },
+      leastCoverage: Math.floor(nodesUp / 2),
+      tokensPerSecond: 0
+    })
+    const node = { peer: '', group: '', region: '', start: 0, end: 4, rows: 0, sentBytes: 0, receivedBytes: 0 }
+    const record: RunRecord = {
+      ...empty,
+      virtualMs: 20_000,
+      observedMs: [2_000, 6_000],
+      generations: [generation(0, { startMs: 1000, firstTokenMs: 1500, endMs: 8000, outputTokens: 11 })],
+      nodes: [
+        {
+          ...node,
+          node: 0,
+          up: [
+            [0, 4000],
+            [6000, 20_000]
+          ],
+          busyMs: 3000
+        }
+      ],
+      samples: [sample(1000, 1, 1), sample(2000, 1, 1), sample(3000, 3, 1), sample(6000, 1, 0), sample(7000, 9, 5), sample(20_000, 9, 0)]
+    }
+    const found = figures(record)
+    const { coveredShare, leastCoverage, coverageMean, nodesUpMean, sessionsMean, sessionsMax, utilisationMean, utilisationMax } = found
+    assert.deepEqual([coveredShare, leastCoverage, coverageMean, nodesUpMean, sessionsMean, sessionsMax], [0.5, 0, 0.5, 2, 0.5, 5])
+    assert.deepEqual([utilisationMean, utilisationMax], [0.5, 0.5])
+    // Shorter than the start of its nodes: all of it.
+    assert.equal(figures({ ...record, observedMs: [2_000, 2_000] }).nodesUpMean, 4)
+  })
+
   it('are none where there is nothing to compute them from', () => {
     const found = figures(empty)
     assert.deepEqual(Object.keys(found).toSorted(), figureNames.toSorted())

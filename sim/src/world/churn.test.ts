@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { seededRandom } from '@skein/protocol'
 import type { Churn, DiurnalChurn } from '../scenario/scenario.ts'
 import { churnSchedule, type ChurnSchedule, diurnalShare } from './churn.ts'
-import { defineScenario } from './define-scenario.ts'
+import { figures, type Figures } from '../report/figures.ts'
+import { defineScenario, type PartialScenario } from './define-scenario.ts'
 import { simulate } from './simulate.ts'
 
 const hourMs = 3_600_000
@@ -108,6 +109,22 @@ describe('churn of a trace', () => {
         [[40_000, end]]
       ]
     )
+  })
+
+  it('is what the averages tell: neither that nodes start one by one, nor that all come back in the end', async () => {
+    const of = async (nodes: PartialScenario['nodes']): Promise<Figures> =>
+      figures(await simulate({ scenario: defineScenario({ durationMs: 98_000, nodes: nodes! }) }).run())
+    const quarter = { span: { start: 6, end: 8 } } as const
+    // From 2 s to 98 s, the last node is there from 50 s on.
+    const late: Churn = { kind: 'trace', sessions: [[[50_000, 1e12]]], graceful: false }
+    const found = await of([
+      { count: 3, span: { start: 0, end: 6 } },
+      { ...quarter, churn: late }
+    ])
+    assert.ok(Math.abs(found.coveredShare! - 0.5) < 0.02, `${found.coveredShare}`)
+    assert.ok(Math.abs(found.nodesUpMean! - 3.5) < 0.03, `${found.nodesUpMean}`)
+    const always = await of([{ count: 8, blocksPerNode: 1 }])
+    assert.deepEqual([always.leastCoverage, always.coveredShare, always.nodesUpMean], [1, 1, 8])
   })
 
   it('survives faults: who is killed comes back with the next session', async () => {

@@ -5,7 +5,7 @@ import { simulatedIdentity } from './simulated-identity.ts'
 import { TimedEnds } from '../compute/timed-ends.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
 import { virtualAddress } from '../net/virtual-host.ts'
-import { checkAnswer, checkFailure } from '../oracles/checks.ts'
+import { checkAnswer, checkFailure, firstWrongToken } from '../oracles/checks.ts'
 import type { OpenGeneration } from '../record/recorder.ts'
 import type { StageRecord } from '../record/run-record.ts'
 import type { ClientGroup } from '../scenario/scenario.ts'
@@ -182,6 +182,7 @@ export class SimClient {
     }
   ): void {
     const { tokens, expected, isWhole, failure } = facts
+    if (firstWrongToken({ tokens, expected }) >= 0) record.isWrong = true
     const liarInChain = [...record.nodesEver].some((node) => this.#init.isLiar(node))
     const wrong = checkAnswer({ tokens, expected, isWhole, liarInChain, allowLies: this.#context.scenario.allowLies })
     const peers = [this.peer, ...this.#peersOf(record)]

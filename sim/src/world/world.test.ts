@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { devicePresets } from '../compute/device-presets.ts'
 import type { Distribution, ScenarioFault } from '../scenario/scenario.ts'
 import { autoSpans } from './auto-spans.ts'
+import { figures } from '../report/figures.ts'
 import { defineScenario, type PartialScenario } from './define-scenario.ts'
 import { simulate } from './simulate.ts'
 
@@ -197,6 +198,9 @@ describe('a simulated world', () => {
     assert.ok((strict.violations[0]?.lastEvents.length ?? 0) > 0)
     const lax = await simulate({ scenario: busy('liars', { faults: [lie], allowLies: true, durationMs: 30_000 }) }).run()
     assert.deepEqual(lax.violations, [])
+    const { wrong, completed } = figures(lax)
+    assert.ok(wrong! > 0 && wrong! <= completed!, `${wrong} of ${completed}`)
+    assert.equal(lax.generations.filter(({ isWrong }) => isWrong).length, wrong)
   })
 })
 

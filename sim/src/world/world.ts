@@ -189,6 +189,7 @@ export class World {
       eventLogHash: this.clock.eventLogHash(),
       virtualMs: this.nowMs,
       wallMs: this.#wallMs,
+      observedMs: [startSpreadMs(this.nodes.length), Math.min(this.nowMs, this.scenario.durationMs)],
       events: this.clock.events,
       generations: this.#recorder.generationRecords(),
       nodes: this.nodes.map((node) => node.record(this.nowMs)),
