@@ -34,6 +34,15 @@ async function runChild(argv: readonly string[], signal: AbortSignal): Promise<C
   })
 }
 
+// A reader that goes away has what it wanted; what a full disk does not take is lost, and the run was for it.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') return
+  process.stderr.write(`skein-sim: what was to be written is lost: ${error.message}\n`)
+  process.on('exit', (code) => {
+    if (code === 0) process.exitCode = 1
+  })
+})
+
 process.exitCode = await runSkeinSim(process.argv.slice(2), {
   version: manifest.version,
   stdout: process.stdout,

@@ -54,8 +54,13 @@ async function compareBoth(a: string, b: string, flags: CompareFlags, context: S
   return left.violations.length + right.violations.length > 0 ? 1 : 0
 }
 
+/** Whether it is taken for the record of a run; anything else is a scenario. */
+export function isRecordFile(source: string): boolean {
+  return source.endsWith('.json')
+}
+
 async function sourceOf(source: string, flags: CompareFlags): Promise<RunRecord | Scenario> {
-  if (source.endsWith('.json')) return readRecord(source)
+  if (isRecordFile(source)) return readRecord(source)
   return loadScenario(source, { overrides: overridesOf(flags), ci: flags.ci })
 }
 

@@ -34,6 +34,8 @@ export interface Outcome {
 export interface FuzzOutcome extends Outcome {
   /** The smallest scenario that breaks a promise, as YAML. */
   readonly scenario?: string
+  /** The seed that it was drawn from. */
+  readonly seed?: number
 }
 
 export interface CalibrateInit {

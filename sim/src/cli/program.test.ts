@@ -60,7 +60,7 @@ class FakeWorld {
           json: { seeds, firstSeed },
           lines: ['nothing found'],
           failed: seeds === 9,
-          ...(seeds === 9 && { scenario: 'name: small\n' })
+          ...(seeds === 9 && { scenario: 'name: small\n', seed: firstSeed + 2 })
         }),
         calibrate: async ({ name, threads, onProgress }) => {
           onProgress('measuring')
@@ -205,6 +205,7 @@ describe('skein-sim', () => {
       [['compare', file, join(folder, 'record.json')], /no record of a run/],
       [['compare', file, file, '--only', 'x'], /--only is for --live/],
       [['compare', file, file, '--no-check'], /--no-check is for --live/],
+      [['compare', 'a.json', 'b.json', '--seed', '7'], /--seed does nothing for the records of two runs/],
       [['compare', '--live', 'reality', '--seed', '1'], /--seed does nothing for --live/],
       [['compare', '--live', 'reality', '--only', 'nothing'], /no setting's name holds 'nothing': there are '1 stage/],
       [['compare', '--live', 'dreams'], /no set of live settings 'dreams'/],
@@ -318,8 +319,8 @@ describe('skein-sim', () => {
     assert.equal((await world.run(['fuzz', '--seeds', '3'])).code, 0)
     const { code, stdout } = await world.run(['fuzz', '--seeds', '9', '--from', '4', '--out', join(folder, 'found')])
     assert.equal(code, 1)
-    assert.match(stdout, /run the smallest one: skein-sim run .*fuzz-4\.yaml/)
-    assert.equal(await readFile(join(folder, 'found', 'fuzz-4.yaml'), 'utf8'), 'name: small\n')
+    assert.match(stdout, /run the smallest one: skein-sim run .*fuzz-6\.yaml/)
+    assert.equal(await readFile(join(folder, 'found', 'fuzz-6.yaml'), 'utf8'), 'name: small\n')
   })
 
   it('measures this machine, and writes it as a device that a scenario names', async () => {

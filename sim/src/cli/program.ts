@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import { exitCodes, integerParser, runCommand, wantsJson } from '@skein/node'
 import { InvalidArgumentError as UsageError } from '@skein/protocol'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { type CompareFlags, compareRuns } from './compare.ts'
+import { type CompareFlags, compareRuns, isRecordFile } from './compare.ts'
 import type { Outcome } from './engine.ts'
 import { explain, listScenarios } from './list-explain.ts'
 import { ScenarioError } from '../scenario/problems.ts'
@@ -138,6 +138,8 @@ function addRuns(program: Command, { run, compare, live, compareLive }: SkeinSim
     }
     const [useless] = given(['only', 'check', 'model'])
     if (useless !== undefined) return two.error(`error: --${useless === 'check' ? 'no-check' : useless} is for --live`)
+    const [idle] = [a, b].every(isRecordFile) ? given(['seed', 'set', 'ci']) : []
+    if (idle !== undefined) return two.error(`error: --${idle} does nothing for the records of two runs: nothing is run`)
     return keep(compare(a, b, flags))
   })
 
@@ -257,9 +259,10 @@ function actionsOf(context: SimContext): SkeinSimActions {
       fuzz: async ({ seeds, from, out, json }) => {
         return withOutFolder(out, async () => {
           const found = await context.interruptible(fuzz({ seeds, firstSeed: from, signal: context.signal, onProgress }))
-          const { scenario } = found
+          const { scenario, seed } = found
           if (scenario === undefined || out === undefined) return finish(found, { json })
-          const file = join(out, `fuzz-${from}.yaml`)
+          // By the seed that fails: searches from other seeds may write into the same folder.
+          const file = join(out, `fuzz-${seed ?? from}.yaml`)
           await writeFile(file, scenario)
           return finish({ ...found, lines: [...found.lines, `or run the smallest one: skein-sim run ${file}`] }, { json })
         })

@@ -99,6 +99,7 @@ function toOutcome({ worlds, events, generations, failure }: FuzzResult, sizeOf:
       `find it again: ${replay}`
     ],
     failed: true,
-    scenario
+    scenario,
+    seed
   }
 }

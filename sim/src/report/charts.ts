@@ -4,7 +4,7 @@
  * @packageDocumentation
  */
 import { type GenerationRecord, isLive, type NodeRecord, type RunRecord, type TimeByCause } from '../record/run-record.ts'
-import { busyUntilMs, causes, firstTokenMs, quantileOf, timeByCause, tokensPerSecond, upMs, utilisation } from './figures.ts'
+import { busyUntilMs, causes, firstTokenMs, quantileOf, timeByCause, tokensPerSecond, utilisation } from './figures.ts'
 import { colours } from './palette.ts'
 import type { ChartSpec } from './plot.ts'
 import { overlapMs, thinned, timeUnitFor, windows } from './series.ts'
@@ -209,13 +209,19 @@ export function churnChart(record: RunRecord): ChartSpec {
   }
 }
 
-/** How many nodes hosted each block, averaged over the run; by region where there are several. */
+/** The time that averages are of; the whole run where none of it was observed. */
+function averagedMs({ observedMs, virtualMs }: RunRecord): readonly [fromMs: number, toMs: number] {
+  return observedMs !== undefined && observedMs[1] > observedMs[0] ? observedMs : [0, virtualMs]
+}
+
+/** How many nodes hosted each block, averaged over the time observed; by region where there are several. */
 export function blockCoverageChart(record: RunRecord): ChartSpec {
   const hosted = new Map<string, Map<number, number>>()
+  const [fromMs, toMs] = averagedMs(record)
   for (const node of record.nodes) {
     const region = hosted.get(node.region) ?? new Map<number, number>()
     hosted.set(node.region, region)
-    const share = record.virtualMs > 0 ? upMs(node) / record.virtualMs : 0
+    const share = toMs > fromMs ? overlapMs(node.up, fromMs, toMs) / (toMs - fromMs) : 0
     for (let block = node.start; block < node.end; block++) region.set(block, (region.get(block) ?? 0) + share)
   }
   const regions = topCategories([...hosted].map(([name, blocks]) => [name, [...blocks.values()].reduce((sum, value) => sum + value, 0)]))

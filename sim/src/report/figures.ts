@@ -152,10 +152,6 @@ export function timeByCause(generations: readonly GenerationRecord[]): TimeByCau
   }
 }
 
-export function upMs({ up }: NodeRecord): number {
-  return sum(up.map(([from, to]) => to - from))
-}
-
 /** Share of its time up until `untilMs`, after which nobody had anything to compute, in which a node computed; undefined if it was never up. */
 export function utilisation(node: NodeRecord, untilMs = Infinity): number | undefined {
   return ratio(node.busyMs, upUntilMs(node, untilMs))

@@ -61,6 +61,19 @@ describe('simulate', () => {
     })
   }
 
+  it('refuses a seed that is none', () => {
+    for (const seed of [-1, 1.5, NaN, 2 ** 32]) {
+      assert.throws(() => simulate({ scenario: defineScenario(), seed }), /^ScenarioError: test: seed: expected a whole number/)
+    }
+  })
+
+  it('runs a world to its end once', async () => {
+    const world = simulate({ scenario: defineScenario({ durationMs: 1_000, settleMs: 1_000 }) })
+    await world.runFor(500)
+    await world.run()
+    await assert.rejects(world.run(), /this world has run to its end/)
+  })
+
   it('tells all that is wrong at once', () => {
     const faults = [crash({ node: 99 }), crash({ group: 'nope' })]
     assert.throws(() => simulate({ scenario: defineScenario({ nodes: [{ count: 3, regions: ['mars'] }], faults }) }), {

@@ -75,13 +75,15 @@ export class World {
   /** Set while it runs. */
   #realTime: RealTimeGuard | undefined
   #started = false
+  #ended = false
   #faultMs = -Infinity
   #uncoveredMs = -Infinity
 
-  /** @throws ScenarioError for a scenario that cannot be run; InvalidArgumentError for a real model of another shape */
+  /** @throws ScenarioError for a scenario or a seed that cannot be run; InvalidArgumentError for a real model of another shape */
   constructor(init: WorldInit) {
     const { scenario, realModel } = init
-    const problems = checkScenario(scenario, knownNames)
+    const seeded = init.seed === undefined ? scenario : { ...scenario, seed: init.seed }
+    const problems = checkScenario(seeded, knownNames)
     if (problems.length > 0) throw new ScenarioError(scenario.name, problems)
     if (realModel !== undefined) requireSameShape(scenario, realModel.config)
     this.#init = init
@@ -157,8 +159,12 @@ export class World {
   /**
    * Runs the whole scenario: requests, churn and faults for its duration, then everything heals and must come to its end,
    * then every coordinator closes and nothing may be left reserved.
+   *
+   * @throws InvalidArgumentError when it has run before: its clients are closed
    */
   async run(): Promise<RunRecord> {
+    if (this.#ended) throw new InvalidArgumentError('this world has run to its end: make another one by simulate')
+    this.#ended = true
     this.#start()
     await this.#explained(async () => {
       await this.#runUntil(this.scenario.durationMs)
