@@ -1,9 +1,9 @@
 import { didYouMean } from '@skein/protocol'
-import { turnCost } from '../compute/cost-model.ts'
 import { meanOf } from '../workload/draw.ts'
 import type { FieldPath, Problem } from './problems.ts'
 import type { FaultTarget, FaultTimes, NodeGroup, Scenario, ScenarioFault } from './scenario.ts'
 import { scenarioLimits } from './number-ranges.ts'
+import { oneTokenMs, slowestTurnMs } from './turn-time.ts'
 import { formatDuration } from './units.ts'
 
 /** Faults that could never happen, would hit nobody, or hit who cannot suffer them. */
@@ -31,20 +31,13 @@ function checkFault(scenario: Scenario, peers: Population, fault: ScenarioFault,
   return [...problems, { path: [...path, 'between'], message: 'all of the second side are on the first: nobody would be cut off' }]
 }
 
-/** A turn of one token that takes longer: no user waits for it, and a node holds one five times as long for a runtime that hangs. */
-const slowestTurnMs = 60_000
-
 /** What would not be slow but as good as frozen: nodes that measure themselves for hours before they serve. */
 function checkSlow({ nodes, model }: Scenario, { factor, target }: Extract<ScenarioFault, { kind: 'slow' }>, path: FieldPath): Problem[] {
   const hit = 'group' in target ? nodes.filter(({ name }) => name === target.group) : 'node' in target ? groupOf(nodes, target.node) : nodes
-  const turns = hit
-    .filter(({ count }) => count > 0)
-    .map(({ name, device, span, blocksPerNode }) => {
-      const blocks = span === 'auto' ? blocksPerNode : span.end - span.start
-      return { name, ms: turnCost(model, device, [{ rows: 1, pastRows: 0, blocks }]).totalUs / 1000 }
-    })
+  const turns = hit.filter(({ count }) => count > 0).map((group) => ({ name: group.name, ms: oneTokenMs(group, model) }))
   const slowest = turns.reduce((most, turn) => (turn.ms > most.ms ? turn : most), { name: '', ms: 0 })
-  if (slowest.ms * factor <= slowestTurnMs) return []
+  // Who is too slow without it is told by another check.
+  if (slowest.ms * factor <= slowestTurnMs || slowest.ms > slowestTurnMs) return []
   const takes = `one token would take a node of ${slowest.name} ${formatDuration(slowest.ms * factor)}`
   const expected = `expected a factor of at most ${Math.floor(slowestTurnMs / slowest.ms)}, or a freeze`
   return [{ path: [...path, 'factor'], message: `${takes}; at most ${formatDuration(slowestTurnMs)} are simulated: ${expected}` }]

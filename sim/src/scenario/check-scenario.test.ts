@@ -11,6 +11,16 @@ function assertRefused(cases: readonly Case[]): void {
 }
 
 describe('checkScenario', () => {
+  it('refuses devices that would take minutes for one token', () => {
+    assertRefused([
+      [
+        'device: rtx-3090',
+        'device: { preset: rtx-3090, memoryBandwidthBytesPerSecond: 936000 }',
+        /nodes\[0\]\.device: one token would take a node .*; at most 1 min are simulated: expected a faster device or fewer blocks/
+      ]
+    ])
+  })
+
   it('refuses faults that cannot happen or could hit nobody', () => {
     assertRefused([
       ['clients:', 'faults: [{ kind: crash, at: 1m, target: { node: 8 } }]\nclients:', /there are 8 nodes, numbered from 0/],

@@ -7,6 +7,8 @@ import { checkReach } from './check-reach.ts'
 import type { FieldPath, Problem } from './problems.ts'
 import type { ClientGroup, Distribution, NodeGroup, Scenario } from './scenario.ts'
 import { scenarioLimits } from './number-ranges.ts'
+import { oneTokenMs, slowestTurnMs } from './turn-time.ts'
+import { formatDuration } from './units.ts'
 
 /** What a scenario may refer to beyond itself. */
 export interface CheckOptions {
@@ -25,6 +27,7 @@ export function checkScenario(scenario: Scenario, options: CheckOptions): Proble
     ...checkSize(scenario),
     ...checkPlaces(scenario),
     ...checkHosting(scenario),
+    ...checkSpeed(scenario),
     ...checkMachines(scenario),
     ...checkEvents(scenario),
     ...checkSessions(scenario),
@@ -107,6 +110,16 @@ function checkSpan({ span, blocksPerNode }: NodeGroup, blocks: number, path: Fie
   }
   if (span.start < span.end && span.end <= blocks) return []
   return [{ path: [...path, 'span'], message: `expected START below END, and END at most the model's ${blocks} blocks` }]
+}
+
+/** Whether every device computes at all: bytes where gigabytes were meant make a turn take days. */
+function checkSpeed({ model, nodes }: Scenario): Problem[] {
+  return nodes.flatMap((group, index): Problem[] => {
+    const ms = oneTokenMs(group, model)
+    if (group.count === 0 || ms <= slowestTurnMs) return []
+    const message = `one token would take a node ${formatDuration(ms)}; at most ${formatDuration(slowestTurnMs)} are simulated: expected a faster device or fewer blocks`
+    return [{ path: ['nodes', index, 'device'], message }]
+  })
 }
 
 /** Machines have names of their own, and are each in one place. */

@@ -64,6 +64,15 @@ describe('the time after the duration', () => {
     assert.match((await brokenAfterTheEnd({ nodes })).join(), failed)
   })
 
+  it('tells of an answer that only needs longer when it last showed a sign of life', async () => {
+    const text = (await brokenAfterTheEnd({ durationMs: 132_000, settleMs: 1_000 })).join()
+    assert.match(
+      text,
+      /^settle: generation 0 of client 0 has not ended 1000 ms after everything healed; its last sign of life was \d+ ms before: /
+    )
+    assert.match(text, /needs a longer settle or fewer requests$/)
+  })
+
   it('excuses what a fault may have done that was in force until then', async () => {
     const faults = [{ kind: 'slow', atMs: 1_000, target: { node: 5 }, forMs: 1_000_000, factor: 2 }] as const
     assert.deepEqual(await brokenAfterTheEnd({ faults }), [])

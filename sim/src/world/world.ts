@@ -15,6 +15,7 @@ import { checkFaults } from '../scenario/check-faults.ts'
 import { checkScenario } from '../scenario/check-scenario.ts'
 import { ScenarioError } from '../scenario/problems.ts'
 import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
+import { formatDuration } from '../scenario/units.ts'
 import { autoSpans } from './auto-spans.ts'
 import { Census } from './census.ts'
 import { knownNames } from './known-names.ts'
@@ -248,8 +249,10 @@ export class World {
       await this.#runUntil(Math.min(untilMs, this.nowMs + 1_000))
     }
     if (this.#isOver()) return
-    for (const { id, client, nodesEver } of this.#recorder.open) {
-      const text = `generation ${id} of client ${client} has not ended ${this.scenario.settleMs} ms after everything healed`
+    for (const { id, client, nodesEver, lastSignMs } of this.#recorder.open) {
+      const late = `generation ${id} of client ${client} has not ended ${this.scenario.settleMs} ms after everything healed`
+      const lastSign = `its last sign of life was ${formatDuration(this.nowMs - lastSignMs)} before`
+      const text = `${late}; ${lastSign}: if the swarm merely has more to do than it can, the scenario needs a longer settle or fewer requests`
       this.#violated('settle', text, [this.client(client).peer, ...this.#context.peersOf(nodesEver)])
     }
   }
