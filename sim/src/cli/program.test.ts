@@ -206,6 +206,8 @@ describe('skein-sim', () => {
       [['compare', file, file, '--only', 'x'], /--only is for --live/],
       [['compare', file, file, '--no-check'], /--no-check is for --live/],
       [['compare', 'a.json', 'b.json', '--seed', '7'], /--seed does nothing for the records of two runs/],
+      [['fuzz', '--from', '4294967294', '--seeds', '3'], /3 seeds from 4294967294 on go beyond the last one, 4294967295/],
+      [['sweep', file, '--vary', 'duration=1m', '--seed', '4294967295', '--seeds', '2'], /2 seeds from 4294967295 on go beyond/],
       [['compare', '--live', 'reality', '--seed', '1'], /--seed does nothing for --live/],
       [['compare', '--live', 'reality', '--only', 'nothing'], /no setting's name holds 'nothing': there are '1 stage/],
       [['compare', '--live', 'dreams'], /no set of live settings 'dreams'/],

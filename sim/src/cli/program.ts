@@ -13,7 +13,7 @@ import { makeFolder, withOutFolder } from './out-folder.ts'
 import { defaultModel, modelOption } from './model-folder.ts'
 import { type RunFlags, runScenario } from './run.ts'
 import { type SimComponents, SimContext } from './sim-io.ts'
-import { sweep, type SweepFlags } from './sweep.ts'
+import { requireSeeds, sweep, type SweepFlags } from './sweep.ts'
 import { statOf } from './stat-of.ts'
 
 interface OutputFlags {
@@ -257,6 +257,7 @@ function actionsOf(context: SimContext): SkeinSimActions {
     },
     ...(fuzz && {
       fuzz: async ({ seeds, from, out, json }) => {
+        requireSeeds(from, seeds)
         return withOutFolder(out, async () => {
           const found = await context.interruptible(fuzz({ seeds, firstSeed: from, signal: context.signal, onProgress }))
           const { scenario, seed } = found

@@ -3,6 +3,7 @@ import { AbortError, didYouMean, InvalidArgumentError, SkeinError } from '@skein
 import { meanFigures } from '../report/compare.ts'
 import { type FigureName, figureNames, type Figures } from '../report/figures.ts'
 import { formatFigure } from '../report/format.ts'
+import { numberRanges } from '../scenario/number-ranges.ts'
 import { parseOverride, splitOverride } from '../scenario/overrides.ts'
 import { loadScenario } from './scenario-files.ts'
 import type { SimContext } from './sim-io.ts'
@@ -59,6 +60,7 @@ export async function sweep(nameOrPath: string, flags: SweepFlags, context: SimC
     return loadScenario(nameOrPath, { overrides: [...common, ...own], ci: flags.ci })
   })
   const first = flags.seed ?? scenarios[0]?.seed ?? 1
+  requireSeeds(first, flags.seeds)
   const seeds = Array.from({ length: flags.seeds }, (_, index) => first + index)
   const runs = combinations.flatMap((set) => seeds.map((seed) => ({ set, seed })))
   let done = 0
@@ -78,6 +80,12 @@ export async function sweep(nameOrPath: string, flags: SweepFlags, context: SimC
   const violations = results.reduce((sum, run) => sum + run.violations, 0)
   context.print(flags.json, { scenario: scenarios[0]?.name, seeds, violations, rows }, sweepLines(rows, varied, columns, seeds, violations))
   return violations > 0 ? 1 : 0
+}
+
+/** Seeds that follow each other. @throws InvalidArgumentError if the last of them is none */
+export function requireSeeds(first: number, count: number): void {
+  const most = numberRanges.seed.most
+  if (first + count - 1 > most) throw new InvalidArgumentError(`${count} seeds from ${first} on go beyond the last one, ${most}`)
 }
 
 function sweepLines(
