@@ -175,7 +175,7 @@ export class AnnouncementStore {
       if (victim === record) return 'full'
       this.#emit({ type: 'removed', record: victim, reason: 'evicted' })
     }
-    this.#remembered.delete(keyOf(model, peer))
+    if (this.#remembered.size > 0) this.#remembered.delete(keyOf(model, peer))
     this.#emit({ type: 'added', record })
     return 'added'
   }
@@ -314,6 +314,8 @@ export class AnnouncementStore {
     const records = this.#of(model)
     const held = records.get(peer)
     if (held !== undefined) return records.lives(held.row, nowMs) ? undefined : endedOf(held, records.heardMs(held))
+    // In a swarm that comes to be nothing has ended, and there is no text to be made for each of its nodes.
+    if (this.#remembered.size === 0) return undefined
     const remembered = this.#remembered.get(keyOf(model, peer))
     return remembered !== undefined && remembered.untilMs > nowMs ? remembered : undefined
   }
