@@ -125,13 +125,17 @@ export class StageInput {
   /**
    * Steps of the range become tombstones, also those that have yet to come; of the one that is under way, and of frames
    * that begin before the range, the rows in it do not count. `computed` is the map without them.
+   *
+   * @returns false when more ranges would have to be remembered than are
    */
-  skip(from: number, to: number, computing: boolean, computed: RowMap): void {
-    if (to < from || to <= this.#computedSeq || this.#skips.length >= maxSkips) return
+  skip(from: number, to: number, computing: boolean, computed: RowMap): boolean {
+    if (to < from || to <= this.#computedSeq) return true
+    if (this.#skips.length >= maxSkips) return false
     this.#skips.push([from, to])
     for (const queued of this.#queue.slice(computing ? 1 : 0)) queued.skipped = this.#isSkipped(queued.step)
     this.#map = computed.clone()
     for (const queued of this.#queue) if (!queued.skipped) this.#apply(queued.step)
+    return true
   }
 
   /** Whether what a seq writes is of no use any more. */

@@ -202,6 +202,31 @@ describe('StageMachine', () => {
     assert.deepEqual(types(acked), ['compute'])
   })
 
+  it('keeps no more bytes of results than its credits for a coordinator that does not take them, and of the rows only those', () => {
+    const bench = new Bench(6).opened({ ...open, historyBytes: 0, successor: { term: 4, to: { kind: 'coordinator' } } })
+    bench.hello(1)
+    const compute = (seq: number, want: 'all' | 'last' | 'none'): string[] => {
+      const runs = [{ seq, rows: 4, want }]
+      const asked = types(bench.step(1, { from: seq, position: 0, after: 0, runs }, 4))
+      if (asked.includes('compute')) bench.feed({ type: 'computed', job: seq, output: new Uint8Array(4 * bytesPerRow), computeUs: 1 })
+      return asked
+    }
+    assert.deepEqual(compute(1, 'all'), ['compute'])
+    assert.deepEqual(compute(2, 'none'), ['compute'])
+    assert.deepEqual(compute(3, 'last'), ['compute'])
+    assert.equal(bench.machine.snapshot().logBytes, 5 * bytesPerRow)
+    assert.deepEqual(compute(4, 'all'), [], 'it would be the ninth row, and eight may wait')
+    bench.hello(2, 4, coordinator, 'successor')
+    const held = { rows: 0, lastSeq: 0, tail: [] }
+    const sent = bench.feed({ type: 'link', channel: 2, message: { type: 'held', term: 4, held, steps: 8, bytes: 999 } })
+    const parts = sent.flatMap((effect) => (effect.type === 'send' ? effect.parts : []))
+    assert.deepEqual(
+      parts.map(({ byteLength, buffer }) => [byteLength, buffer.byteLength]),
+      [4, 1].map((rows) => [rows * bytesPerRow, rows * bytesPerRow])
+    )
+    assert.deepEqual(types(bench.feed({ type: 'link', channel: 2, message: { type: 'ack', seq: 3, steps: 8, bytes: 999 } })), ['compute'])
+  })
+
   it('acknowledges several steps at once while there is ample credit, and none later than it may', () => {
     const bench = new Bench(6).opened()
     bench.hello(1)
@@ -286,5 +311,26 @@ describe('StageMachine', () => {
     bench.step(1, { from: 4, position: 3, after: 3 })
     assert.equal(bench.machine.snapshot().computedSeq, 4, 'it comes later, and need not fit')
     assert.deepEqual(types(bench.step(1, { from: 5, position: 1, after: 1 })), ['compute'])
+  })
+
+  it('says at once what is left when computed steps are skipped, as a rebuilt neighbour will be told', () => {
+    const bench = new Bench().opened()
+    bench.hello(1)
+    for (const seq of [1, 2]) {
+      bench.step(1, { from: seq, position: seq - 1, after: seq - 1 })
+      bench.feed({ type: 'computed', job: seq, output: new Uint8Array(bytesPerRow), computeUs: 1 })
+    }
+    bench.feed({ type: 'control', request: { type: 'skip', from: 2, to: 2 } })
+    const { rows, logSegments, computedSeq } = bench.machine.snapshot()
+    assert.deepEqual({ rows, logSegments, computedSeq }, { rows: 1, logSegments: 1, computedSeq: 2 })
+  })
+
+  it('ends a session with more skips under way than it remembers, since to forget one would leave other rows here than elsewhere', () => {
+    const bench = new Bench().opened()
+    const skip = (to: number): StageEffect[] => bench.feed({ type: 'control', request: { type: 'skip', from: 1, to } })
+    for (let to = 1; to <= 64; to++) assert.deepEqual(skip(to), [])
+    const refused = skip(65)
+    assert.equal(refusal(refused), WireErrorCode.Malformed)
+    assert.ok(types(refused).includes('release'))
   })
 })

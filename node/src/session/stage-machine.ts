@@ -219,7 +219,9 @@ export class StageMachine {
         return this.#close(request.id)
       case 'skip':
         this.#output.log.skip(request.from, request.to)
-        return this.#input.skip(request.from, request.to, this.#job !== undefined, this.#output.log.map)
+        if (this.#input.skip(request.from, request.to, this.#job !== undefined, this.#output.log.map)) return
+        // To forget one would leave this stage with rows that the others do not have.
+        return this.#refuseSession(WireErrorCode.Malformed, 'more ranges of steps were skipped than a session may have under way')
       case 'probe':
         this.#out.push({
           type: 'respond',
@@ -408,7 +410,7 @@ export class StageMachine {
         this.#committed()
       } else {
         const rows = stepRows(head.step)
-        if (!this.#output.makeRoom(rows)) break
+        if (!this.#output.makeRoom(head.step.runs)) break
         this.#job = { id: this.#nextJob++, rows }
         this.#out.push({ type: 'compute', job: this.#job.id, position: head.step.position, rows, input: head.body })
       }

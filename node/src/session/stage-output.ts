@@ -8,7 +8,8 @@ import type {
   OpenRequest,
   PeerId,
   Problem,
-  StepMessage
+  StepMessage,
+  StepRun
 } from '@skein/protocol'
 import { isProblem, limits, LinkDialer, LinkSender, StepLog, WireErrorCode } from '@skein/protocol'
 import type { StageEffect, StageLinkEvent } from './stage-events.ts'
@@ -69,16 +70,24 @@ export class StageOutput {
   // The log
 
   /** Whether there is room for one more output: a slot, and bytes that can be kept until they are acknowledged. */
-  makeRoom(rows: number): boolean {
+  makeRoom(runs: readonly StepRun[]): boolean {
     const { options, open, bytesPerRow } = this.context
-    if (this.log.above(this.#sender.ackedSeq).segments >= options.outputSlots) return false
-    if (!this.log.pruned) return true
-    const wantedBytes = rows * bytesPerRow
+    const waiting = this.log.above(this.#sender.ackedSeq)
+    if (waiting.segments >= options.outputSlots) return false
+    const wantedBytes = runs.reduce((sum, run) => sum + this.#keptRows(run), 0) * bytesPerRow
+    // Results are no history, and nothing was reserved for them: who does not take them gets as many as it may send at once.
+    if (!this.log.pruned) return waiting.bytes === 0 || waiting.bytes + wantedBytes <= options.creditBytes
     const { bytes } = this.log.above(this.#sender.droppableSeq)
     if (bytes > 0 && bytes + wantedBytes > open.historyBytes) return false
     // Room is made now: by the time the output is there, the link may have broken, and then nothing may be dropped.
     this.log.drop(this.#sender.droppableSeq, Math.max(0, open.historyBytes - wantedBytes))
     return true
+  }
+
+  /** What of a run's output is kept: all of it as history, and of results what is wanted. */
+  #keptRows({ rows, want }: StepRun): number {
+    if (this.log.pruned || want === 'all') return rows
+    return want === 'last' ? 1 : 0
   }
 
   /** Takes a computed step: one segment per run. A tail keeps only the rows that are wanted. */
@@ -90,8 +99,10 @@ export class StageOutput {
       row += run.rows
       const position = step.position + from
       if (isSkipped(run.seq)) continue
-      if (!this.log.pruned && run.want === 'last') from = row - 1
-      const data = output.subarray(from * bytesPerRow, row * bytesPerRow)
+      if (run.want !== 'none') from = row - this.#keptRows(run)
+      const kept = output.subarray(from * bytesPerRow, row * bytesPerRow)
+      // One row of many, as a view, would keep all of them for as long as it waits.
+      const data = row - from < run.rows ? kept.slice() : kept
       const segment: NewSegment<Uint8Array> = {
         seq: run.seq,
         position,
