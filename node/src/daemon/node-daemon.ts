@@ -28,7 +28,7 @@ import { SpeedWatch } from './speed-watch.ts'
 import { NodeLife } from './state.ts'
 
 /** The part of the directory service that a node uses. */
-export type NodeDirectory = Pick<DirectoryService, 'start' | 'announce' | 'watch' | 'flush' | 'stop'>
+export type NodeDirectory = Pick<DirectoryService, 'start' | 'announce' | 'watch' | 'sequenceOf' | 'flush' | 'stop'>
 
 export interface NodeDaemonComponents {
   readonly clock: Clock
@@ -123,6 +123,7 @@ export class NodeDaemon {
         network,
         runtime,
         reader,
+        sequenceOf: (peer) => directory.sequenceOf(peer),
         state: () => this.state,
         onRuntimeFailed: (error) => this.giveUp(error),
         onTurn: (entries, tookMs) => this.#onTurn(entries, tookMs)

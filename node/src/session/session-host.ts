@@ -33,7 +33,7 @@ import { TurnScheduler, type TurnSchedulerComponents, type WorkDone } from '../b
 import type { SpanRuntime } from '../runtime/span-runtime.ts'
 import { admit } from './admission.ts'
 import { ByteBudget } from './byte-budget.ts'
-import { DialBudget, linkBudgetDefaults } from './dial-budget.ts'
+import { DialBudget, linkBudgetDefaults, replayBudget } from './dial-budget.ts'
 import { StageShell } from './stage-shell.ts'
 
 export interface SessionHostComponents {
@@ -42,6 +42,8 @@ export interface SessionHostComponents {
   readonly network: Network
   readonly runtime: SpanRuntime
   readonly reader: AnnouncementReader
+  /** The sequence of the newest announcement that is known of a peer. */
+  readonly sequenceOf: (peer: PeerId) => number | undefined
   readonly state: () => NodeState
   /** The runtime can compute nothing any more. */
   readonly onRuntimeFailed?: (error: unknown) => void
@@ -79,6 +81,7 @@ export class SessionHost {
   readonly #history: ByteBudget
   readonly #dials: DialBudget
   readonly #links: DialBudget
+  readonly #replays: DialBudget
   readonly #sessions = new Map<string, StageShell>()
   readonly #sessionsOfPeer = new Map<PeerId, number>()
   readonly #shutdown = new AbortController()
@@ -94,6 +97,7 @@ export class SessionHost {
     this.#history = new ByteBudget(init.historyBytes)
     this.#dials = new DialBudget(components.clock)
     this.#links = new DialBudget(components.clock, linkBudgetDefaults)
+    this.#replays = new DialBudget(components.clock, replayBudget(init.historyBytes))
   }
 
   /** Sessions that are open now. */
@@ -193,6 +197,7 @@ export class SessionHost {
         history: this.#history,
         dial: (to, record, signal) => this.#dial(peer, to, record, signal),
         load: () => this.load(),
+        onReplay: (bytes) => this.#replays.charge(peer, bytes),
         onEnded: () => this.#forget(key, peer)
       },
       channel,
@@ -257,8 +262,10 @@ export class SessionHost {
   }
 
   async #dial(coordinator: PeerId, to: PeerId, record: Uint8Array | undefined, signal: AbortSignal): Promise<Channel> {
-    const { clock, network, reader } = this.#components
+    const { clock, network, reader, sequenceOf } = this.#components
     const isConnected = network.path(to) !== undefined
+    // A replay begins with a dial, whoever wants it.
+    this.#replays.requireNoDebt(coordinator)
     const budget = isConnected ? this.#links : this.#dials
     budget.spend(coordinator)
     // To verify a signature for addresses that nobody needs would be work for the asking.
@@ -267,7 +274,9 @@ export class SessionHost {
       if (announcement.peer !== to || announcement.model !== this.#init.model) {
         throw new MalformedError(`the announcement that came with ${to} is of another peer or model`)
       }
-      network.learn({ peer: to, addresses: announcement.addresses, source: 'announcement' })
+      // An old one may be handed over to send dials to who has the address now.
+      const isCurrent = announcement.sequence >= (sequenceOf(to) ?? 0)
+      if (isCurrent) network.learn({ peer: to, addresses: announcement.addresses, source: 'announcement' })
     }
     const deadline = clock.deadline(this.#init.dialTimeoutMs, `the dial of ${to}`, signal)
     try {

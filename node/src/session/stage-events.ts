@@ -187,6 +187,8 @@ export interface SendEffect {
   readonly channel: number
   readonly message: LinkMessage
   readonly parts: readonly Uint8Array[]
+  /** Whether its rows were sent before: they count against the coordinator. */
+  readonly isReplay: boolean
 }
 
 /** Close a link's channel (or give up its dial) once what was sent is out. No event of that channel has any effect after this. */

@@ -386,7 +386,7 @@ export class StageMachine {
   }
 
   #send(channel: number, message: LinkMessage): void {
-    this.#out.push({ type: 'send', channel, message, parts: [] })
+    this.#out.push({ type: 'send', channel, message, parts: [], isReplay: false })
   }
 
   #hangUp(channel: number): void {

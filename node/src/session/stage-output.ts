@@ -216,7 +216,7 @@ export class StageOutput {
       if (next === undefined) return
       if (isProblem(next)) return this.#giveUp(next, nowMs, true)
       const parts = next.slices.map(({ segment, rows }) => segment.data.subarray(0, rows * segment.bytesPerRow))
-      this.#send(channel, next.message, parts)
+      this.#send(channel, next.message, parts, next.isReplay)
     }
   }
 
@@ -229,7 +229,7 @@ export class StageOutput {
     this.context.accuse({ code: WireErrorCode.PeerUnreachable, message: `seq ${this.#sender.ackedSeq + 1} is not acknowledged in time` })
   }
 
-  #send(channel: number, message: LinkMessage, parts: readonly Uint8Array[] = []): void {
-    this.context.emit({ type: 'send', channel, message, parts })
+  #send(channel: number, message: LinkMessage, parts: readonly Uint8Array[] = [], isReplay = false): void {
+    this.context.emit({ type: 'send', channel, message, parts, isReplay })
   }
 }

@@ -8,12 +8,15 @@ import {
   encodeControl,
   lingerFrames,
   protocols,
-  silentLogger
+  silentLogger,
+  WireError,
+  WireErrorCode
 } from '@skein/protocol'
 import { drainMicrotasks, ManualClock, memoryAddress, memoryInternet, testIdentity } from '@skein/protocol/testing'
 import { TurnScheduler } from '../batching/turn-scheduler.ts'
 import { ByteBudget } from './byte-budget.ts'
-import { StageShell } from './stage-shell.ts'
+import type { SpanRuntime } from '../runtime/span-runtime.ts'
+import { StageShell, type StageShellComponents } from './stage-shell.ts'
 import { openRequest, roomyRuntime } from './stage.test-helper.ts'
 
 /** An open session whose control channel is being read, and the coordinator's end of that. */
@@ -38,6 +41,7 @@ class Bench {
         history: new ByteBudget(0),
         dial: () => assert.fail('the coordinator is the only neighbour'),
         load: () => load,
+        onReplay: () => {},
         onEnded: () => {}
       },
       control,
@@ -133,5 +137,123 @@ describe('a stage whose session ends while its control channel is read', () => {
     await bench.flood(lingerFrames + 1)
     assert.deepEqual(bench.causes, { stage: 'reset', coordinator: 'remote' })
     assert.equal(bench.clock.pendingTimers, 0)
+  })
+})
+
+describe('what a session has reserved', () => {
+  const historyBytes = 64
+
+  /** A session of a node with room for two, by the accounts of its history and its caches. */
+  class Accounts {
+    readonly history = new ByteBudget(2 * historyBytes)
+    readonly caches: string[] = []
+    ended = 0
+    answers: ControlResponse[] = []
+    shell!: StageShell
+    coordinator!: Channel
+    reserving: Promise<void> = Promise.resolve()
+
+    static async open(changes: Partial<StageShellComponents> = {}, reserving?: Promise<void>): Promise<Accounts> {
+      const accounts = new Accounts()
+      if (reserving !== undefined) accounts.reserving = reserving
+      const internet = memoryInternet()
+      const [node, client] = [internet.join(testIdentity(1).peerId), internet.join(testIdentity(2).peerId)]
+      client.learn({ peer: node.self, addresses: [memoryAddress(node.self)], source: 'trusted' })
+      const accepted = new Promise<Channel>((resolve) => node.handle(protocols.control, channelLimits.control, resolve))
+      accounts.coordinator = await client.open(node.self, protocols.control, { limits: channelLimits.control })
+      accounts.start(await accepted, changes)
+      void accounts.#hear()
+      await drainMicrotasks()
+      return accounts
+    }
+
+    start(control: Channel, changes: Partial<StageShellComponents>): void {
+      const clock = new ManualClock()
+      const runtime: SpanRuntime = {
+        ...roomyRuntime,
+        reserve: async (cache) => {
+          await this.reserving
+          this.caches.push(cache)
+        },
+        release: (cache) => {
+          const index = this.caches.indexOf(cache)
+          if (index >= 0) this.caches.splice(index, 1)
+          return Promise.resolve()
+        }
+      }
+      const load = { queuedRows: 0, freeKvTokens: 0, freeHistoryBytes: 0, sessions: 1 }
+      this.shell = new StageShell(
+        {
+          ...{ clock, runtime, logger: silentLogger, history: this.history },
+          scheduler: new TurnScheduler({ runtime, clock, logger: silentLogger }),
+          dial: () => assert.fail('the coordinator is the only neighbour'),
+          load: () => load,
+          onReplay: () => {},
+          onEnded: () => void this.ended++,
+          ...changes
+        },
+        control,
+        { ...openRequest(), historyBytes }
+      )
+      this.shell.start()
+    }
+
+    async #hear(): Promise<void> {
+      for (let frame = await this.coordinator.receive(); frame !== undefined; frame = await this.coordinator.receive())
+        this.answers.push(decodeControlResponse(frame.head))
+    }
+
+    assertOpen(): void {
+      assert.deepEqual([this.caches.length, this.history.freeBytes, this.ended], [1, historyBytes, 0])
+    }
+
+    assertFreed(): void {
+      assert.deepEqual([this.caches.length, this.history.freeBytes, this.ended], [0, 2 * historyBytes, 1])
+    }
+  }
+
+  it('is free when it is closed, when it is aborted, and when its coordinator goes', async () => {
+    for (const end of [
+      ({ coordinator }: Accounts) => void coordinator.send({ head: encodeControl({ type: 'close', id: 2 }) }),
+      ({ shell }: Accounts) => shell.abort(WireErrorCode.Draining, 'gone'),
+      ({ coordinator }: Accounts) => coordinator.reset()
+    ]) {
+      const accounts = await Accounts.open()
+      accounts.assertOpen()
+      end(accounts)
+      await drainMicrotasks()
+      accounts.assertFreed()
+    }
+  })
+
+  it('is free when there is no room for the cache', async () => {
+    const full = new WireError(WireErrorCode.KvFull, 'full')
+    const refused = Promise.reject(full)
+    refused.catch(() => {})
+    const accounts = await Accounts.open({}, refused)
+    accounts.assertFreed()
+    const [answer] = accounts.answers
+    assert.equal(answer?.type === 'refused' && answer.code, WireErrorCode.KvFull)
+  })
+
+  it('is free when the session ends before the cache is there', async () => {
+    let reserve = (): void => {}
+    const accounts = await Accounts.open({}, new Promise((resolve) => (reserve = resolve)))
+    accounts.coordinator.reset()
+    await drainMicrotasks()
+    reserve()
+    await drainMicrotasks()
+    accounts.assertFreed()
+  })
+
+  it('is free when a mistake ends the session, even if it is made again in the report', async () => {
+    let isBroken = false
+    const load = { queuedRows: 0, freeKvTokens: 0, freeHistoryBytes: 0, sessions: 1 }
+    const broken = (): typeof load => (isBroken ? assert.fail('a mistake') : load)
+    const accounts = await Accounts.open({ load: broken })
+    isBroken = true
+    assert.throws(() => accounts.shell.abort(WireErrorCode.Draining, 'gone'), /a mistake/)
+    await drainMicrotasks()
+    accounts.assertFreed()
   })
 })

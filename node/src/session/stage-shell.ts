@@ -40,6 +40,8 @@ export interface StageShellComponents {
   /** Opens a link channel to a peer, with the caller's deadline rules; `record` is that peer's announcement, unverified. */
   readonly dial: (peer: PeerId, record: Uint8Array | undefined, signal: AbortSignal) => Promise<Channel>
   readonly load: () => NodeLoad
+  /** So many bytes were sent once more. */
+  readonly onReplay: (bytes: number) => void
   /** Called once, when nothing of the session is left. */
   readonly onEnded: () => void
 }
@@ -142,6 +144,7 @@ export class StageShell {
         this.#links.dial(effect.channel, 'link', (signal) => this.#components.dial(effect.peer, effect.record, signal))
         break
       case 'send':
+        if (effect.isReplay) this.#components.onReplay(effect.parts.reduce((sum, part) => sum + part.byteLength, 0))
         // The parts are history, which may be replayed later, and a frame's ownership passes on: so this copy has a reason.
         this.#links.send(effect.channel, effect.message, effect.parts.length === 0 ? undefined : copyParts(effect.parts))
         break
@@ -221,8 +224,12 @@ export class StageShell {
   #giveUp(): void {
     if (this.#ended) return
     this.#release()
-    this.#respond({ type: 'refused', id: 0, code: WireErrorCode.Internal, message: 'the session failed on this node', detail: {} })
-    this.#end(WireErrorCode.Internal, 'the session failed')
+    try {
+      this.#respond({ type: 'refused', id: 0, code: WireErrorCode.Internal, message: 'the session failed on this node', detail: {} })
+    } finally {
+      // Whatever the mistake was, and if it is made again here: the session goes from the node's table.
+      this.#end(WireErrorCode.Internal, 'the session failed')
+    }
   }
 
   #end(code: WireErrorCode | undefined, message: string): void {

@@ -145,6 +145,12 @@ export class DirectoryService {
     })
   }
 
+  /** The sequence of a peer's announcement, if one is held that lives. */
+  sequenceOf(peer: PeerId): number | undefined {
+    const { store, clock } = this.#components
+    return store.get(this.#init.model, peer, clock.monotonicMs())?.announcement.sequence
+  }
+
   /**
    * Asks a few peers for all they know, or for the hosts of some blocks, and returns when they have answered. With it, a
    * newcomer knows the swarm.

@@ -25,6 +25,17 @@ export class TokenBucket {
     return true
   }
 
+  /** Counts what has happened already: it may leave a debt, and until that is paid nothing is given. */
+  charge(tokens: number, nowMs: number): void {
+    this.#tokens = this.#tokensAt(nowMs) - tokens
+    this.#atMs = nowMs
+  }
+
+  /** Whether there is something to take. */
+  has(nowMs: number): boolean {
+    return this.#tokensAt(nowMs) >= 1
+  }
+
   /** A full one says nothing of its past, and can be forgotten. */
   isFull(nowMs: number): boolean {
     return this.#tokensAt(nowMs) >= this.#rate.burst

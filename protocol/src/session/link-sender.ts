@@ -27,6 +27,8 @@ export interface LinkSenderOptions {
 export interface OutgoingStep<Data> {
   readonly message: StepMessage
   readonly slices: ReadonlyArray<{ readonly segment: Segment<Data>; readonly rows: number }>
+  /** Whether its rows were sent before, on this link or an earlier one. */
+  readonly isReplay: boolean
 }
 
 interface Outstanding {
@@ -163,9 +165,9 @@ export class LinkSender<Data> {
     const { segments } = this.log
     const index = this.log.indexFrom(this.#cursor)
     const first = segments[index]
-    if (first === undefined) return this.#sent({ message: this.#tombstone(this.log.lastSeq), slices: [] }, nowMs)
+    if (first === undefined) return this.#sent({ message: this.#tombstone(this.log.lastSeq), slices: [], isReplay: false }, nowMs)
     if (first.seq > this.#cursor && first.seq > this.#replayTo) {
-      return this.#sent({ message: this.#tombstone(first.seq - 1), slices: [] }, nowMs)
+      return this.#sent({ message: this.#tombstone(first.seq - 1), slices: [], isReplay: false }, nowMs)
     }
     const problem = this.#checked ? undefined : this.#mismatch(first.position, this.#held)
     if (problem !== undefined) return problem
@@ -228,7 +230,7 @@ export class LinkSender<Data> {
       runs,
       computeUs: last.computeUs
     }
-    return { message, slices }
+    return { message, slices, isReplay: first.seq <= this.#replayTo }
   }
 
   #sent(step: OutgoingStep<Data>, nowMs: number): OutgoingStep<Data> {
