@@ -12,6 +12,7 @@ import {
   type PeerId,
   raceAbort,
   type Random,
+  rowBytes,
   seededRandom,
   type TensorEncoding,
   throwIfAborted,
@@ -112,7 +113,7 @@ interface Opening {
 
 /** With less there is no point in a conversation. */
 const leastConversationTokens = 256
-/** Between two looks at the swarm while blocks are uncovered. */
+/** Between two looks at the swarm while blocks are uncovered, or nodes full: half to one and a half of it, so that two who want the same nodes do not meet again. */
 const lookAgainMs = 500
 
 /** Why a chain may fail to open now and open soon: nodes go, are full for the moment, or were gone before the map said so. */
@@ -364,14 +365,28 @@ export class ConnectedClient implements SwarmClient {
       try {
         return await this.#openOnce({ kvTokens, untilMs, waitsForRoom, signal, onEvent })
       } catch (error) {
-        if (!(error instanceof SessionError) || !passing.has(error.code)) throw error
+        if (!(error instanceof SessionError) || !(passing.has(error.code) || (waitsForRoom && this.#mayFit(error, kvTokens)))) throw error
         const waitedMs = clock.monotonicMs() - startMs
         if (clock.monotonicMs() >= untilMs) throw error.code === 'ERR_SKEIN_NO_COVERAGE' ? this.#uncovered(error, waitedMs) : error
         logger.debug('no chain could be opened yet', { reason: describeError(error) })
       }
-      await clock.sleep(lookAgainMs, { signal: signal ?? this.#shutdown.signal })
+      await this.#lookAgain(signal)
       await swarm.refresh(signal === undefined ? {} : { signal })
     }
+  }
+
+  async #lookAgain(signal: AbortSignal | undefined): Promise<void> {
+    const { clock, random } = this.#components
+    await clock.sleep(lookAgainMs * (0.5 + random.float()), { signal: signal ?? this.#shutdown.signal })
+  }
+
+  /** Whether a node refused for want of room that it has when others have gone: the map did not know yet that they came first. */
+  #mayFit({ code, detail }: SessionError, kvTokens: number): boolean {
+    if (code === WireErrorCode.KvFull) return true
+    if (code !== WireErrorCode.HistoryFull) return false
+    const { encoding, hiddenSize } = this.#init
+    const refused = this.#components.swarm.records().find(({ announcement }) => announcement.peer === detail['peer'])
+    return (refused?.announcement.historyBytes ?? 0) >= kvTokens * rowBytes(encoding, hiddenSize)
   }
 
   /** Nodes that the map shows were asked, and none answers. */
@@ -458,7 +473,7 @@ export class ConnectedClient implements SwarmClient {
       await swarm.refresh(options)
       // Room that was given back is told by nobody: it is asked for.
       if (plan.reason === 'no-room') await swarm.askLoads(options)
-      await clock.sleep(lookAgainMs, { signal: signal ?? this.#shutdown.signal })
+      await this.#lookAgain(signal)
     }
   }
 

@@ -44,17 +44,26 @@ export interface FailureFacts {
    * come and go is no excuse as long as others hold their blocks: the user sees a pause, never an error.
    */
   readonly excuse: string | undefined
+  /** How long after it was asked, and how long a client waits for nodes. @default whatever it waited for was waited for */
+  readonly waitedMs?: number
+  readonly patienceMs?: number
 }
 
 const wantOfRoom: ReadonlySet<string> = new Set(['ERR_SKEIN_KV_FULL', 'ERR_SKEIN_HISTORY_FULL', 'ERR_SKEIN_BUSY'])
 
 /** A prompt that was accepted may fail with a typed error, for want of room or where the swarm had an excuse. */
-export function checkFailure({ error, excuse }: FailureFacts): string | undefined {
+export function checkFailure({ error, excuse, waitedMs = 0, patienceMs = 0 }: FailureFacts): string | undefined {
   if (!isSkeinError(error)) return `it failed with an error without a code: ${String(error instanceof Error ? error.stack : error)}`
   if (['ERR_SKEIN_INVALID_ARGUMENT', 'ERR_SKEIN_MALFORMED', 'ERR_SKEIN_INTERNAL'].includes(error.code)) {
     return `it failed with ${error.code}, for which its own side or a peer of ours is to blame: ${error.message}`
   }
-  if (excuse !== undefined || wantOfRoom.has(error.code) || error.detail.reason === 'no-room') return undefined
+  if (excuse !== undefined) return undefined
+  if (wantOfRoom.has(error.code) || error.detail.reason === 'no-room') {
+    // Room that others have is given back; what no node has at all is not waited for.
+    const isForEver = error.code === 'ERR_SKEIN_HISTORY_FULL' || error.detail.largestKvTokens !== undefined
+    if (isForEver || waitedMs >= patienceMs) return undefined
+    return `it failed with ${error.code} after ${Math.round(waitedMs)} ms, though room may come within ${patienceMs} ms: ${error.message}`
+  }
   return `it failed with ${error.code} though nodes of every block served all the time: ${error.message}`
 }
 

@@ -188,7 +188,9 @@ export class SimClient {
     const peers = [this.peer, ...this.#peersOf(record)]
     if (wrong !== undefined) this.#context.violated('answer', `generation ${record.id} of client ${this.number}: ${wrong}`, peers)
     if (failure === undefined) return
-    const bad = checkFailure({ error: failure, excuse: this.#init.excuse() })
+    const waitedMs = this.#nowMs() - record.startMs
+    const { coverageTimeoutMs: patienceMs } = connectDefaults
+    const bad = checkFailure({ error: failure, excuse: this.#init.excuse(), waitedMs, patienceMs })
     if (bad !== undefined) this.#context.violated('failure', `generation ${record.id} of client ${this.number}: ${bad}`, peers)
   }
 

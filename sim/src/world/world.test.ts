@@ -149,6 +149,33 @@ describe('a simulated world', () => {
     }
   })
 
+  it('lets those wait who come at the same time for room that one of them takes, be it of caches or of history', async () => {
+    const context = 60
+    const { rowBytes } = defineScenario().model
+    // Too little for two on each node; the map of who comes second does not know of the first yet.
+    for (const room of [{ kvTokens: 100 }, { historyBytes: 100 * rowBytes }]) {
+      const scenario = defineScenario({ nodes: [{ count: 2, blocksPerNode: 4, ...room }], clients: [{ count: 3 }] })
+      const world = simulate({ scenario })
+      await world.runFor(5_000)
+      const asked = world.clients.map((client) => client.generate({ promptTokens: context - 20, outputTokens: 20 }))
+      const answers = await world.runUntil(Promise.all(asked))
+      assert.deepEqual(
+        answers.map(({ outcome, error }) => [outcome, error]),
+        answers.map(() => ['completed', undefined]),
+        JSON.stringify(room)
+      )
+      assert.deepEqual(world.violations, [])
+    }
+  })
+
+  it('fails at once, with the numbers, for want of history that no node has', async () => {
+    const { rowBytes } = defineScenario().model
+    const world = simulate({ scenario: defineScenario({ nodes: [{ count: 2, blocksPerNode: 4, historyBytes: 50 * rowBytes }] }) })
+    await world.runFor(5_000)
+    const { error } = await world.runUntil(world.client(0).generate({ promptTokens: 40, outputTokens: 20 }), 5_000)
+    assert.match(String(error), /bytes of history were asked for/)
+  })
+
   it('does the same again from the same seed, and something else from another', async () => {
     const scenario = busy('churn', {
       durationMs: 40_000,
