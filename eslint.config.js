@@ -21,6 +21,7 @@ const testFiles = [
 const useClock = 'Time comes from the Clock port: take `clock: Clock` in the constructor.'
 const useRandom = 'Randomness comes from the Random port: take `random: Random` in the constructor.'
 const useNetwork = 'Peers are reached through the Network port: take `network: Network` in the constructor.'
+const whenCollected = 'When memory is collected differs from run to run: let who made something end it.'
 const useByteSource = 'Read remote bytes through the port that the constructor takes, not through the global fetch.'
 
 /** Globals that no code outside the ports may touch, with the port to use. */
@@ -30,7 +31,9 @@ const portGlobals = {
   setImmediate: useClock,
   performance: useClock,
   crypto: useRandom,
-  fetch: useByteSource
+  fetch: useByteSource,
+  WeakRef: whenCollected,
+  FinalizationRegistry: whenCollected
 }
 
 /** Functions of node:crypto that draw random numbers; hashes and signatures are fine. */
@@ -61,6 +64,10 @@ const portsNotGlobals = {
   'no-restricted-syntax': [
     'error',
     { selector: "NewExpression[callee.name='Date'][arguments.length=0]", message: `${useClock} (new Date(clock.wallMs()) is fine.)` },
+    {
+      selector: "MemberExpression[property.name='localeCompare']",
+      message: 'Locales differ from machine to machine: compare by < and >.'
+    },
     { selector: 'TSEnumDeclaration', message: 'Use a const object and a union of its values, as WireErrorCode does.' }
   ],
   'no-restricted-imports': [
@@ -82,6 +89,14 @@ const portsNotGlobals = {
     }
   ]
 }
+
+/** Their last bit may differ from one machine or version of Node.js to another, and with it a simulated run. */
+const transcendental = ['log', 'log2', 'log10', 'log1p', 'exp', 'expm1', 'pow', 'cbrt', 'hypot', 'sin', 'cos', 'tan']
+const moreTranscendental = ['asin', 'acos', 'atan', 'atan2', 'sinh', 'cosh', 'tanh', 'asinh', 'acosh', 'atanh']
+const exactMath = [...transcendental, ...moreTranscendental].map((property) => ({
+  ...{ object: 'Math', property },
+  message: 'Its last bit differs between machines: draw from tables, or use the series of workload/series.ts.'
+}))
 
 export default defineConfig([
   globalIgnores(['**/dist/', '**/coverage/', '**/generated/', '**/.cache/', 'test/models/', 'test/oracle/']),
@@ -136,6 +151,11 @@ export default defineConfig([
 
       ...portsNotGlobals
     }
+  },
+  {
+    name: 'skein/the-same-on-every-machine',
+    files: ['sim/src/**'],
+    rules: { 'no-restricted-properties': [...portsNotGlobals['no-restricted-properties'], ...exactMath] }
   },
   {
     name: 'skein/implementations-of-the-ports',

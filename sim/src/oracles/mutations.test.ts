@@ -178,8 +178,9 @@ const mutations: readonly Mutation[] = [
   { name: 'rows that change places', oracles: ['answer'], seeds: 1, wrap: (runtime) => new SwappedRows(runtime) },
   {
     name: 'a history trimmed too early, and not told of',
-    oracles: ['answer', 'failure', 'settle', 'silence', 'recoveries'],
-    seeds: 3,
+    // No wrong token comes of it, since a receiver refuses what does not follow: recoveries bring nothing back.
+    oracles: ['recoveries'],
+    seeds: 1,
     // What was sent is dropped at once, whatever the budget; and the log claims to have it.
     patch: () => {
       const undo = [
