@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict'
-import type { ControlRequest, Held, ModelId, Numerics, PeerId, SessionId, StateResponse, StepMessage, StepRun } from '@skein/protocol'
+import type {
+  ControlRequest,
+  Held,
+  ModelId,
+  Numerics,
+  PeerId,
+  SessionId,
+  StateResponse,
+  StepMessage,
+  StepRun,
+  TensorEncoding
+} from '@skein/protocol'
 import { rowBytes, WireErrorCode } from '@skein/protocol'
 import type { ChainEffect, ChainEvent, ChosenStage } from './chain-events.ts'
 import { ChainMachine, type ChainMachineOptions } from './chain-machine.ts'
@@ -28,7 +39,7 @@ class Bench {
   nowMs = 0
   readonly machine: ChainMachine
 
-  constructor(options: Partial<ChainMachineOptions> = {}) {
+  constructor(options: Partial<ChainMachineOptions> = {}, encoding: TensorEncoding = 'raw') {
     this.machine = new ChainMachine({
       coordinator: 'me' as PeerId,
       session: '0'.repeat(32) as SessionId,
@@ -36,7 +47,7 @@ class Bench {
       totalBlocks: 6,
       hiddenSize: 8,
       exact: false,
-      encoding: 'raw',
+      encoding,
       kvTokens: 32,
       options: { window: 2, openMs: 3_000, coverageWaitMs: 4_000, searchAgainMs: 500, ...options }
     })
@@ -106,6 +117,119 @@ describe('ChainMachine', () => {
     assert.equal(find(rest, 'dial'), undefined, 'the links at both ends stay')
   })
 
+  it('opens no replacement before the fence is answered: until then an old stage may still be heard', () => {
+    const bench = new Bench().open()
+    const { request = 0 } = find(bench.feed({ type: 'controlClosed', stage: 2, message: 'reset' }), 'findReplacement') ?? {}
+    const fencing = bench.feed({ type: 'replacement', request, stages: [stage('d', 2, 4)] })
+    const fence = find(fencing, 'control')
+    assert.deepEqual([fence?.stage, fence?.request.type], [3, 'reroute'])
+    assert.equal(find(bench.feed({ type: 'connected', stage: 4 }), 'control'), undefined)
+    const { id } = fence?.request as Extract<ControlRequest, { type: 'reroute' }>
+    const opening = bench.feed({ type: 'control', stage: 3, response: { type: 'rerouted', id, held: nothing, historyFrom: 0 } })
+    assert.equal(find(opening, 'control')?.request.type, 'open')
+  })
+
+  it('tells a replacement of the steps that were skipped and have not come out yet', () => {
+    const bench = new Bench().open()
+    for (const position of [0, 1]) bench.feed({ type: 'submit', position, rows: 1, want: 'last' })
+    bench.feed({ type: 'skip', from: 2 })
+    const { request = 0 } = find(bench.feed({ type: 'controlClosed', stage: 2, message: 'reset' }), 'findReplacement') ?? {}
+    const { asked } = bench.settle(bench.feed({ type: 'replacement', request, stages: [stage('d', 2, 4)] }))
+    assert.ok(asked.includes('4:skip'), asked.join(', '))
+  })
+
+  it('replaces a stage whose runtime hangs in a turn, though it answers', () => {
+    const bench = new Bench({ maxTurnMs: 60_000 }).open()
+    bench.feed({ type: 'submit', position: 0, rows: 1, want: 'last' })
+    const lostBy = (turnMs: number): ChainEffect[] => {
+      bench.nowMs = bench.machine.wakeAtMs ?? assert.fail('nothing is due')
+      const probe = bench.feed({ type: 'tick' }).find((effect) => effect.type === 'control' && effect.stage === 2)
+      assert.ok(probe?.type === 'control' && probe.request.type === 'probe')
+      return bench.feed({ type: 'control', stage: 2, response: { ...state, id: probe.request.id, turnMs } })
+    }
+    assert.deepEqual(
+      find(lostBy(60_001), 'recovering')?.lost.map(({ peer }) => peer),
+      ['b']
+    )
+  })
+
+  it('takes no results that are not finite: the last stage made them, and is replaced', () => {
+    const bench = new Bench({}, 'f32')
+    const { rest } = bench.settle(bench.feed({ type: 'start', stages: [stage('a', 0, 3), stage('b', 3, 6)] }))
+    const dials = rest.filter((effect) => effect.type === 'dial')
+    for (const { channel } of dials) bench.feed({ type: 'dialed', channel })
+    const channel = dials.find(({ protocol }) => protocol === 'results')?.channel ?? assert.fail('no dial for results')
+    bench.feed({ type: 'submit', position: 0, rows: 1, want: 'all' })
+    const message: StepMessage = {
+      ...{ type: 'step', from: 1, to: 1, position: 0, after: 0, computeUs: 1 },
+      runs: [{ seq: 1, rows: 1, want: 'all' }]
+    }
+    const body = new Uint8Array(Float32Array.from({ length: 8 }, (_, index) => (index === 5 ? Number.NaN : 1)).buffer)
+    const taken = bench.feed({ type: 'link', channel, message, body })
+    assert.equal(find(taken, 'result'), undefined)
+    assert.deepEqual(
+      find(taken, 'recovering')?.lost.map(({ peer }) => peer),
+      ['b']
+    )
+  })
+
+  it('refuses results that nobody asked for, of the wrong size, out of order, or beyond its credits', () => {
+    const row = rowBytes('raw', 8)
+    const send = (step: Partial<StepMessage>, rows: number, runRows = rows, creditRows = 8): WireErrorCode | 'taken' => {
+      const bench = new Bench({ creditBytes: creditRows * row, window: 8 })
+      const { rest } = bench.settle(bench.feed({ type: 'start', stages: [stage('a', 0, 6)] }))
+      const dials = rest.filter((effect) => effect.type === 'dial')
+      for (const { channel } of dials) bench.feed({ type: 'dialed', channel })
+      const channel = dials.find(({ protocol }) => protocol === 'results')?.channel ?? assert.fail('no dial for results')
+      for (let seq = 1; seq <= 4; seq++) bench.feed({ type: 'submit', position: seq - 1, rows: 1, want: 'all' })
+      const runs: StepRun[] = [{ seq: step.to ?? 1, rows: runRows, want: 'all' }]
+      const message: StepMessage = { ...{ type: 'step', from: 1, to: 1, position: 0, after: 0, computeUs: 0, runs }, ...step }
+      const answer = bench.feed({ type: 'link', channel, message, body: new Uint8Array(rows * row) })
+      const refused = answer.find((effect) => effect.type === 'send' && effect.message.type === 'refused')
+      if (refused?.type === 'send' && refused.message.type === 'refused') {
+        assert.ok(find(answer, 'hangUp'), 'nothing more is heard of it')
+        assert.equal(find(answer, 'result'), undefined)
+        return refused.message.code
+      }
+      assert.ok(find(answer, 'result'))
+      return 'taken'
+    }
+    assert.equal(send({}, 1), 'taken')
+    assert.equal(send({ from: 1, to: 5 }, 1), WireErrorCode.OutOfOrder, 'four were sent')
+    assert.equal(send({ from: 2, to: 2 }, 1), WireErrorCode.OutOfOrder)
+    assert.equal(send({}, 2), WireErrorCode.OutOfOrder, 'two rows of one')
+    assert.equal(send({ runs: [] }, 0), WireErrorCode.OutOfOrder, 'a result without its row')
+    assert.equal(send({}, 1, 2), WireErrorCode.OutOfOrder, 'fewer bytes than rows')
+    assert.equal(send({}, 2, 2, 1), WireErrorCode.CreditExceeded)
+  })
+
+  it('reserves history for every row on each stage but the last', () => {
+    const bench = new Bench()
+    bench.feed({ type: 'start', stages: [stage('a', 0, 3), stage('b', 3, 6)] })
+    const reserved: number[] = []
+    for (const number of [2, 1]) {
+      const request = find(bench.feed({ type: 'connected', stage: number }), 'control')?.request
+      assert.ok(request?.type === 'open')
+      reserved.push(request.historyBytes)
+      bench.feed({ type: 'control', stage: number, response: { type: 'opened', id: request.id, load } })
+    }
+    assert.deepEqual(reserved, [0, 32 * rowBytes('raw', 8)])
+  })
+
+  it('gives a session up that loses stage after stage without a result', () => {
+    const bench = new Bench({ maxLosses: 2 }).open()
+    let number = 2
+    for (const name of ['d', 'e']) {
+      const lost = bench.feed({ type: 'controlClosed', stage: number, message: 'reset' })
+      const { request = 0 } = find(lost, 'findReplacement') ?? {}
+      const { rest } = bench.settle(bench.feed({ type: 'replacement', request, stages: [stage(name, 2, 4)] }))
+      number = find(rest, 'recovered')?.chain[1]?.stage ?? assert.fail('the chain is not whole')
+    }
+    const failed = find(bench.feed({ type: 'controlClosed', stage: number, message: 'reset' }), 'failed')
+    assert.equal(failed?.code, 'ERR_SKEIN_RECOVERY_FAILED')
+    assert.match(failed?.message ?? '', /3 times without progress/)
+  })
+
   it('rebuilds neighbours that are lost together as one span', () => {
     const bench = new Bench().open()
     bench.feed({ type: 'controlClosed', stage: 2, message: 'reset' })
@@ -121,6 +245,24 @@ describe('ChainMachine', () => {
     assert.ok(!search?.exclude.includes('a' as PeerId))
     const { asked } = bench.settle(bench.feed({ type: 'replacement', request: search?.request ?? 0, stages: [stage('a', 0, 2)] }))
     assert.deepEqual(asked, ['2:reroute predecessor', '1:close', '4:open'])
+  })
+
+  it('opens no node again before its old stage there has closed', () => {
+    const bench = new Bench().open()
+    const accuse = { type: 'accuse', side: 'successor', term: 2, code: WireErrorCode.HistoryLost, message: 'gone' } as const
+    const { request = 0 } = find(bench.feed({ type: 'control', stage: 1, response: accuse }), 'findReplacement') ?? {}
+    const fence = find(bench.feed({ type: 'replacement', request, stages: [stage('a', 0, 2)] }), 'control')
+    const { id } = fence?.request as Extract<ControlRequest, { type: 'reroute' }>
+    bench.feed({ type: 'connected', stage: 4 })
+    const closing = bench.feed({ type: 'control', stage: 2, response: { type: 'rerouted', id, held: nothing, historyFrom: 0 } })
+    const controls = closing.filter((effect) => effect.type === 'control')
+    assert.deepEqual(
+      controls.map(({ stage: number, request: { type } }) => `${number}:${type}`),
+      ['1:close']
+    )
+    const close = controls[0]?.request as Extract<ControlRequest, { type: 'close' }>
+    const opening = bench.feed({ type: 'control', stage: 1, response: { type: 'closed', id: close.id } })
+    assert.equal(find(opening, 'control')?.request.type, 'open')
   })
 
   it('takes no accusation of an older link, and none for proof', () => {
