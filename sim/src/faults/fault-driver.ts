@@ -13,11 +13,18 @@ export interface FaultDriverComponents {
   readonly internet: VirtualInternet
   readonly nodes: readonly SimNode[]
   readonly clients: readonly SimClient[]
-  readonly happened: (kind: 'fault' | 'heal', text: string, node?: number) => void
+  /** @param excuses - whether an answer may fail for it, though nodes of every block serve */
+  readonly happened: (kind: 'fault' | 'heal', text: string, excuses: boolean, node?: number) => void
 }
 
 /** What is done to a node; the others are done to what passes between peers. */
 type NodeFault = Exclude<ScenarioFault, { kind: 'partition' | 'corrupt' }>
+
+/**
+ * What may cost an answer even where other nodes hold the blocks. That nodes die, come back or stand still may cost a pause; a wall
+ * clock that jumps and a disk that is full cost nothing.
+ */
+const excusing: ReadonlySet<ScenarioFault['kind']> = new Set(['slow', 'lie', 'partition', 'corrupt'])
 
 interface Peer {
   readonly peer: PeerId
@@ -30,7 +37,8 @@ interface Peer {
 /** Makes the faults of a scenario happen at their times, and ends them. */
 export class FaultDriver {
   readonly #components: FaultDriverComponents
-  readonly #heals = new Set<() => void>()
+  /** With what they heal. */
+  readonly #heals = new Map<() => void, ScenarioFault['kind']>()
   readonly #planned = new Set<() => void>()
   /** What is in force at each node, and in which of its lives it began. */
   readonly #imposed = new Map<SimNode, Set<{ readonly fault: NodeFault; readonly life: number }>>()
@@ -42,6 +50,11 @@ export class FaultDriver {
   /** Faults that are in force now. */
   get active(): number {
     return this.#heals.size
+  }
+
+  /** Of these, those for which an answer may fail. */
+  get excusing(): number {
+    return [...this.#heals.values()].filter((kind) => excusing.has(kind)).length
   }
 
   /** @param durationMs until when faults come that have no end of their own */
@@ -73,7 +86,7 @@ export class FaultDriver {
   healAll(): void {
     for (const cancel of this.#planned) cancel()
     this.#planned.clear()
-    for (const heal of [...this.#heals]) heal()
+    for (const heal of [...this.#heals.keys()]) heal()
   }
 
   /** Makes a fault happen now, whatever its `atMs` says. */
@@ -87,7 +100,7 @@ export class FaultDriver {
     const name = `node ${node.number}`
     switch (fault.kind) {
       case 'crash':
-        this.#happened('fault', fault.how === 'host' ? `${name} loses its power` : `${name} is killed`, node)
+        this.#happened('fault', fault.kind, fault.how === 'host' ? `${name} loses its power` : `${name} is killed`, node)
         node.crash(fault.how)
         this.#impose(fault, node, fault.restartAfterMs, (inForce) => {
           if (inForce.length === 0) node.start()
@@ -95,7 +108,7 @@ export class FaultDriver {
         })
         break
       case 'freeze':
-        this.#happened('fault', `${name} freezes`, node)
+        this.#happened('fault', fault.kind, `${name} freezes`, node)
         this.#impose(fault, node, fault.forMs, (inForce) => {
           if (inForce.length > 0) {
             if (!node.isFrozen) node.freeze()
@@ -106,7 +119,7 @@ export class FaultDriver {
         })
         break
       case 'slow':
-        this.#happened('fault', `${name} computes ${fault.factor} times slower`, node)
+        this.#happened('fault', fault.kind, `${name} computes ${fault.factor} times slower`, node)
         this.#impose(fault, node, fault.forMs, (inForce) => {
           const factor = inForce.reduce((product, each) => product * each.factor, 1)
           node.condition.slowFactor = factor
@@ -114,19 +127,19 @@ export class FaultDriver {
         })
         break
       case 'lie':
-        this.#happened('fault', `${name} begins to lie`, node)
+        this.#happened('fault', fault.kind, `${name} begins to lie`, node)
         this.#impose(fault, node, Infinity, (inForce) => {
           node.condition.lieShare = Math.max(0, ...inForce.map(({ share }) => share))
           return inForce.length === 0 ? `${name} lies no more` : undefined
         })
         break
       case 'clock-jump':
-        this.#happened('fault', `the wall clock of ${name} jumps by ${fault.byMs} ms`, node)
+        this.#happened('fault', fault.kind, `the wall clock of ${name} jumps by ${fault.byMs} ms`, node)
         this.#components.clock.note(fault.byMs >>> 0)
         node.jumpClock(fault.byMs)
         break
       case 'full-disk':
-        this.#happened('fault', `the disk of ${name} is full`, node)
+        this.#happened('fault', fault.kind, `the disk of ${name} is full`, node)
         this.#impose(fault, node, fault.forMs, (inForce) => {
           node.disk.full = inForce.length > 0
           return node.disk.full ? undefined : `the disk of ${name} has room again`
@@ -156,19 +169,19 @@ export class FaultDriver {
     const inForce = (): Fault[] => [...all].filter((one) => one.fault.kind === kind && !isGone(one)).map((one) => one.fault as Fault)
     change(inForce())
     if (forMs === undefined) return
-    this.#healAfter(forMs, () => {
+    this.#healAfter(kind, forMs, () => {
       all.delete(imposed)
       const text = isGone(imposed) ? undefined : change(inForce())
-      if (text !== undefined) this.#happened('heal', text, node)
+      if (text !== undefined) this.#happened('heal', kind, text, node)
     })
   }
 
-  #corrupt({ forMs, share }: Extract<ScenarioFault, { kind: 'corrupt' }>, { peer, name, node }: Peer): void {
-    this.#happened('fault', `bytes of ${name} are flipped on their way`, node)
+  #corrupt({ kind, forMs, share }: Extract<ScenarioFault, { kind: 'corrupt' }>, { peer, name, node }: Peer): void {
+    this.#happened('fault', kind, `bytes of ${name} are flipped on their way`, node)
     const end = this.#components.internet.corrupt({ peers: (each) => each === peer, share })
-    this.#healAfter(forMs, () => {
+    this.#healAfter(kind, forMs, () => {
       end()
-      this.#happened('heal', `bytes of ${name} arrive as they were sent`, node)
+      this.#happened('heal', kind, `bytes of ${name} arrive as they were sent`, node)
     })
   }
 
@@ -178,22 +191,23 @@ export class FaultDriver {
     const to = new Set(this.#peers(second, random.fork('to')).map(({ peer }) => peer))
     // A peer is not cut off from its own side.
     for (const peer of from) to.delete(peer)
-    this.#happened('fault', `${from.size} peers are cut off from ${to.size} others${fault.oneWay ? ' one way' : ''}`)
+    const { kind } = fault
+    this.#happened('fault', kind, `${from.size} peers are cut off from ${to.size} others${fault.oneWay ? ' one way' : ''}`)
     const heal = this.#components.internet.cut({ from: (peer) => from.has(peer), to: (peer) => to.has(peer), oneWay: fault.oneWay })
-    this.#healAfter(fault.forMs, () => {
+    this.#healAfter(kind, fault.forMs, () => {
       heal()
-      this.#happened('heal', `${from.size} peers are connected again with ${to.size} others`)
+      this.#happened('heal', kind, `${from.size} peers are connected again with ${to.size} others`)
     })
   }
 
-  #healAfter(ms: number, heal: () => void): void {
+  #healAfter(kind: ScenarioFault['kind'], ms: number, heal: () => void): void {
     let cancel = (): void => {}
     const once = (): void => {
       if (!this.#heals.delete(once)) return
       cancel()
       heal()
     }
-    this.#heals.add(once)
+    this.#heals.set(once, kind)
     cancel = this.#components.clock.setTimer(ms, once)
   }
 
@@ -208,7 +222,7 @@ export class FaultDriver {
     return [...nodes, ...clients.map(({ peer, number }) => ({ peer, name: `client ${number}`, node: undefined }))]
   }
 
-  #happened(kind: 'fault' | 'heal', text: string, node?: SimNode): void {
-    this.#components.happened(kind, text, node?.number)
+  #happened(what: 'fault' | 'heal', kind: ScenarioFault['kind'], text: string, node?: SimNode): void {
+    this.#components.happened(what, text, excusing.has(kind), node?.number)
   }
 }

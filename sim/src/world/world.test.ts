@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import type { SpanRuntime } from '@skein/node'
+import { WireError, WireErrorCode } from '@skein/protocol'
 import { devicePresets } from '../compute/device-presets.ts'
 import type { Distribution, ScenarioFault } from '../scenario/scenario.ts'
 import { autoSpans } from './auto-spans.ts'
@@ -228,6 +230,31 @@ describe('a simulated world', () => {
     const { wrong, completed } = figures(lax)
     assert.ok(wrong! > 0 && wrong! <= completed!, `${wrong} of ${completed}`)
     assert.equal(lax.generations.filter(({ isWrong }) => isWrong).length, wrong)
+  })
+
+  it('takes a killed node for no reason of an error while others serve its blocks, and a slow one for one', async () => {
+    /** Of two nodes for each half of the model two take no session; one of the others is lost in the middle of an answer. */
+    const violationsOf = async (fault: ScenarioFault): Promise<string[]> => {
+      const wrapRuntime = (runtime: SpanRuntime, node: number): SpanRuntime => {
+        const reserve: SpanRuntime['reserve'] = async (cache, tokens, span) => {
+          if (node > 1 && cache !== 'measure-speed') throw new WireError(WireErrorCode.Unsupported, 'a bug')
+          await runtime.reserve(cache, tokens, span)
+        }
+        const { info } = runtime
+        const methods = { run: runtime.run.bind(runtime), release: runtime.release.bind(runtime), stop: runtime.stop.bind(runtime) }
+        return { info, reserve, ...methods, freeKvTokens: () => runtime.freeKvTokens() }
+      }
+      const world = simulate({ scenario: defineScenario({ nodes: [{ count: 4, blocksPerNode: 4 }], settleMs: 120_000 }), wrapRuntime })
+      await world.runFor(20_000)
+      const asked = world.client(0).generate({ promptTokens: 40, outputTokens: 400 })
+      await world.runFor(1_000)
+      world.inject(fault)
+      world.node(0).crash()
+      assert.equal((await world.runUntil(asked)).outcome, 'failed')
+      return world.violations.map(({ oracle }) => oracle)
+    }
+    assert.deepEqual(await violationsOf({ kind: 'crash', atMs: 0, target: { node: 0 } }), ['failure'])
+    assert.deepEqual(await violationsOf({ kind: 'slow', atMs: 0, target: { node: 1 }, forMs: 60_000, factor: 2 }), [])
   })
 })
 

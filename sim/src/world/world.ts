@@ -78,6 +78,8 @@ export class World {
   #started = false
   #ended = false
   #faultMs = -Infinity
+  /** When a fault for which an answer may fail was last in force. */
+  #excusedMs = -Infinity
   #uncoveredMs = -Infinity
 
   /** @throws ScenarioError for a scenario or a seed that cannot be run; InvalidArgumentError for a real model of another shape */
@@ -127,7 +129,10 @@ export class World {
       internet,
       nodes: this.nodes,
       clients: this.clients,
-      happened: (kind, text, node) => this.#happened({ kind, text, ...(node === undefined ? {} : { node }) })
+      happened: (kind, text, excuses, node) => {
+        if (excuses) this.#excusedMs = this.nowMs
+        this.#happened({ kind, text, ...(node === undefined ? {} : { node }) })
+      }
     })
   }
 
@@ -237,6 +242,7 @@ export class World {
     for (const client of this.clients) client.stopAsking()
     // Where nothing was wrong, nothing heals: what fails from here on has no excuse. Nor is it one that nodes come back.
     if (this.faults.active > 0 || this.nodes.some(({ isFrozen }) => isFrozen)) this.#faultMs = this.nowMs
+    if (this.faults.excusing > 0) this.#excusedMs = this.nowMs
     this.faults.healAll()
     for (const node of this.nodes) {
       node.endChurn()
@@ -389,12 +395,18 @@ export class World {
 
   /** What may have broken a generation that fails now, besides a bug. */
   #excuse(): string | undefined {
-    const fault = this.#fault()
-    return fault ?? (this.nowMs - this.#uncoveredMs < excuseMs ? 'blocks were not covered' : undefined)
+    const isExcused = this.faults.excusing > 0 || this.nowMs - this.#excusedMs < excuseMs
+    if (this.#hasLiar() || isExcused) return 'there was a fault that may cost an answer'
+    return this.nowMs - this.#uncoveredMs < excuseMs ? 'blocks were not covered' : undefined
   }
 
+  #hasLiar(): boolean {
+    return this.nodes.some(({ condition, hasLied }) => hasLied || condition.lieShare > 0)
+  }
+
+  /** What may make a generation recover again and again, besides a bug. */
   #fault(): string | undefined {
-    if (this.nodes.some(({ condition, hasLied }) => hasLied || condition.lieShare > 0)) return 'there is a liar'
+    if (this.#hasLiar()) return 'there is a liar'
     return this.faults.active > 0 || this.nowMs - this.#faultMs < excuseMs ? 'there was a fault' : undefined
   }
 
