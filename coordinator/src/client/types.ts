@@ -71,7 +71,8 @@ export interface ConnectOptions {
   connectTimeoutMs?: number
   /**
    * How long `connect`, and later a generation that lost a stage, waits for nodes to cover every block before it fails with
-   * an error that names the uncovered ones, in milliseconds. 0: `connect` does not wait at all.
+   * an error that names the uncovered ones, in milliseconds; and a generation that begins, for room on nodes that are full. 0:
+   * `connect` does not wait at all.
    * @default 30_000
    */
   coverageTimeoutMs?: number
