@@ -34,6 +34,7 @@ import type { SpanRuntime } from '../runtime/span-runtime.ts'
 import { admit } from './admission.ts'
 import { ByteBudget } from './byte-budget.ts'
 import { DialBudget, linkBudgetDefaults, replayBudget } from './dial-budget.ts'
+import { NewChannels } from './new-channels.ts'
 import { StageShell } from './stage-shell.ts'
 
 export interface SessionHostComponents {
@@ -67,7 +68,7 @@ export interface SessionHostInit {
 
 const hostDefaults = { acceptsRaw: false, firstFrameTimeoutMs: 10_000, dialTimeoutMs: 10_000 }
 
-/** Channels that have not sent their first frame: beyond this, new ones are reset. */
+/** Channels that have not sent their first frame: beyond this, who has the most of them gives way. */
 const maxNewChannels = 256
 
 /**
@@ -82,11 +83,11 @@ export class SessionHost {
   readonly #dials: DialBudget
   readonly #links: DialBudget
   readonly #replays: DialBudget
+  readonly #newChannels: NewChannels
   readonly #sessions = new Map<string, StageShell>()
   readonly #sessionsOfPeer = new Map<PeerId, number>()
   readonly #shutdown = new AbortController()
   #unhandle: (() => void)[] = []
-  #newChannels = 0
   #whenEmpty: (() => void)[] = []
 
   constructor(components: SessionHostComponents, init: SessionHostInit) {
@@ -98,6 +99,7 @@ export class SessionHost {
     this.#dials = new DialBudget(components.clock)
     this.#links = new DialBudget(components.clock, linkBudgetDefaults)
     this.#replays = new DialBudget(components.clock, replayBudget(init.historyBytes))
+    this.#newChannels = new NewChannels(components.clock, maxNewChannels)
   }
 
   /** Sessions that are open now. */
@@ -238,20 +240,8 @@ export class SessionHost {
     return shell
   }
 
-  async #firstFrame(channel: Channel): Promise<Frame> {
-    if (this.#newChannels >= maxNewChannels) {
-      throw new WireError(WireErrorCode.Busy, 'too many channels wait for their first frame')
-    }
-    this.#newChannels++
-    const deadline = this.#components.clock.deadline(this.#init.firstFrameTimeoutMs, 'the first frame of a channel', this.#shutdown.signal)
-    try {
-      const frame = await channel.receive({ signal: deadline.signal })
-      if (frame === undefined) throw new MalformedError('the channel ended before its first frame')
-      return frame
-    } finally {
-      deadline.clear()
-      this.#newChannels--
-    }
+  #firstFrame(channel: Channel): Promise<Frame> {
+    return this.#newChannels.firstFrame(channel, this.#init.firstFrameTimeoutMs, this.#shutdown.signal)
   }
 
   #refuse(channel: Channel, head: Uint8Array): void {
