@@ -5,6 +5,8 @@ import type { ChatSession, GenerateOptions, Generation } from './types.ts'
 
 export interface ChatSessionComponents {
   readonly session: TokenSession
+  /** Frees the session's caches, and forgets it. */
+  readonly close: () => Promise<void>
   /** The session's room. */
   readonly maxContextTokens: number
   /** Tokens of the prompt that the conversation makes. */
@@ -44,6 +46,7 @@ export class CachedChatSession implements ChatSession {
 
   send(text: string, options: GenerateOptions = {}): Generation {
     if (this.#busy) throw new InvalidArgumentError('the turn before is still under way: await its result or cancel it')
+    if (typeof text !== 'string') throw new InvalidArgumentError(`the argument of send is ${typeof text}: expected a text`)
     const messages: ChatMessage[] = [...this.#messages, { role: 'user', content: text }]
     const prompt = this.#components.encode(messages, options)
     const cached = Math.min(commonLength(prompt, this.#context, this.#components.session.rows), prompt.length - 1)
@@ -54,7 +57,7 @@ export class CachedChatSession implements ChatSession {
   }
 
   async close(): Promise<void> {
-    await this.#components.session.close()
+    await this.#components.close()
   }
 
   /** An answer that failed leaves the conversation as it was before the turn; the caches are cut back by the next one. */

@@ -36,6 +36,8 @@ describe('requireConnectOptions', () => {
       [{ bootstrap: [] }, /^bootstrap is an empty list: /],
       [{ bootstrap: address }, /^bootstrap is "\/ip4.*: expected a list/],
       [{ bootstrap: [5] }, /^bootstrap is a list: /],
+      [{ logger: {} }, /^logger is an object: expected a logger, with the methods error, warn/],
+      [{ logger: { ...silentLogger, child: undefined } }, /^logger is an object/],
       [{ encoding: 'f8' }, /^encoding is "f8": expected one of f32, f16, bf16$/],
       [{ encoding: 'raw' }, /^encoding is "raw"/],
       [{ transport: 'mesh' }, /^transport is "mesh": expected one of ring, star$/],

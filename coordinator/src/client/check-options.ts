@@ -4,7 +4,7 @@
  *
  * @packageDocumentation
  */
-import { didYouMean, InvalidArgumentError, limits } from '@skein/protocol'
+import { didYouMean, InvalidArgumentError, limits, type Logger } from '@skein/protocol'
 import type { ChatMessage } from '../text/chat-message.ts'
 import { samplingLimits } from '../text/sampling/options.ts'
 import {
@@ -48,6 +48,8 @@ const abortSignal: Rule = { fits: (value) => value instanceof AbortSignal, expec
 
 type Rules<Options> = Readonly<Record<keyof Options, Rule>>
 
+const loggerMethods = ['error', 'warn', 'info', 'debug', 'trace', 'child'] as const satisfies ReadonlyArray<keyof Logger>
+
 const required = ['model', 'bootstrap'] as const satisfies ReadonlyArray<keyof ConnectOptions>
 
 const connectRules: Rules<ConnectOptions> = {
@@ -65,7 +67,10 @@ const connectRules: Rules<ConnectOptions> = {
   prefillChunkTokens: integer(1, limits.maxStepRows),
   threads: integer(1, maxThreads),
   link: text('JSON text, or the path of a file'),
-  logger: { fits: isObject, expected: 'a logger' },
+  logger: {
+    fits: (value) => isObject(value) && loggerMethods.every((name) => typeof value[name] === 'function'),
+    expected: `a logger, with the methods ${loggerMethods.join(', ')}`
+  },
   onProgress: callback,
   connectTimeoutMs: milliseconds,
   coverageTimeoutMs: milliseconds,

@@ -27,6 +27,7 @@ import type { Ends } from '../ends/ends.ts'
 import { createEnds } from '../ends/ends.node.ts'
 import { requireConnectOptions } from './check-options.ts'
 import { joinSwarm } from './join-swarm.ts'
+import { tell } from './listener.ts'
 import type { ClientEnds } from './swarm-client.ts'
 import { connectDefaults, type ConnectOptions, type SwarmClient as Client } from './types.ts'
 
@@ -70,7 +71,8 @@ function resolve(options: ConnectOptions): Resolved {
     ...(link === undefined ? {} : { link: readLinkProfile(link, logger) }),
     lan: options.lan ?? areAllPrivate(options.bootstrap),
     logger,
-    onProgress: options.onProgress ?? (() => {})
+    // Some of it is told by a worker's messages: what a listener throws there would end the process.
+    onProgress: (progress) => tell(options.onProgress, progress, logger, 'connecting')
   }
 }
 

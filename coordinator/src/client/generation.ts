@@ -1,9 +1,10 @@
-import { type Clock, describeError, InvalidArgumentError, type Logger, onAbort, raceAbort, type Random } from '@skein/protocol'
+import { type Clock, InvalidArgumentError, type Logger, onAbort, raceAbort, type Random } from '@skein/protocol'
 import type { SessionEvent, SessionStage, TokenSession } from '../session/token-session.ts'
 import type { ResolvedSampling } from '../text/sampling/options.ts'
 import { Sampler } from '../text/sampling/sampler.ts'
 import type { Tokenizer } from '../text/tokenizer.ts'
 import { AnswerText } from './answer-text.ts'
+import { tell } from './listener.ts'
 import { PieceStream } from './piece-stream.ts'
 import type {
   ChainStage,
@@ -216,11 +217,7 @@ export class GenerationRun implements Generation {
   }
 
   #emit(event: GenerationEvent): void {
-    try {
-      this.#init.options.onEvent?.(event)
-    } catch (error) {
-      this.#components.logger.warn('the listener of a generation threw', { reason: describeError(error) })
-    }
+    tell(this.#init.options.onEvent, event, this.#components.logger, 'a generation')
   }
 
   #makeResult(finishReason: FinishReason): GenerationResult {

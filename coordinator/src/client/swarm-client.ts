@@ -169,6 +169,7 @@ export class ConnectedClient implements SwarmClient {
     return new CachedChatSession(
       {
         session,
+        close: () => this.#closeSession(session),
         maxContextTokens: tokens,
         encode: (messages, generateOptions) => this.#encodePrompt(messages, generateOptions),
         generate: (promptTokens, cachedTokens, generateOptions) => {
@@ -378,6 +379,7 @@ export class ConnectedClient implements SwarmClient {
   async #lookAgain(signal: AbortSignal | undefined): Promise<void> {
     const { clock, random } = this.#components
     await clock.sleep(lookAgainMs * (0.5 + random.float()), { signal: signal ?? this.#shutdown.signal })
+    this.#requireNotClosed()
   }
 
   /** Whether a node refused for want of room that it has when others have gone: the map did not know yet that they came first. */
@@ -396,7 +398,7 @@ export class ConnectedClient implements SwarmClient {
   }
 
   async #openOnce(opening: Opening): Promise<TokenSession> {
-    this.#requireOpen()
+    this.#requireNotClosed()
     const { kvTokens, signal, onEvent } = opening
     const { clock, random, logger, network, swarm, ends } = this.#components
     const { model, blocks, hiddenSize, encoding, exact, transport, coverageTimeoutMs } = this.#init
@@ -437,10 +439,8 @@ export class ConnectedClient implements SwarmClient {
       signal === undefined ? {} : { signal }
     )
     this.#open.add(session)
-    if (this.#closed !== undefined) {
-      await this.#closeSession(session)
-      throw new SessionClosedError()
-    }
+    if (this.#closed !== undefined) await this.#closeSession(session)
+    this.#requireNotClosed()
     return session
   }
 
@@ -475,6 +475,11 @@ export class ConnectedClient implements SwarmClient {
       if (plan.reason === 'no-room') await swarm.askLoads(options)
       await this.#lookAgain(signal)
     }
+  }
+
+  /** @throws SessionClosedError when the client was closed meanwhile: who waits for nodes is not among what `close` ends */
+  #requireNotClosed(): void {
+    if (this.#closed !== undefined) throw new SessionClosedError()
   }
 
   #requireOpen(): void {

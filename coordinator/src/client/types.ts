@@ -66,6 +66,7 @@ export interface ConnectOptions {
   link?: string
   /** @default no logging */
   logger?: Logger
+  /** What it throws is logged and has no effect. */
   onProgress?: (progress: ConnectProgress) => void
   /** How long the first contact may take, in milliseconds. @default 10_000 */
   connectTimeoutMs?: number

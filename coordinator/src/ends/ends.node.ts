@@ -10,7 +10,7 @@ import {
   type PreparedGraph,
   type PrepareProgress
 } from '@skein/node'
-import { InvalidArgumentError, limits, type ModelId, type WeightDtype } from '@skein/protocol'
+import { abortReason, InvalidArgumentError, limits, type ModelId, type WeightDtype } from '@skein/protocol'
 import type { ModelText } from '../text/model-text.ts'
 import { loadModelText } from '../text/text-files.node.ts'
 import type { Ends } from './ends.ts'
@@ -64,7 +64,9 @@ export async function createEnds(options: CreateEndsOptions): Promise<Ends> {
     head.status === 'fulfilled' ? head.value.stop() : undefined,
     embedding.status === 'fulfilled' ? embedding.value.stop() : undefined
   ])
-  throw head.status === 'rejected' ? head.reason : embedding.status === 'rejected' ? embedding.reason : options.signal?.reason
+  if (head.status === 'rejected') throw head.reason
+  if (embedding.status === 'rejected') throw embedding.reason
+  throw abortReason(options.signal as AbortSignal)
 }
 
 interface Prepared {

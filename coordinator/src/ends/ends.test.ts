@@ -37,6 +37,16 @@ describe('ends', function () {
     }
   })
 
+  it('are given up with an error of skein, at whatever moment', async () => {
+    for (const afterMs of [0, 5, 20, 50, 100, 200, 400]) {
+      const opened = createEnds({ modelFolder: tinyFolder, cacheDir, signal: AbortSignal.timeout(afterMs) })
+      await opened.then(
+        (other) => other.stop(),
+        (error: unknown) => assert.equal((error as { code?: unknown }).code, 'ERR_SKEIN_ABORTED', `after ${afterMs} ms`)
+      )
+    }
+  })
+
   it('embed tokens as the table has them', async () => {
     const { hiddenSize } = ends.config
     const checkpoint = await openCheckpoint(tinyFolder, { cacheDir })

@@ -78,4 +78,15 @@ describe('conversations, and blocks that nobody serves any more', function () {
     })
     assert.equal(events.filter(({ type }) => type === 'waiting-for-coverage').length, 1)
   })
+
+  it('wait for nodes no longer than their client is open, whoever else could have ended that', async () => {
+    const { signal } = new AbortController()
+    const startedMs = performance.now()
+    const waiting = [client.forward([1, 2], { signal }), client.session({ signal })].map((promise) =>
+      assert.rejects(promise, { code: 'ERR_SKEIN_SESSION_CLOSED' })
+    )
+    await client.close()
+    await Promise.all(waiting)
+    assert.ok(performance.now() - startedMs < 2_500, 'they waited for coverage')
+  })
 })

@@ -20,6 +20,9 @@ describe('resolveSampling', () => {
 
   it('refuses a bias of a token that the model does not have, where its vocabulary is known', () => {
     const logitBias = { 0: 1, 1023: 5 }
+    for (const other of [new Map([[5, 1]]), [1, 2], 'a', 5]) {
+      assert.throws(() => resolveSampling({ logitBias: other as Record<number, number> }), /logitBias is no object/)
+    }
     assert.equal(resolveSampling({ logitBias }, {}, 1024).logitBias.length, 2)
     assert.throws(() => resolveSampling({ logitBias }, {}, 1023), {
       code: 'ERR_SKEIN_INVALID_ARGUMENT',

@@ -105,6 +105,10 @@ function resolveNumber(name: NumberOption, options: SamplingOptions, fallback: S
 }
 
 function resolveBias(bias: Readonly<Record<number, number>>, vocabSize: number): Array<[number, number]> {
+  // The entries of a map or a list would count as none, or as other ones.
+  if (typeof bias !== 'object' || Array.isArray(bias) || bias instanceof Map) {
+    throw new InvalidArgumentError('logitBias is no object of token ids and numbers, such as { 42: -100 }')
+  }
   const keys = Object.keys(bias)
   if (keys.length > samplingLimits.maxBiasEntries) {
     throw new InvalidArgumentError(`logitBias has ${keys.length} entries: at most ${samplingLimits.maxBiasEntries} are allowed`)
