@@ -182,6 +182,7 @@ export class DirectoryService {
       await this.#askAtOnce(this.#choose(refreshPeers, true), signal, (peer, asking) =>
         attempt(peer, asking, async (channel) => void (result.news += await this.#asker.exchange(channel, peer, asking)))
       )
+      if (result.answered === 0) await this.#askContacts(signal, attempt, result)
       return result
     }
     // A peer that is no keeper names the keepers, and little else: then they are asked as well.
@@ -206,7 +207,18 @@ export class DirectoryService {
         isFull = true
       })
     }
+    if (!isFull) await this.#askContacts(signal, attempt, result)
     return result
+  }
+
+  /**
+   * Asks the contacts for all that they know, themselves first of all. Whoever makes many keys can announce so many peers that the
+   * first by id are all of its invention, and answer nothing; whom this peer was told to begin with, nobody can invent.
+   */
+  async #askContacts(signal: AbortSignal, attempt: Attempt, result: { news: number }): Promise<void> {
+    await this.#askAtOnce([...this.#contacts], signal, (peer, asking) =>
+      attempt(peer, asking, async (channel) => void (result.news += (await this.#asker.ask(channel, peer, {}, asking)).news))
+    )
   }
 
   /** Asks several peers at once, and gives up those that are silent when another has answered. @param ask - whether it was answered */
