@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { collect, integerParser } from '@skein/node'
+import { collect, integerParser, parsePath } from '@skein/node'
 import { describeError, type TensorEncoding, parsePeerId } from '@skein/protocol'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import {
@@ -115,7 +115,9 @@ export function addSwarmFlags(command: Command): Command {
   return command
     .optionsGroup('Which swarm:')
     .addOption(
-      option('--model <dir>', 'folder of the checkpoint: its embedding, head and tokenizer are used', 'SKEIN_MODEL').makeOptionMandatory()
+      option('--model <dir>', 'folder of the checkpoint: its embedding, head and tokenizer are used', 'SKEIN_MODEL')
+        .argParser(parsePath)
+        .makeOptionMandatory()
     )
     .addOption(
       option('--bootstrap <addr>', 'multiaddr of a node of the swarm, with /p2p/; may be repeated', 'SKEIN_BOOTSTRAP')
@@ -126,13 +128,14 @@ export function addSwarmFlags(command: Command): Command {
       option('--lan', 'use private and loopback addresses of nodes', 'SKEIN_LAN').default(undefined, 'when all of --bootstrap are such')
     )
     .addOption(
-      option('--cache-dir <dir>', 'where converted weights are kept', 'SKEIN_CACHE_DIR').default(undefined, 'below your cache folder')
+      option('--cache-dir <dir>', 'where converted weights are kept', 'SKEIN_CACHE_DIR')
+        .argParser(parsePath)
+        .default(undefined, 'below your cache folder')
     )
     .addOption(
-      option('--data-dir <dir>', 'where the command keeps its own small files', 'SKEIN_DATA_DIR').default(
-        undefined,
-        'below your data folder'
-      )
+      option('--data-dir <dir>', 'where the command keeps its own small files', 'SKEIN_DATA_DIR')
+        .argParser(parsePath)
+        .default(undefined, 'below your data folder')
     )
     .optionsGroup('How activations travel:')
     .addOption(

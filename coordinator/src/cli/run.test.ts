@@ -22,6 +22,14 @@ describe('skein run', () => {
     assert.equal(cli.stdout.text, 'a\n')
   })
 
+  it('takes no empty path for the folder in which it was started', async () => {
+    for (const flag of ['--model', '--cache-dir', '--data-dir']) {
+      const cli = new CliHarness()
+      assert.equal(await cli.run('run', 'Hello', flag, ''), 2)
+      assert.match(cli.stderr.text, /expected a path/)
+    }
+  })
+
   it('hands every flag to the SDK, and only what was asked for', async () => {
     const cli = new CliHarness()
     const swarm = ['--transport', 'star', '--encoding', 'bf16', '--exact', '--lan', '--cache-dir', 'c', '--data-dir', 'd']

@@ -1,6 +1,6 @@
 import type { BlockRange, WeightDtype } from '@skein/protocol'
 import { Command, Option } from 'commander'
-import { collect, integerParser, parseBlocks } from './parsers.ts'
+import { collect, integerParser, parseBlocks, parsePath } from './parsers.ts'
 
 /** What `skein-node` was asked to do, after parsing; defaults are filled in. */
 export interface NodeOptions {
@@ -43,20 +43,27 @@ Examples:
 Signals: SIGINT and SIGTERM stop the node cleanly; a second one ends it at once. SIGUSR2 logs its state.
 Exit codes: 0 stopped cleanly, 1 failed, 2 bad usage, 130 ended at once by a second signal.`
 
+function option(flags: string, description: string, variable: string): Option {
+  return new Option(flags, description).env(variable)
+}
+
+function pathOption(flags: string, description: string, variable: string): Option {
+  return option(flags, description, variable).argParser(parsePath)
+}
+
 /** The command line of `skein-node`; `action` gets the parsed options. */
 export function nodeCommand(version: string, action: (options: NodeOptions) => Promise<void>): Command {
-  const option = (flags: string, description: string, variable: string): Option => new Option(flags, description).env(variable)
   return new Command('skein-node')
     .description('Hosts a span of a model and serves it to a skein swarm.')
     .version(version)
     .optionsGroup('What to host:')
-    .addOption(option('--model <dir>', 'folder of a Hugging Face checkpoint', 'SKEIN_MODEL').makeOptionMandatory())
+    .addOption(pathOption('--model <dir>', 'folder of a Hugging Face checkpoint', 'SKEIN_MODEL').makeOptionMandatory())
     .addOption(
       option('--blocks <start:end>', 'blocks to host, END exclusive', 'SKEIN_BLOCKS').argParser(parseBlocks).default(undefined, 'all')
     )
     .addOption(option('--dtype <dtype>', 'weights in memory', 'SKEIN_DTYPE').choices(['f32', 'q8']).default('f32'))
     .addOption(
-      option('--cache-dir <dir>', 'where converted weights are kept', 'SKEIN_CACHE_DIR').default(undefined, 'below your cache folder')
+      pathOption('--cache-dir <dir>', 'where converted weights are kept', 'SKEIN_CACHE_DIR').default(undefined, 'below your cache folder')
     )
     .optionsGroup('How much to give:')
     .addOption(
@@ -86,13 +93,16 @@ export function nodeCommand(version: string, action: (options: NodeOptions) => P
       option('--bootstrap <addr...>', 'multiaddrs of nodes already in the swarm, with /p2p/', 'SKEIN_BOOTSTRAP').argParser(collect)
     )
     .addOption(
-      option('--identity <file>', 'key of this node; made when it is not there', 'SKEIN_IDENTITY').default(
+      pathOption('--identity <file>', 'key of this node; made when it is not there', 'SKEIN_IDENTITY').default(
         undefined,
         'node.key in --data-dir'
       )
     )
     .addOption(
-      option('--data-dir <dir>', 'where the node keeps its own small files', 'SKEIN_DATA_DIR').default(undefined, 'below your data folder')
+      pathOption('--data-dir <dir>', 'where the node keeps its own small files', 'SKEIN_DATA_DIR').default(
+        undefined,
+        'below your data folder'
+      )
     )
     .addOption(
       option('--lan', 'use private and loopback addresses of other nodes', 'SKEIN_LAN').default(

@@ -33,6 +33,12 @@ export function numberParser(minimum: number, maximum = Number.MAX_VALUE): (text
   }
 }
 
+/** A path: an empty one, as of a variable that is set to nothing, would mean the folder in which the command was started. */
+export function parsePath(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('expected a path.')
+  return text
+}
+
 /** `START:END`, or undefined for `all`. */
 export function parseBlocks(text: string): BlockRange | undefined {
   if (text === 'all') return undefined

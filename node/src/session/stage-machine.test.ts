@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import type { ModelId, OpenRequest, PeerId, SessionId, StepMessage } from '@skein/protocol'
-import { limits, WireErrorCode } from '@skein/protocol'
+import { decodeLink, encodeLink, limits, WireErrorCode } from '@skein/protocol'
 import type { DialEffect, StageEffect, StageEvent } from './stage-events.ts'
 import { StageMachine } from './stage-machine.ts'
 
@@ -332,5 +332,17 @@ describe('StageMachine', () => {
     const refused = skip(65)
     assert.equal(refusal(refused), WireErrorCode.Malformed)
     assert.ok(types(refused).includes('release'))
+  })
+
+  it('sends nothing that its successor must refuse, whatever its predecessor claims to have computed', () => {
+    const bench = new Bench().opened()
+    bench.hello(1)
+    bench.feed({ type: 'dialed', channel: -1 })
+    const held = { rows: 0, lastSeq: 0, tail: [] }
+    bench.feed({ type: 'link', channel: -1, message: { type: 'held', term: 4, held, steps: 8, bytes: 999 } })
+    bench.step(1, { computeUs: Number.MAX_SAFE_INTEGER })
+    const [sent] = bench.feed({ type: 'computed', job: 1, output: new Uint8Array(bytesPerRow), computeUs: 5 })
+    assert.ok(sent?.type === 'send' && sent.message.type === 'step')
+    assert.deepEqual(decodeLink(encodeLink(sent.message)), sent.message)
   })
 })

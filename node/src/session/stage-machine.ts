@@ -427,7 +427,8 @@ export class StageMachine {
     if (output.byteLength !== rows * this.#bytesPerRow) {
       return this.#refuseSession(WireErrorCode.Internal, `${rows} rows were computed to ${output.byteLength} bytes`)
     }
-    const computedUs = head.step.computeUs + Math.round(computeUs)
+    // A predecessor that claims as much as the field holds would have this stage send what nobody may.
+    const computedUs = Math.min(Number.MAX_SAFE_INTEGER, head.step.computeUs + Math.round(computeUs))
     this.#output.record(head.step, output, computedUs, job, (seq) => this.#input.isSkipped(seq))
     this.#committed()
   }

@@ -30,6 +30,8 @@ describe('skein-node as a process', function () {
       [['--blocks', '5:3'], /blocks/],
       [['--threads', '0'], /--threads.*from 1 to/],
       [['--dtype', 'f8'], /--dtype.*f32, q8/],
+      // Else it would be the folder in which the node was started.
+      ...['--model', '--identity', '--data-dir', '--cache-dir'].map((flag) => [[flag, ''], /expected a path/] as const),
       [['--frobnicate'], /unknown option '--frobnicate'/]
     ] as const
     await Promise.all(cases.map(async ([args, expected]) => assert.match(await refusal({ args }, 2), expected)))
