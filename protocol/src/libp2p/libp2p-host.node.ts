@@ -14,6 +14,7 @@ import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
 import type { AddressBook } from './address-book.node.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
 import { type ListenFailure, startError, watchListening } from './listen-error.node.ts'
+import { PendingConnections } from './pending-connections.ts'
 import { decodeWithoutThrowing, joinWrites } from './transport-tuning.node.ts'
 
 /** What the libp2p host itself is made from. */
@@ -64,11 +65,25 @@ export async function startLibp2pHost(init: Libp2pHostInit, book: AddressBook, o
   }
 }
 
-/** Peers of skein have Ed25519 keys: others have no name in its messages, and libp2p would not compare their ids when it dials. */
+/**
+ * Peers of skein have Ed25519 keys: others have no name in its messages, and libp2p would not compare their ids when it dials. Those
+ * that open connections and go no further do not keep the others out.
+ */
 function gater(book: AddressBook): NonNullable<Libp2pOptions['connectionGater']> {
   const isForeign = (peer: Libp2pPeerId): boolean => !isPeerId(peer.toString())
+  const { maxIncomingPendingConnections, pendingGiveWayShare } = libp2pLimits
+  const pending = new PendingConnections(Math.floor(maxIncomingPendingConnections * pendingGiveWayShare))
   return {
     denyDialMultiaddr: (address) => !book.mayDial(address),
+    // Nobody is denied by these two: libp2p says by them when a handshake begins, and when it is done.
+    denyInboundConnection: (connection) => {
+      pending.begin(connection)
+      return false
+    },
+    denyInboundUpgradedConnection: (_peer, connection) => {
+      pending.end(connection)
+      return false
+    },
     denyInboundEncryptedConnection: isForeign,
     denyOutboundEncryptedConnection: isForeign
   }

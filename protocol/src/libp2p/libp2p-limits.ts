@@ -48,6 +48,8 @@ export const libp2pLimits = {
   inboundConnectionThreshold: 256,
   /** Connections whose handshake is under way. */
   maxIncomingPendingConnections: 256,
+  /** Above this share of them the address that has the most gives way to newcomers; libp2p would refuse these. */
+  pendingGiveWayShare: 3 / 4,
   maxParallelDials: 64,
   maxPeerAddrsToDial: 16,
   dialTimeoutMs: 15_000,

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPair } from '@libp2p/crypto/keys'
@@ -85,6 +85,27 @@ describe('the network on libp2p', function () {
 
   afterEach(teardown)
   networkCompliance({ setup, teardown })
+
+  it('lets newcomers in however many others have connected and say nothing', async () => {
+    const host = await start('crowded')
+    const [address = ''] = host.addresses()
+    const port = Number(/tcp\/(\d+)/.exec(address)?.[1])
+    const connectOnce = (): Promise<void> => {
+      return new Promise((resolve) => {
+        const socket = connect(port, '127.0.0.1', resolve)
+        socket.on('error', () => {})
+        silentSockets.push(socket)
+      })
+    }
+    // In two goes, as one address may open only so many connections in a second.
+    for (let round = 0; round < 2; round++) {
+      await Promise.all(Array.from({ length: 0.6 * libp2pLimits.maxIncomingPendingConnections }, connectOnce))
+      await clock.sleep(1_100)
+    }
+    const newcomer = await start('newcomer')
+    newcomer.learn({ peer: host.self, addresses: [address], source: 'trusted' })
+    assert.ok((await newcomer.ping(host.self)) >= 0)
+  })
 
   it('closes a channel whose bytes are no frame, and allocates nothing for what a header claims', async () => {
     const common = await setup()
