@@ -17,11 +17,11 @@ export class TokenBucket {
     this.#tokens = rate.burst
   }
 
-  take(nowMs: number): boolean {
+  take(nowMs: number, count = 1): boolean {
     this.#tokens = this.#tokensAt(nowMs)
     this.#atMs = nowMs
-    if (this.#tokens < 1) return false
-    this.#tokens -= 1
+    if (this.#tokens < count) return false
+    this.#tokens -= count
     return true
   }
 

@@ -10,8 +10,10 @@ import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { createLibp2p, type Libp2pOptions } from 'libp2p'
 import { isPeerId, type PeerId } from '../ids.ts'
+import type { Clock } from '../ports/clock.ts'
 import type { KeyIdentity } from '../ports/system/ed25519.node.ts'
 import type { AddressBook } from './address-book.node.ts'
+import { boundedDht } from './bounded-dht.node.ts'
 import { libp2pLimits } from './libp2p-limits.ts'
 import { type ListenFailure, startError, watchListening } from './listen-error.node.ts'
 import { PendingConnections } from './pending-connections.ts'
@@ -33,6 +35,7 @@ export interface Libp2pHostInit {
   readonly relay?: 'dial' | 'client' | 'server' | 'off'
   /** For LAN and private swarms: addresses of private ranges from announcements and the DHT may be dialled. */
   readonly allowPrivateAddresses: boolean
+  readonly clock: Clock
   /** Connections at once. @default 1_024 */
   readonly maxConnections?: number
 }
@@ -128,11 +131,12 @@ function services(init: Libp2pHostInit, relay: 'dial' | 'client' | 'server' | 'o
 
 /** A DHT of skein's own, apart from that of IPFS. The mode is always said: libp2p would guess it from the addresses it sees. */
 function dht(init: Libp2pHostInit): ReturnType<typeof kadDHT> {
-  return kadDHT({
+  const make = kadDHT({
     protocol: '/skein/kad/1.0.0',
     clientMode: init.dhtMode === 'client',
     peerInfoMapper: init.allowPrivateAddresses ? passthroughMapper : removePrivateAddressesMapper
   })
+  return boundedDht(make, init.clock)
 }
 
 function relayServer(): ReturnType<typeof circuitRelayServer> {

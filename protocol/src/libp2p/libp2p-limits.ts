@@ -64,6 +64,17 @@ export const libp2pLimits = {
   bootstrapRetryMaxMs: 60_000,
   /** Looks in a row at a bootstrap peer that let a lost connection be: it closes idle ones when it has too many. A quarter of an hour. */
   bootstrapMaxPassed: 15,
+  /**
+   * Bytes of DHT requests that one peer may send, each stream counted as some: a lookup asks a peer once, in a hundred bytes, and a
+   * record of a provider has a thousand. Each of these costs a millisecond.
+   */
+  dhtRequestBytes: { burst: 64 * KiB, perSecond: 8 * KiB },
+  dhtStreamBytes: 256,
+  /** Peers whose share is remembered. */
+  maxDhtPeers: 4096,
+  /** Records of providers that are kept, altogether and of one provider: a node provides its model's topic. */
+  maxProviders: 4096,
+  maxProvidedByPeer: 8,
   /** What a relay lets through per connection: enough for sessions (libp2p's default is 128 KiB and 2 minutes). */
   relayDataBytes: 1024 * MiB,
   relayDurationMs: 60 * 60_000,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import type { Stream } from '@libp2p/interface'
 import { noise } from '@chainsafe/libp2p-noise'
 import { yamux } from '@chainsafe/libp2p-yamux'
 import { generateKeyPair } from '@libp2p/crypto/keys'
@@ -308,6 +309,33 @@ describe('the network on libp2p', function () {
       assert.ok(await channel.receive())
       assert.ok((await peers[4]!.ping(host.self)) > 0, 'who gave way comes again')
     })
+  })
+
+  it('answers the DHT requests of a peer within bounds, and those of others all the same', async () => {
+    const host = await start('asked')
+    const dhtStream = async (name: string): Promise<Stream> => {
+      const peer = await start(name, { dhtMode: 'client' })
+      peer.learn({ peer: host.self, addresses: host.addresses(), source: 'trusted' })
+      await peer.ping(host.self)
+      return await peer.host.getConnections()[0]!.newStream('/skein/kad/1.0.0')
+    }
+    // A message of the type PING, with the length before it.
+    const ping = [2, 8, 5]
+    const greedy = await dhtStream('greedy')
+    let answered = 0
+    greedy.addEventListener('message', ({ data }) => void (answered += data.byteLength))
+    const closed = new Promise((resolve) => greedy.addEventListener('close', resolve))
+    const pings = Uint8Array.from({ length: 30_000 }, (_, index) => ping[index % 3]!)
+    for (let sent = 0; sent < libp2pLimits.dhtRequestBytes.burst + 30_000; sent += 30_000) {
+      if (greedy.status === 'open') greedy.send(pings)
+      await clock.sleep(1)
+    }
+    await closed
+    assert.ok(answered <= 2 * libp2pLimits.dhtRequestBytes.burst, `${answered} bytes of answers`)
+    const modest = await dhtStream('modest')
+    const answer = new Promise((resolve) => modest.addEventListener('message', resolve, { once: true }))
+    modest.send(Uint8Array.from(ping))
+    await answer
   })
 
   it('opens a channel over another connection when the other side closes the one that was there', async () => {

@@ -5,7 +5,7 @@ import { abortReason, raceAbort, throwIfAborted } from '../abort.ts'
 import { runHandler } from '../ports/run-handler.ts'
 import { describeError, DialError, WireError, WireErrorCode } from '../errors.ts'
 import type { PeerId, ProtocolId } from '../ids.ts'
-import type { AbortOptions, Clock } from '../ports/clock.ts'
+import type { AbortOptions } from '../ports/clock.ts'
 import type { Logger } from '../ports/logger.ts'
 import type { Channel, ChannelLimits, Network, NetworkEvent, OpenOptions, PathInfo, PeerAddresses } from '../ports/network.ts'
 import type { Random } from '../ports/random.ts'
@@ -22,7 +22,6 @@ import { advertiseTopic, findTopic } from './rendezvous.node.ts'
 export interface Libp2pNetworkInit extends Libp2pHostInit {
   /** Multiaddrs of peers to keep connected, each ending in `/p2p/<peer id>`. */
   readonly bootstrap: readonly string[]
-  readonly clock: Clock
   readonly random: Random
   readonly logger: Logger
   /** Called, perhaps more than once, when another host uses this host's key. The log warns in any case. */
