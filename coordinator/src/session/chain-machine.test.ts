@@ -57,8 +57,12 @@ class Bench {
     return this.machine.handle(event, this.nowMs)
   }
 
-  /** Answers requests as good stages do; returns the requests in order, `stage:type`, and the other effects. */
-  settle(effects: ChainEffect[]): { asked: string[]; rest: ChainEffect[] } {
+  /**
+   * Answers requests as good stages do; returns the requests in order, `stage:type`, and the other effects.
+   *
+   * @param silent - a stage that answers nothing
+   */
+  settle(effects: ChainEffect[], silent?: number): { asked: string[]; rest: ChainEffect[] } {
     const asked: string[] = []
     const rest: ChainEffect[] = []
     const queue = [...effects]
@@ -66,7 +70,7 @@ class Bench {
       if (effect.type === 'connect') queue.push(...this.feed({ type: 'connected', stage: effect.stage }))
       else if (effect.type === 'control') {
         asked.push(`${effect.stage}:${effect.request.type}${effect.request.type === 'reroute' ? ` ${effect.request.side}` : ''}`)
-        queue.push(...this.#answer(effect.stage, effect.request))
+        if (effect.stage !== silent) queue.push(...this.#answer(effect.stage, effect.request))
       } else rest.push(effect)
     }
     return { asked, rest }
@@ -228,6 +232,18 @@ describe('ChainMachine', () => {
     const failed = find(bench.feed({ type: 'controlClosed', stage: number, message: 'reset' }), 'failed')
     assert.equal(failed?.code, 'ERR_SKEIN_RECOVERY_FAILED')
     assert.match(failed?.message ?? '', /3 times without progress/)
+  })
+
+  it('tells a stage that was lost to close, and does not wait for its answer when the session is over', () => {
+    const bench = new Bench().open()
+    const lost = bench.feed({ type: 'control', stage: 2, response: { type: 'closed', id: 1 } })
+    const request = find(lost, 'findReplacement')?.request ?? 0
+    const mended = bench.settle(bench.feed({ type: 'replacement', request, stages: [stage('d', 2, 4)] }), 2)
+    assert.ok(mended.asked.includes('2:close') && find(mended.rest, 'recovered') !== undefined)
+    assert.equal(bench.machine.snapshot().dying, 1)
+    const end = bench.settle(bench.feed({ type: 'close' }), 2)
+    assert.deepEqual(end.asked.toSorted(), ['1:close', '3:close', '4:close'])
+    assert.ok(find(end.rest, 'closed'))
   })
 
   it('rebuilds neighbours that are lost together as one span', () => {

@@ -246,7 +246,7 @@ export class ChainMachine {
     }
     for (const record of lost) {
       if (how.again !== true) this.#excluded.add(record.peer)
-      if (how.gone !== true) this.#graveyard.bury(record)
+      if (how.gone !== true) this.#graveyard.bury(record, how.again !== true)
       this.#assembly.forget(record.stage)
     }
     this.#roster.remove(lost, this.#nowMs)
@@ -410,7 +410,7 @@ export class ChainMachine {
     this.#own.flush(this.#nowMs)
     // What was sent may have shown a link to be of no use.
     if (this.#status === 'recovering') this.#reconcile()
-    if (this.#status === 'closing' && this.#graveyard.size === 0) {
+    if (this.#status === 'closing' && this.#graveyard.awaited === 0) {
       this.#status = 'closed'
       this.#emit({ type: 'closed' })
     }

@@ -6,6 +6,8 @@ import { least } from './link-ends.ts'
 interface Dying {
   readonly peer: PeerId
   readonly stage: number
+  /** It was lost, and may never answer: nobody waits for it. */
+  readonly lost: boolean
   closeSent: boolean
   byMs: number
 }
@@ -24,6 +26,11 @@ export class Graveyard {
     return this.#dying.length
   }
 
+  /** How many are worth waiting for before the session is over. */
+  get awaited(): number {
+    return this.#dying.filter((dying) => !dying.lost).length
+  }
+
   get wakeAtMs(): number | undefined {
     let atMs: number | undefined
     for (const dying of this.#dying) if (dying.closeSent) atMs = least(atMs, dying.byMs)
@@ -39,9 +46,9 @@ export class Graveyard {
   }
 
   /** A stage that was never asked to open is just left; another one is asked to close when {@link closeAll} is called. */
-  bury(record: StageRecord): void {
+  bury(record: StageRecord, lost = false): void {
     if (record.control !== 'open' || record.phase === 'new') this.emit({ type: 'disconnect', stage: record.stage })
-    else this.#dying.push({ peer: record.peer, stage: record.stage, closeSent: false, byMs: 0 })
+    else this.#dying.push({ peer: record.peer, stage: record.stage, lost, closeSent: false, byMs: 0 })
   }
 
   closeAll(nowMs: number): void {

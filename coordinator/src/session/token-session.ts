@@ -42,6 +42,6 @@ export interface TokenSession {
    * @throws SessionError when the session cannot go on, AbortError
    */
   step(tokens: readonly number[], position: number, want: Want, options?: AbortOptions): Promise<StepOutput>
-  /** Frees every cache; resolves when each stage has answered or its deadline has passed. Idempotent. */
+  /** Frees every cache; resolves when each stage of the chain has answered or its deadline has passed. One that was lost before is told too. Idempotent. */
   close(): Promise<void>
 }

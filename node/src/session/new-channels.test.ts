@@ -81,7 +81,7 @@ describe('channels that have said nothing yet', () => {
     }
     assert.deepEqual(
       bench.outcomes,
-      Array.from({ length: 3 * max }, () => 'ERR_SKEIN_TIMEOUT')
+      Array.from({ length: 3 * max }, () => 'ERR_SKEIN_BUSY')
     )
     await bench.open(1)
     bench.shutdown.abort()

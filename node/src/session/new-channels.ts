@@ -6,6 +6,7 @@ import {
   MalformedError,
   onAbort,
   type PeerId,
+  TimeoutError,
   WireError,
   WireErrorCode
 } from '@skein/protocol'
@@ -33,7 +34,7 @@ export class NewChannels {
   /**
    * Waits for the first frame of a channel.
    *
-   * @throws WireError `Busy` when there is no room, or others need it; TimeoutError, and what `Channel.receive` throws
+   * @throws WireError `Busy` when there is no room, others need it, or it did not come in time; what `Channel.receive` throws
    */
   async firstFrame(channel: Channel, timeoutMs: number, signal: AbortSignal): Promise<Frame> {
     const { peer } = channel
@@ -46,6 +47,10 @@ export class NewChannels {
       const frame = await channel.receive({ signal: deadline.signal })
       if (frame === undefined) throw new MalformedError('the channel ended before its first frame')
       return frame
+    } catch (error) {
+      // Of its own words: to the peer this would be a failure of the node.
+      if (error instanceof TimeoutError) throw new WireError(WireErrorCode.Busy, `${error.message}: open another one`, { cause: error })
+      throw error
     } finally {
       deadline.clear()
       stopListening()

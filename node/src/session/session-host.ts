@@ -60,13 +60,18 @@ export interface SessionHostInit {
   readonly historyBytes: number
   /** Takes `raw` activations: only with the simulator's runtime. @default false */
   readonly acceptsRaw?: boolean
-  /** How long a peer may take between opening a channel and its first frame. @default 10_000 */
+  /**
+   * How long a peer may take between opening a channel and its first frame. A coordinator opens one to each stage at once, and asks
+   * them one after the other, from the last one on: that of the first waits as long as a later one that is gone may take to answer.
+   *
+   * @default 30_000
+   */
   readonly firstFrameTimeoutMs?: number
   /** How long the dial of a successor may take. @default 10_000 */
   readonly dialTimeoutMs?: number
 }
 
-const hostDefaults = { acceptsRaw: false, firstFrameTimeoutMs: 10_000, dialTimeoutMs: 10_000 }
+const hostDefaults = { acceptsRaw: false, firstFrameTimeoutMs: 30_000, dialTimeoutMs: 10_000 }
 
 /** Channels that have not sent their first frame: beyond this, who has the most of them gives way. */
 const maxNewChannels = 256

@@ -103,6 +103,26 @@ describe('processes that die', function () {
     assert.deepEqual((await client.generate(prompt, options).result).tokens, undisturbed.tokens)
   })
 
+  it('opens another chain when its last stage stands still, and does not wait for that one at the end', async () => {
+    const spare = await swarm.node({ blocks: '6:8' })
+    await swarm.known(client, [spare])
+    const { chain } = await client.generate(prompt, { ...options, maxTokens: 1 }).result
+    const node = swarm.nodes.find(({ peerId }) => peerId === chain.at(-1)?.peerId)!
+    node.kill('SIGSTOP')
+    try {
+      let lastPieceMs = 0
+      const generation = client.generate(prompt, options)
+      for await (const _ of generation) lastPieceMs = performance.now()
+      const { tokens } = await generation.result
+      assert.deepEqual(tokens, undisturbed.tokens)
+      assert.ok(performance.now() - lastPieceMs < 2_000, 'the result waited for who had been lost')
+    } finally {
+      node.kill('SIGCONT')
+    }
+    await swarm.idle()
+    await spare.crash()
+  })
+
   it('names the blocks that nobody serves any more, and goes on when the killed node is started again', async () => {
     const impatient = await swarm.client({ coverageTimeoutMs: 1_000 })
     const last = swarm.nodes.find((node) => node.ready.start === 6 && !node.program.ended)
