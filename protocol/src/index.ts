@@ -11,6 +11,7 @@ export { nextSequence, signAnnouncement, verifyAnnouncement } from './announceme
 export type { UnverifiedAnnouncement } from './announcement/signing.ts'
 export * from './block-range.ts'
 export { ChannelWriter } from './channels/channel-writer.ts'
+export { WaitingResults } from './channels/waiting-results.ts'
 export { copyParts, drain, linger, lingerFrames, LinkChannels, readUntilEnd } from './channels/link-channels.ts'
 export type { LinkChannelsInit, LinkKind, LinkReply } from './channels/link-channels.ts'
 export { MachineDriver } from './channels/machine-driver.ts'

@@ -23,6 +23,7 @@ import {
   type PeerId,
   protocols,
   toRefusal,
+  WaitingResults,
   type AnnouncementReader,
   WireError,
   WireErrorCode,
@@ -76,6 +77,9 @@ const hostDefaults = { acceptsRaw: false, firstFrameTimeoutMs: 30_000, dialTimeo
 /** Channels that have not sent their first frame: beyond this, who has the most of them gives way. */
 const maxNewChannels = 256
 
+/** Results that wait for coordinators to read them, of all sessions together, in bytes. */
+const maxWaitingResultBytes = 64 * 1024 * 1024
+
 /**
  * The node's side of all sessions: takes control channels and links from the network, decides who is let in, and hands
  * each session to a {@link StageShell}. A session is keyed by its coordinator and its id, and only that peer controls it.
@@ -85,6 +89,7 @@ export class SessionHost {
   readonly #init: SessionHostInit & typeof hostDefaults
   readonly #scheduler: TurnScheduler
   readonly #history: ByteBudget
+  readonly #waitingResults = new WaitingResults(maxWaitingResultBytes)
   readonly #dials: DialBudget
   readonly #links: DialBudget
   readonly #replays: DialBudget
@@ -202,6 +207,7 @@ export class SessionHost {
         runtime,
         scheduler: this.#scheduler,
         history: this.#history,
+        waitingResults: this.#waitingResults,
         dial: (to, record, signal) => this.#dial(peer, to, record, signal),
         load: () => this.load(),
         onReplay: (bytes) => this.#replays.charge(peer, bytes),

@@ -33,7 +33,13 @@ class Bench {
   dialing: DialEffect | undefined
 
   constructor(creditSteps = 2) {
-    const options = { creditSteps, creditBytes: 8 * bytesPerRow, maxStepRows: 4, outputSlots: 2 * creditSteps - 2 }
+    const options = {
+      creditSteps,
+      creditBytes: 8 * bytesPerRow,
+      resultBytes: 8 * bytesPerRow,
+      maxStepRows: 4,
+      outputSlots: 2 * creditSteps - 2
+    }
     this.machine = new StageMachine({ coordinator, hiddenSize: 8, options })
   }
 
@@ -202,7 +208,7 @@ describe('StageMachine', () => {
     assert.deepEqual(types(acked), ['compute'])
   })
 
-  it('keeps no more bytes of results than its credits for a coordinator that does not take them, and of the rows only those', () => {
+  it('keeps no more bytes of results than are allowed for a coordinator that does not take them, and of the rows only those', () => {
     const bench = new Bench(6).opened({ ...open, historyBytes: 0, successor: { term: 4, to: { kind: 'coordinator' } } })
     bench.hello(1)
     const compute = (seq: number, want: 'all' | 'last' | 'none'): string[] => {

@@ -7,6 +7,8 @@ export interface StageMachineOptions extends LinkSenderOptions, LinkDialerOption
   readonly maxStepRows: number
   /** Outputs that may wait for the successor's acknowledgement before the next step is computed. */
   readonly outputSlots: number
+  /** Bytes of results that may wait for the coordinator's acknowledgement, unless one step has more: nothing was reserved for them. */
+  readonly resultBytes: number
   /** How long an acknowledgement may be put off while the predecessor has ample credit; well below its `ackFloorMs`. */
   readonly ackLaterMs: number
 }
@@ -24,6 +26,7 @@ export const stageDefaults: StageMachineOptions = {
   maxStepRows: limits.maxStepRows,
   // As many as the successor takes before it has computed them, so that neither waits for the other's round trip.
   outputSlots: 2 * limits.linkCreditSteps,
+  resultBytes: 8 * 1024 * 1024,
   // A prefill chunk of common size: its time is known to the successor, and its memory was allowed for.
   replayChunkRows: 256,
   ackLaterMs: limits.ackLaterMs,

@@ -76,7 +76,7 @@ export class StageOutput {
     if (waiting.segments >= options.outputSlots) return false
     const wantedBytes = runs.reduce((sum, run) => sum + this.#keptRows(run), 0) * bytesPerRow
     // Results are no history, and nothing was reserved for them: who does not take them gets as many as it may send at once.
-    if (!this.log.pruned) return waiting.bytes === 0 || waiting.bytes + wantedBytes <= options.creditBytes
+    if (!this.log.pruned) return waiting.bytes === 0 || waiting.bytes + wantedBytes <= options.resultBytes
     const { bytes } = this.log.above(this.#sender.droppableSeq)
     if (bytes > 0 && bytes + wantedBytes > open.historyBytes) return false
     // Room is made now: by the time the output is there, the link may have broken, and then nothing may be dropped.

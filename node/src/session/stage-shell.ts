@@ -23,6 +23,7 @@ import {
   type PeerId,
   readUntilEnd,
   rowBytes,
+  type WaitingResults,
   WireErrorCode
 } from '@skein/protocol'
 import type { TurnScheduler } from '../batching/turn-scheduler.ts'
@@ -37,6 +38,8 @@ export interface StageShellComponents {
   readonly runtime: SpanRuntime
   readonly scheduler: TurnScheduler
   readonly history: ByteBudget
+  /** What coordinators do not read, of all sessions of the node. */
+  readonly waitingResults?: WaitingResults
   /** Opens a link channel to a peer, with the caller's deadline rules; `record` is that peer's announcement, unverified. */
   readonly dial: (peer: PeerId, record: Uint8Array | undefined, signal: AbortSignal) => Promise<Channel>
   readonly load: () => NodeLoad
@@ -84,6 +87,7 @@ export class StageShell {
     })
     this.#links = new LinkChannels({
       clock: components.clock,
+      ...(components.waitingResults === undefined ? {} : { waitingResults: components.waitingResults }),
       rowBytes: rowBytes(request.encoding, components.runtime.info.hiddenSize),
       onMessage: (channel, message, body) => this.#driver.feed({ type: 'link', channel, message, body }),
       onDialed: (channel) => this.#driver.feed({ type: 'dialed', channel }),

@@ -1,4 +1,5 @@
 import type { Channel, Frame } from '../ports/network.ts'
+import type { WaitingResults } from './waiting-results.ts'
 
 /**
  * Writes frames to a channel in order, waiting for the channel's buffer where it must, so that code which only reacts to
@@ -8,15 +9,20 @@ import type { Channel, Frame } from '../ports/network.ts'
 export class ChannelWriter {
   readonly #channel: Channel
   readonly #maxWaitingBytes: number
+  readonly #together: WaitingResults | undefined
   #waiting: Frame[] = []
   #waitingBytes = 0
   #pumping = false
   #finished = false
 
-  /** @param maxWaitingBytes heads and bodies that may wait here, beyond the channel's own buffer */
-  constructor(channel: Channel, maxWaitingBytes: number) {
+  /**
+   * @param maxWaitingBytes heads and bodies that may wait here, beyond the channel's own buffer
+   * @param together counts what waits here with what waits elsewhere
+   */
+  constructor(channel: Channel, maxWaitingBytes: number, together?: WaitingResults) {
     this.#channel = channel
     this.#maxWaitingBytes = maxWaitingBytes
+    this.#together = together
   }
 
   /** Takes the frame; ownership passes. It never throws: that a channel is gone, or was reset here, its `closed` tells. */
@@ -32,6 +38,7 @@ export class ChannelWriter {
       return
     }
     this.#waiting.push(frame)
+    this.#together?.set(this, this.#waitingBytes)
   }
 
   /** Ends the channel once everything written has been handed over. */
@@ -44,8 +51,7 @@ export class ChannelWriter {
   /** Resets the channel and forgets what waits. */
   reset(): void {
     this.#finished = true
-    this.#waiting = []
-    this.#waitingBytes = 0
+    this.#forget()
     this.#channel.reset()
   }
 
@@ -66,17 +72,23 @@ export class ChannelWriter {
       if (isFull) await this.#channel.writable()
       for (let frame = this.#waiting.shift(); frame !== undefined; frame = this.#waiting.shift()) {
         this.#waitingBytes -= frameBytes(frame)
+        this.#together?.set(this, this.#waitingBytes)
         if (!this.#channel.send(frame)) await this.#channel.writable()
       }
       if (this.#finished) await this.#channel.end()
     } catch {
       // As above.
       this.#finished = true
-      this.#waiting = []
-      this.#waitingBytes = 0
+      this.#forget()
     } finally {
       this.#pumping = false
     }
+  }
+
+  #forget(): void {
+    this.#waiting = []
+    this.#waitingBytes = 0
+    this.#together?.set(this, 0)
   }
 }
 

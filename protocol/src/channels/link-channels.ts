@@ -5,6 +5,7 @@ import type { AckMessage, HeldMessage, LinkMessage, LinkRefusedMessage, StepMess
 import type { CancelTimer, Clock } from '../ports/clock.ts'
 import { attachment, type Channel, type Frame } from '../ports/network.ts'
 import { ChannelWriter } from './channel-writer.ts'
+import type { WaitingResults } from './waiting-results.ts'
 
 /** What may come on a link once its `hello` is out. */
 export type LinkReply = StepMessage | HeldMessage | AckMessage | LinkRefusedMessage
@@ -25,6 +26,8 @@ export interface LinkChannelsInit {
    * peace, as who leaves does.
    */
   readonly onClosed: (link: number, code: WireErrorCode | undefined, message: string, ended: boolean) => void
+  /** Bounds what waits on `results` together with those of other sessions. @default only each by itself */
+  readonly waitingResults?: WaitingResults
 }
 
 interface Link {
@@ -107,7 +110,8 @@ export class LinkChannels {
   #attach(link: number, entry: Link, channel: Channel): void {
     entry.channel = channel
     // The credits of the link bound what waits; twice that is a mistake of this side.
-    entry.writer = new ChannelWriter(channel, 2 * (limits.linkCreditBytes + limits.maxStepBytes))
+    const together = entry.kind === 'results' ? this.#init.waitingResults : undefined
+    entry.writer = new ChannelWriter(channel, 2 * (limits.linkCreditBytes + limits.maxStepBytes), together)
     void this.#read(link, entry, channel)
   }
 

@@ -62,11 +62,11 @@ export class Host {
 
   #check(event: StageEvent, accepted: number): void {
     const state = this.machine.snapshot()
-    const { creditSteps, creditBytes } = this.world.stageOptions
+    const { creditSteps, creditBytes, resultBytes } = this.world.stageOptions
     assert.ok(state.queuedSteps <= creditSteps && state.queuedBytes <= creditBytes, `a queue passed its bound: ${JSON.stringify(state)}`)
     const frameBytes = Math.max(maxStepRows, replayChunkRows) * bytesPerRow
     const historyBytes = Math.max(this.historyBytes, frameBytes)
-    const boundBytes = this.historyBytes > 0 ? historyBytes : Math.max(creditBytes, frameBytes)
+    const boundBytes = this.historyBytes > 0 ? historyBytes : Math.max(resultBytes, frameBytes)
     assert.ok(state.logBytes <= boundBytes, `a log passed its bound: ${JSON.stringify(state)}`)
     if (event.type === 'link' && state.acceptedSeq > accepted) {
       const term = this.channels.get(event.channel)?.term

@@ -53,6 +53,7 @@ export class World implements NodeWorld {
       creditBytes: 16 * bytesPerRow,
       maxStepRows,
       outputSlots: 4,
+      resultBytes: 8 * bytesPerRow,
       replayChunkRows,
       ackLaterMs: 60,
       ackFloorMs: 300,
@@ -166,6 +167,9 @@ export class World implements NodeWorld {
         return this.later(this.coordinator, () => this.#search(effect.request, effect.span, effect.exclude))
       case 'recovering':
         this.log.push(`${this.nowMs} recovering: ${effect.reason}`)
+        return
+      case 'peersFailed':
+        this.log.push(`${this.nowMs} not reached: ${effect.peers.join(', ')}`)
         return
       case 'recovered':
         this.recoveries++
