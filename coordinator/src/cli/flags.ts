@@ -25,6 +25,8 @@ export interface SwarmFlags {
   readonly transport: Transport
   readonly encoding: Exclude<TensorEncoding, 'raw'>
   readonly exact: boolean
+  readonly threads: number
+  readonly headDtype: 'f32' | 'q8'
   readonly lan?: boolean
   readonly link?: string
   readonly cacheDir?: string
@@ -154,6 +156,15 @@ export function addSwarmFlags(command: Command): Command {
     .addOption(
       option('--exact', 'compute so that a recovery restores every bit; decoding is slower', 'SKEIN_EXACT').default(connectDefaults.exact)
     )
+    .optionsGroup("What this machine computes, the model's head:")
+    .addOption(
+      option('--head-dtype <dtype>', "the head's weights in memory; with q8 a third of it, and logits differ slightly", 'SKEIN_HEAD_DTYPE')
+        .choices(connectChoices.headDtype)
+        .default(connectDefaults.headDtype)
+    )
+    .addOption(
+      option('--threads <n>', 'threads that compute it', 'SKEIN_THREADS').argParser(integerParser(1, 1024)).default(connectDefaults.threads)
+    )
 }
 
 const biasDescription = `add a number up to ${samplingLimits.maxBias} to the logit of a token; ${samplingLimits.forbidBias} or less forbids it; may be repeated`
@@ -211,9 +222,9 @@ export function hideFlags(command: Command, flags: readonly string[]): Command {
 
 /** The flags as the SDK takes them. */
 export function toConnectOptions(flags: SwarmFlags): ConnectOptions {
-  const { model, bootstrap, transport, encoding, exact, lan, link, cacheDir } = flags
+  const { model, bootstrap, transport, encoding, exact, threads, headDtype, lan, link, cacheDir } = flags
   return {
-    ...{ model, bootstrap, transport, encoding, exact },
+    ...{ model, bootstrap, transport, encoding, exact, threads, headDtype },
     ...(lan === undefined ? {} : { lan }),
     ...(link === undefined ? {} : { link }),
     ...(cacheDir === undefined ? {} : { cacheDir })

@@ -77,7 +77,7 @@ export function skeinCommand(version: string, actions: SkeinActions): Command {
     .action((flags: SwarmFlags & OutputFlags) => actions.status(flags))
   addOutputFlags(addSwarmFlags(addGenerationFlags(status, true)), 'print one JSON object on standard output')
   // No session is opened, no prompt is sent, and nothing is kept.
-  hideFlags(status, ['--transport', '--encoding', '--exact', '--stats', '--data-dir'])
+  hideFlags(status, ['--transport', '--encoding', '--exact', '--head-dtype', '--threads', '--stats', '--data-dir'])
   return program.addHelpText('after', examples.all).addHelpText('afterAll', exitCodeHelp)
 }
 

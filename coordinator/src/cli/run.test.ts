@@ -33,6 +33,7 @@ describe('skein run', () => {
   it('hands every flag to the SDK, and only what was asked for', async () => {
     const cli = new CliHarness()
     const swarm = ['--transport', 'star', '--encoding', 'bf16', '--exact', '--lan', '--cache-dir', 'c', '--data-dir', 'd']
+    swarm.push('--threads', '2', '--head-dtype', 'q8')
     const sampling = ['--temperature', '0.5', '--top-p', '0.9', '--top-k', '40', '--min-p', '0.1', '--seed', '7']
     const penalties = ['--repetition-penalty', '1.1', '--presence-penalty', '-0.5', '--frequency-penalty', '0.25']
     const bias = ['--logit-bias', '42=-100', '--logit-bias', '7=1.5,9=-2']
@@ -45,6 +46,8 @@ describe('skein run', () => {
       transport: 'star',
       encoding: 'bf16',
       exact: true,
+      threads: 2,
+      headDtype: 'q8',
       lan: true,
       cacheDir: 'c'
     })
@@ -79,7 +82,7 @@ describe('skein run', () => {
     const { signal: _signal, onEvent: _onEvent, ...generate } = cli.swarm.calls.prompts[0]!.options
     assert.deepEqual(generate, { raw: false })
     const { model: _model, bootstrap: _bootstrap, signal: _s, onProgress: _p, ...connect } = cli.swarm.calls.connects[0]!
-    assert.deepEqual(connect, { transport: 'ring', encoding: 'f16', exact: false })
+    assert.deepEqual(connect, { transport: 'ring', encoding: 'f16', exact: false, threads: 1, headDtype: 'f32' })
   })
 
   it('takes every flag from its environment variable', async () => {

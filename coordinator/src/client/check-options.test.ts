@@ -22,7 +22,15 @@ describe('requireConnectOptions', () => {
     requireConnectOptions({ model: 'm', bootstrap: [address], ...connectDefaults, lan: undefined, signal: undefined })
     const all: Required<ConnectOptions> = {
       ...{ model: 'm', bootstrap: [address], identity: 'key', lan: true, cacheDir: 'c', transport: 'star', encoding: 'f32', exact: true },
-      ...{ prefillChunkTokens: 2048, threads: 1, link: '{}', logger: silentLogger, onProgress: () => {}, connectTimeoutMs: 0.5 },
+      ...{
+        prefillChunkTokens: 2048,
+        threads: 1,
+        headDtype: 'q8',
+        link: '{}',
+        logger: silentLogger,
+        onProgress: () => {},
+        connectTimeoutMs: 0.5
+      },
       ...{ coverageTimeoutMs: 0, signal: new AbortController().signal }
     }
     requireConnectOptions(all)
@@ -46,6 +54,7 @@ describe('requireConnectOptions', () => {
       [{ connectTimeoutMs: Infinity }, /^connectTimeoutMs is Infinity/],
       [{ prefillChunkTokens: 0 }, /^prefillChunkTokens is 0: expected an integer from 1 to 2048$/],
       [{ threads: 1.5 }, /^threads is 1.5/],
+      [{ headDtype: 'q4' }, /^headDtype is "q4": expected one of f32, q8$/],
       [{ exact: 'yes' }, /^exact is "yes": expected true or false$/],
       [{ lan: 1 }, /^lan is 1/],
       [{ identity: null }, /^identity is null/],

@@ -66,6 +66,7 @@ const connectRules: Rules<ConnectOptions> = {
   exact: boolean,
   prefillChunkTokens: integer(1, limits.maxStepRows),
   threads: integer(1, maxThreads),
+  headDtype: oneOf(connectChoices.headDtype),
   link: text('JSON text, or the path of a file'),
   logger: {
     fits: (value) => isObject(value) && loggerMethods.every((name) => typeof value[name] === 'function'),

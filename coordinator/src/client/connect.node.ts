@@ -104,11 +104,12 @@ async function open(options: Resolved, cleanup: Cleanup): Promise<Client> {
 }
 
 async function openEnds(options: Resolved, cleanup: Cleanup): Promise<Ends> {
-  const { model, cacheDir, threads, signal, onProgress } = options
+  const { model, cacheDir, threads, headDtype, signal, onProgress } = options
   const verb = { hash: 'hashing', convert: 'converting' }
   const ends = await createEnds({
     modelFolder: model,
     threads,
+    dtype: headDtype,
     ...(cacheDir === undefined ? {} : { cacheDir }),
     ...(signal === undefined ? {} : { signal }),
     onProgress: ({ phase, fraction }) => onProgress({ phase: 'ends', fraction, message: `${verb[phase]} ${model}` })

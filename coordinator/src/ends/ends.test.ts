@@ -47,6 +47,17 @@ describe('ends', function () {
     }
   })
 
+  it('have a head in 8 bits when that is asked for, which is nearly the same', async () => {
+    const small = await createEnds({ modelFolder: tinyFolder, cacheDir, dtype: 'q8' })
+    const { hiddenSize } = ends.config
+    const hidden = Float32Array.from({ length: 4 * hiddenSize }, (_, index) => Math.sin(index * index))
+    const [exact, near] = [(await ends.logits(hidden, 4)).slice(), await small.logits(hidden, 4)]
+    await small.stop()
+    const range = Math.max(...exact) - Math.min(...exact)
+    const most = Math.max(...exact.map((value, index) => Math.abs(value - (near[index] ?? Number.NaN))))
+    assert.ok(most > 0 && most < 0.02 * range, `${most} of ${range}`)
+  })
+
   it('embed tokens as the table has them', async () => {
     const { hiddenSize } = ends.config
     const checkpoint = await openCheckpoint(tinyFolder, { cacheDir })
