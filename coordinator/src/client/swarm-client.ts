@@ -424,15 +424,8 @@ export class ConnectedClient implements SwarmClient {
         onEvent
       },
       {
-        coordinator: network.self,
-        session: id,
-        model,
-        totalBlocks: blocks,
-        hiddenSize,
-        exact,
-        encoding,
-        kvTokens,
-        transport,
+        ...{ coordinator: network.self, session: id, model, totalBlocks: blocks, hiddenSize, exact, encoding, kvTokens, transport },
+        sharesConnections: this.#open.size > 0,
         options: { coverageWaitMs: coverageTimeoutMs }
       },
       plan.stages,

@@ -67,9 +67,14 @@ export interface ChainSessionComponents {
 export interface ChainSessionInit extends ChainMachineInit {
   /** How long the dial of a stage may take. @default 10_000 */
   readonly dialTimeoutMs?: number
-  /** How long, besides four round trips, a channel may take over a connection that is there: a host that answers does so at once. @default 3_000 */
-  readonly channelTimeoutMs?: number
+  /** Whether this client has other sessions, whose prompts may be on their way over the same connections. @default false */
+  readonly sharesConnections?: boolean
 }
+
+/** How long, besides four round trips, a channel may take over a connection that is there: a host that answers does so at once. */
+const channelMs = 3_000
+/** The same behind what other sessions of this client send: most of a megabyte at 1 Mbit/s. */
+const sharedChannelMs = 7_000
 
 interface PendingStep {
   readonly tokens: readonly number[]
@@ -92,7 +97,7 @@ interface StageControl {
  */
 export class ChainSession implements TokenSession {
   readonly #components: ChainSessionComponents
-  readonly #init: ChainSessionInit & { readonly dialTimeoutMs: number; readonly channelTimeoutMs: number }
+  readonly #init: ChainSessionInit & { readonly dialTimeoutMs: number }
   readonly #machine: ChainMachine
   readonly #driver: MachineDriver<ChainEvent, ChainEffect>
   readonly #links: LinkChannels
@@ -114,7 +119,7 @@ export class ChainSession implements TokenSession {
 
   private constructor(components: ChainSessionComponents, init: ChainSessionInit) {
     this.#components = components
-    this.#init = merged({ dialTimeoutMs: 10_000, channelTimeoutMs: 3_000 }, init)
+    this.#init = merged({ dialTimeoutMs: 10_000 }, init)
     this.#machine = new ChainMachine(init)
     this.#driver = new MachineDriver<ChainEvent, ChainEffect>({
       clock: components.clock,
@@ -289,9 +294,10 @@ export class ChainSession implements TokenSession {
 
   /** A host that has lost its power, or a process that stands still, keeps its connections for a while. */
   #connectMs(peer: PeerId): number {
-    const { dialTimeoutMs, channelTimeoutMs } = this.#init
+    const { dialTimeoutMs, sharesConnections = false } = this.#init
     const path = this.#components.network.path(peer)
-    return path === undefined ? dialTimeoutMs : Math.min(dialTimeoutMs, channelTimeoutMs + 4 * (path.roundTripMs ?? 0))
+    if (path === undefined) return dialTimeoutMs
+    return Math.min(dialTimeoutMs, (sharesConnections ? sharedChannelMs : channelMs) + 4 * (path.roundTripMs ?? 0))
   }
 
   async #readControl(stage: number, control: StageControl, channel: Channel): Promise<void> {
