@@ -1,4 +1,4 @@
-export { connectDefaults, generateDefaults, generateLimits } from './client/types.ts'
+export { connectDefaults, conversationTokens, generateDefaults, generateLimits } from './client/types.ts'
 export type {
   ChainStage,
   ChatSession,

@@ -1,12 +1,10 @@
 import { InvalidArgumentError } from '@skein/protocol'
-import type { TokenSession } from '../session/token-session.ts'
 import type { ChatMessage } from '../text/chat-message.ts'
+import type { KeptSession } from './kept-session.ts'
 import type { ChatSession, GenerateOptions, Generation } from './types.ts'
 
 export interface ChatSessionComponents {
-  readonly session: TokenSession
-  /** Frees the session's caches, and forgets it. */
-  readonly close: () => Promise<void>
+  readonly session: KeptSession
   /** The session's room. */
   readonly maxContextTokens: number
   /** Tokens of the prompt that the conversation makes. */
@@ -18,7 +16,8 @@ export interface ChatSessionComponents {
 /**
  * A conversation on one session. Each turn renders the whole conversation anew and sends only what the caches do not hold:
  * what follows the longest common beginning of the new prompt and the tokens that were sent. So a template that changes the
- * past, or a text that is tokenized otherwise than it was generated, costs time and never correctness.
+ * past, or a text that is tokenized otherwise than it was generated, costs time and never correctness. Nor does a session that
+ * was lost for good: the next turn opens another one and sends everything.
  */
 export class CachedChatSession implements ChatSession {
   readonly #components: ChatSessionComponents
@@ -57,7 +56,7 @@ export class CachedChatSession implements ChatSession {
   }
 
   async close(): Promise<void> {
-    await this.#components.close()
+    await this.#components.session.close()
   }
 
   /** An answer that failed leaves the conversation as it was before the turn; the caches are cut back by the next one. */

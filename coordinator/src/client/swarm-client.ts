@@ -39,6 +39,7 @@ import {
 } from './check-options.ts'
 import { NoCoverageError, requireThatItCanFit } from './coverage.ts'
 import { GenerationRun, type SessionLease } from './generation.ts'
+import { KeptSession } from './kept-session.ts'
 import {
   type ChatSession,
   type ConnectOptions,
@@ -160,28 +161,31 @@ export class ConnectedClient implements SwarmClient {
     this.#requireOpen()
     requireSessionOptions(options)
     const asked = options.maxContextTokens
-    let listener: ((event: SessionEvent) => void) | undefined
-    const onEvent = (event: SessionEvent): void => listener?.(event)
-    const { session, tokens } =
-      asked === undefined
-        ? await this.#openRoomySession(options.signal, onEvent)
-        : await this.#openWith(Math.min(asked, this.#init.contextTokens), options.signal, onEvent)
+    let room = 0
+    const session = await KeptSession.open(
+      {
+        reopen: (signal, onEvent) => this.#openSession(room, signal, onEvent),
+        close: (lost) => this.#closeSession(lost)
+      },
+      async (onEvent) => {
+        const opened =
+          asked === undefined
+            ? await this.#openRoomySession(options.signal, onEvent)
+            : await this.#openWith(Math.min(asked, this.#init.contextTokens), options.signal, onEvent)
+        room = opened.tokens
+        return opened.session
+      }
+    )
     return new CachedChatSession(
       {
         session,
-        close: () => this.#closeSession(session),
-        maxContextTokens: tokens,
+        maxContextTokens: room,
         encode: (messages, generateOptions) => this.#encodePrompt(messages, generateOptions),
         generate: (promptTokens, cachedTokens, generateOptions) => {
-          const maxTokens = this.#maxTokens(generateOptions, promptTokens.length, tokens)
-          return this.#generate(promptTokens, cachedTokens, maxTokens, generateOptions, (_signal, onEvent): Promise<SessionLease> => {
-            listener = onEvent
-            const release = (): Promise<void> => {
-              listener = undefined
-              return Promise.resolve()
-            }
-            return Promise.resolve({ session, release })
-          })
+          const maxTokens = this.#maxTokens(generateOptions, promptTokens.length, room)
+          return this.#generate(promptTokens, cachedTokens, maxTokens, generateOptions, (signal, onEvent) =>
+            session.acquire(signal, onEvent)
+          )
         }
       },
       options.system

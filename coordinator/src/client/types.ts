@@ -121,7 +121,10 @@ export interface ChainStage {
 
 /** What happens to a generation besides its text. `atMs` counts from the call of `generate`. */
 export type GenerationEvent =
-  /** `session` is how the stages' logs call it. */
+  /**
+   * `session` is how the stages' logs call it. In a conversation it comes with the first turn, and with one whose chain is not
+   * that of the end of the turn before.
+   */
   | { readonly type: 'chain-opened'; readonly session: SessionId; readonly chain: readonly ChainStage[]; readonly atMs: number }
   | {
       readonly type: 'recovery-started'
@@ -267,7 +270,10 @@ export interface SessionOptions {
   signal?: AbortSignal
 }
 
-/** A conversation whose past stays in the caches of its chain, so that a turn sends only what is new. One turn at a time. */
+/**
+ * A conversation whose past stays in the caches of its chain, so that a turn sends only what is new. One turn at a time. After
+ * a turn that failed it is as it was before; the next one opens another chain where this one was lost for good.
+ */
 export interface ChatSession {
   /** The conversation so far. A cancelled answer is in it as far as it came. */
   readonly messages: readonly ChatMessage[]

@@ -22,6 +22,7 @@ import {
   raceAbort,
   readUntilEnd,
   rowBytes,
+  type SessionId,
   throwIfAborted,
   type Want,
   merged
@@ -162,6 +163,14 @@ export class ChainSession implements TokenSession {
       await session.close()
       throw error
     }
+  }
+
+  get id(): SessionId {
+    return this.#init.session
+  }
+
+  get isOver(): boolean {
+    return this.#isClosed || this.#failure !== undefined
   }
 
   get rows(): number {

@@ -29,6 +29,9 @@ export type SessionEvent =
  * code that generates text knows nothing below this.
  */
 export interface TokenSession {
+  readonly id: SessionId
+  /** It has failed or was closed: no step can be sent any more. */
+  readonly isOver: boolean
   /** Rows that are in the caches or under way. */
   readonly rows: number
   /** Rows that the caches have room for. */
