@@ -486,7 +486,7 @@ export class ConnectedClient implements SwarmClient {
 
 function isFull(error: unknown): boolean {
   if (error instanceof NoCoverageError) return error.detail['reason'] === 'no-room'
-  return error instanceof SessionError && error.code === WireErrorCode.KvFull
+  return error instanceof SessionError && (error.code === WireErrorCode.KvFull || error.code === WireErrorCode.HistoryFull)
 }
 
 function nonEmpty(tokens: number[]): number[] {
