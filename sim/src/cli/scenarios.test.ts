@@ -153,6 +153,14 @@ describe('shipped scenarios', function () {
       assert.ok(punched.speed > 1.05 * cone.speed && punched.speed > 0.9 * open.speed, `${cone.speed}, ${punched.speed}, ${open.speed}`)
     })
 
+    it('a message late in a conversation waits half as long at the most as one that sends all of it', async () => {
+      const kept = await figureOf('laterTurnTokenMsP50', 'conversation')
+      const talk = 'clients.users.workload.conversation.turns=1'
+      // As long as the third prompt of four is.
+      const whole = await figureOf('firstTurnTokenMsP50', 'conversation', talk, 'clients.users.workload.promptTokens=360')
+      assert.ok(kept < 0.65 * whole, `${kept} ms, and ${whole} ms`)
+    })
+
     it('lost packets make answers slower', async () => {
       const latency = 'latencyMsP50'
       const none = await figureOf(latency, 'packet-loss', 'network.loss=0')

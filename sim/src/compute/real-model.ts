@@ -164,3 +164,12 @@ export function requireSameShape({ model }: Scenario, config: ModelConfig): void
       `Give the scenario a model of that size, such as --set model=skein-tiny, and spans of its ${config.blocks} blocks`
   )
 }
+
+/** Conversations need a model that was made for them. @throws InvalidArgumentError that says what to do */
+export function requireChat({ clients }: Scenario, { text }: Pick<RealModel, 'text'>): void {
+  const group = clients.find(({ workload }) => workload.conversation !== undefined)
+  if (group === undefined || text.chatTemplate.exists) return
+  throw new InvalidArgumentError(
+    `the clients ${group.name} hold conversations, and the real model has no chat template: take one that has, or leave out workload.conversation`
+  )
+}

@@ -74,6 +74,7 @@ function problemsOf({ network, nodes, clients, faults }: Scenario): string[] {
     problems.push('live delays are the same for all peers of two regions')
   }
   if ([...nodes, ...clients].some(({ nat }) => nat !== 'open')) problems.push('nobody is behind a NAT on loopback')
+  if (clients.some(({ workload }) => workload.conversation !== undefined)) problems.push('live clients hold no conversations')
   for (const kind of new Set(faults.map((fault) => fault.kind))) {
     if (faultsNotMade[kind] !== undefined) problems.push(`the fault ${kind} is not made live (${faultsNotMade[kind]})`)
   }

@@ -5,6 +5,7 @@ import type { Violation } from '../record/run-record.ts'
 import type { Distribution, Scenario } from '../scenario/scenario.ts'
 import { defineScenario } from '../world/define-scenario.ts'
 import { simulate } from '../world/simulate.ts'
+import { Mutant, StaleRows } from './mutants.test-helper.ts'
 
 const exponential = (mean: number): Distribution => ({ kind: 'exponential', mean })
 
@@ -31,37 +32,13 @@ const scenario = defineScenario({
   ]
 })
 
-/** A bug in the runtime of every node. What it does not spoil goes through. */
-abstract class Mutant implements SpanRuntime {
-  protected readonly inner: SpanRuntime
-
-  constructor(inner: SpanRuntime) {
-    this.inner = inner
-  }
-
-  get info() {
-    return this.inner.info
-  }
-
-  freeKvTokens(): number {
-    return this.inner.freeKvTokens()
-  }
-
-  reserve(cache: CacheKey, tokens: number, span: BlockRange): Promise<void> {
-    return this.inner.reserve(cache, tokens, span)
-  }
-
-  run(entries: readonly TurnEntry[]): Promise<TurnResult> {
-    return this.inner.run(entries)
-  }
-
-  release(cache: CacheKey): Promise<void> {
-    return this.inner.release(cache)
-  }
-
-  stop(): Promise<void> {
-    return this.inner.stop()
-  }
+/** The same with conversations, which step back in their caches. */
+const conversations: Scenario = {
+  ...scenario,
+  clients: scenario.clients.map((group) => ({
+    ...group,
+    workload: { ...group.workload, conversation: { turns: exponential(6), thinkMs: exponential(500), stopShare: 0.2 } }
+  }))
 }
 
 /** A slot of the cache is handed to the next session with one row of the last one still in it. */
@@ -177,6 +154,27 @@ const mutations: readonly Mutation[] = [
   { name: 'a span used from a block too early', oracles: ['answer'], seeds: 2, wrap: (runtime) => new ShiftedSpan(runtime) },
   { name: 'rows that change places', oracles: ['answer'], seeds: 1, wrap: (runtime) => new SwappedRows(runtime) },
   {
+    name: 'a cut-back that keeps stale rows',
+    oracles: ['answer'],
+    seeds: 1,
+    wrap: (runtime) => new StaleRows(runtime),
+    scenario: conversations
+  },
+  {
+    name: "a node's history that is not cut back",
+    oracles: ['answer', 'failure', 'settle', 'silence', 'recoveries'],
+    seeds: 2,
+    scenario: conversations,
+    // The map of the rows is cut, and what was sent stays: a stage that is replaced gets both, the old rows first.
+    patch: () =>
+      patched(StepLog.prototype, 'cut', () => ({
+        configurable: true,
+        value(this: StepLog<unknown>, position: number) {
+          this.map.cut(position)
+        }
+      }))
+  },
+  {
     name: 'a history trimmed too early, and not told of',
     // No wrong token comes of it, since a receiver refuses what does not follow: recoveries bring nothing back.
     oracles: ['recoveries'],
@@ -222,10 +220,30 @@ const mutations: readonly Mutation[] = [
   }
 ]
 
+/** Planted where nothing steps back, they must go unnoticed: it is conversations that find them. */
+const ofCutBacks = mutations.filter(({ scenario: of }) => of === conversations)
+
 describe('the oracles', () => {
   it('find nothing wrong with what is right', async () => {
-    for (const seed of [1, 2]) assert.deepEqual((await simulate({ scenario, seed }).run()).violations, [], `seed ${seed}`)
+    for (const right of [scenario, conversations])
+      for (const seed of [1, 2]) assert.deepEqual((await simulate({ scenario: right, seed }).run()).violations, [], `seed ${seed}`)
   }).timeout(60_000)
+
+  for (const { name, wrap, patch } of ofCutBacks) {
+    it(`cannot see ${name} while each request stands alone`, async () => {
+      const undo = patch?.()
+      try {
+        const world = simulate({
+          scenario,
+          seed: 1,
+          ...(wrap === undefined ? {} : { wrapRuntime: (runtime: SpanRuntime) => wrap(runtime) })
+        })
+        assert.deepEqual((await world.run()).violations, [])
+      } finally {
+        undo?.()
+      }
+    }).timeout(60_000)
+  }
 
   for (const mutation of mutations) {
     it(`catch ${mutation.name} within ${mutation.seeds} ${mutation.seeds === 1 ? 'seed' : 'seeds'}`, async () => {

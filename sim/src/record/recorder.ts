@@ -19,6 +19,7 @@ export interface OpenGeneration {
   readonly id: number
   readonly client: number
   readonly startMs: number
+  readonly turn?: number
   readonly promptTokens: number
   openedMs?: number
   firstTokenMs?: number
@@ -90,11 +91,12 @@ export class Recorder {
     return this.#open
   }
 
-  begin(client: number, promptTokens: number, nowMs: number): OpenGeneration {
+  begin(client: number, promptTokens: number, nowMs: number, turn?: number): OpenGeneration {
     const generation: OpenGeneration = {
       id: this.generations.length,
       client,
       startMs: nowMs,
+      ...(turn === undefined ? {} : { turn }),
       promptTokens,
       outputTokens: 0,
       outcome: 'unfinished',
@@ -230,12 +232,13 @@ export class Recorder {
   /** The records in the order of their beginning. */
   generationRecords(): GenerationRecord[] {
     return this.generations.map((generation) => {
-      const { id, client, startMs, openedMs, firstTokenMs, lastTokenMs, endMs } = generation
+      const { id, client, startMs, turn, openedMs, firstTokenMs, lastTokenMs, endMs } = generation
       const { promptTokens, outputTokens, outcome, errorCode, isWrong, recoveries, chain, time, prompt, text } = generation
       return {
         id,
         client,
         startMs,
+        ...(turn === undefined ? {} : { turn }),
         ...(openedMs === undefined ? {} : { openedMs }),
         ...(firstTokenMs === undefined ? {} : { firstTokenMs }),
         ...(lastTokenMs === undefined ? {} : { lastTokenMs }),

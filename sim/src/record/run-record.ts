@@ -37,6 +37,9 @@ export interface GenerationRecord {
   /** Before `endMs`, at which the session's stages were closed as well. */
   readonly lastTokenMs?: number
   readonly endMs?: number
+  /** Of a conversation: which message of it, from 1. */
+  readonly turn?: number
+  /** In a conversation all that came before the answer. */
   readonly promptTokens: number
   readonly outputTokens: number
   /** `unfinished`: the run ended before it did. */

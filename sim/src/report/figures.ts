@@ -26,7 +26,7 @@ const less = 'less'
 /** All figures, in the order in which reports show them. */
 export const figureMeanings = {
   generations: { unit: 'count', text: 'requests that began' },
-  completed: { unit: 'count', text: 'generations that ended with all their tokens', better: more },
+  completed: { unit: 'count', text: 'generations that ended with all their tokens, or that their user stopped', better: more },
   wrong: {
     unit: 'count',
     text: 'generations with tokens that one undisturbed machine does not give, completed ones included: the work of liars',
@@ -48,6 +48,8 @@ export const figureMeanings = {
   firstTokenMsP50: { unit: 'ms', text: 'from a request to its first token: the median', better: less },
   firstTokenMsP90: { unit: 'ms', text: 'from a request to its first token: one in ten takes longer', better: less },
   firstTokenMsP99: { unit: 'ms', text: 'from a request to its first token: one in a hundred takes longer', better: less },
+  firstTurnTokenMsP50: { unit: 'ms', text: 'the same, of the first messages of conversations: the median', better: less },
+  laterTurnTokenMsP50: { unit: 'ms', text: 'the same, of the later messages of conversations: the median', better: less },
   latencyMsP50: { unit: 'ms', text: 'from a request to the end of its answer: the median', better: less },
   latencyMsP90: { unit: 'ms', text: 'from a request to the end of its answer: one in ten takes longer', better: less },
   latencyMsP99: { unit: 'ms', text: 'from a request to the end of its answer: one in a hundred takes longer', better: less },
@@ -216,6 +218,11 @@ function wholeMs(generation: GenerationRecord): number | undefined {
 
 function latencyFigures(generations: readonly GenerationRecord[]) {
   const first = generations.map(firstTokenMs).filter(isNumber)
+  const ofTurns = (isOne: (turn: number) => boolean): number[] =>
+    generations
+      .filter(({ turn }) => turn !== undefined && isOne(turn))
+      .map(firstTokenMs)
+      .filter(isNumber)
   const speeds = generations.map(tokensPerSecond).filter(isNumber)
   const whole = generations
     .filter(({ outcome }) => outcome === 'completed')
@@ -228,6 +235,14 @@ function latencyFigures(generations: readonly GenerationRecord[]) {
     firstTokenMsP50: quantileOf(first, 0.5),
     firstTokenMsP90: quantileOf(first, 0.9),
     firstTokenMsP99: quantileOf(first, 0.99),
+    firstTurnTokenMsP50: quantileOf(
+      ofTurns((turn) => turn === 1),
+      0.5
+    ),
+    laterTurnTokenMsP50: quantileOf(
+      ofTurns((turn) => turn > 1),
+      0.5
+    ),
     latencyMsP50: quantileOf(whole, 0.5),
     latencyMsP90: quantileOf(whole, 0.9),
     latencyMsP99: quantileOf(whole, 0.99)

@@ -11,6 +11,7 @@ import type {
   LatencyModel,
   NodeGroup,
   Scenario,
+  ScenarioConversation,
   ScenarioDevice,
   ScenarioFault,
   ScenarioModel,
@@ -20,6 +21,8 @@ import type {
 import { readRoundTrips } from './round-trip-file.ts'
 import type { ScenarioInput } from './schema.ts'
 import { readTrace } from './trace-file.ts'
+
+type ConversationInput = NonNullable<ScenarioInput['clients'][number]['workload']['conversation']>
 
 /** What scenarios may call by name. */
 export interface ScenarioPresets {
@@ -274,10 +277,14 @@ class Builder {
       const given = input[field]
       return given === undefined ? (preset?.[field] ?? { kind: 'constant', value: 64 }) : this.#distribution(given, [...path, field])
     }
+    const think = input.kind === 'closed' ? input.think : undefined
     const shared = {
       promptTokens: lengths('promptTokens'),
       outputTokens: lengths('outputTokens'),
-      maxRequests: input.maxRequests
+      maxRequests: input.maxRequests,
+      ...(input.conversation === undefined
+        ? {}
+        : { conversation: this.#conversation(input.conversation, think, [...path, 'conversation']) })
     }
     return input.kind === 'open'
       ? { kind: 'open', interArrivalMs: this.#distribution(input.interArrival, [...path, 'interArrival']), ...shared }
@@ -287,6 +294,16 @@ class Builder {
           thinkMs: this.#distribution(input.think, [...path, 'think']),
           ...shared
         }
+  }
+
+  #conversation(input: ConversationInput, workloadThink: DistributionInput | undefined, path: Path): ScenarioConversation {
+    const think = input.think ?? workloadThink
+    return {
+      turns: this.#distribution(input.turns, [...path, 'turns']),
+      thinkMs: think === undefined ? { kind: 'constant', value: 1_000 } : this.#distribution(think, [...path, 'think']),
+      stopShare: input.stop,
+      ...(input.room === undefined ? {} : { roomTokens: input.room })
+    }
   }
 
   #fault(input: ScenarioInput['faults'][number], path: Path): ScenarioFault {

@@ -1,3 +1,4 @@
+import { conversationTokens } from '@skein/coordinator'
 import { didYouMean } from '@skein/protocol'
 import { maxOneWayMs } from '../net/latency.ts'
 import { meanOf } from '../workload/draw.ts'
@@ -176,7 +177,8 @@ function checkEvents({ durationMs, nodes, clients }: Scenario): Problem[] {
   })
   clients.forEach(({ workload, count }, index) => {
     if (workload.kind !== 'open') return
-    const requests = count * Math.min(workload.maxRequests, durationMs / meanOf(workload.interArrivalMs))
+    const turns = workload.conversation === undefined ? 1 : meanOf(workload.conversation.turns)
+    const requests = count * turns * Math.min(workload.maxRequests, durationMs / meanOf(workload.interArrivalMs))
     if (requests >= maxEvents) {
       const message = `its clients would make ${many(requests)} requests; fewer than ${maxEvents} are simulated: expected longer gaps, or maxRequests`
       problems.push({ path: ['clients', index, 'workload', 'interArrival'], message })
@@ -207,16 +209,21 @@ function least(distribution: Distribution): number {
 }
 
 function checkSessions({ model, nodes, clients }: Scenario): Problem[] {
-  return clients.flatMap((group, index) => {
-    if (group.workload.maxRequests === 0) return []
-    const needed = least(group.workload.promptTokens) + least(group.workload.outputTokens)
-    const path = ['clients', index, 'workload']
+  return clients.flatMap(({ workload }, index) => {
+    if (workload.maxRequests === 0) return []
+    const { conversation } = workload
+    const turns = conversation === undefined ? 1 : least(conversation.turns)
+    const needed = turns * (least(workload.promptTokens) + least(workload.outputTokens))
+    const what = turns > 1 ? 'conversation' : 'request'
+    const path = ['clients', index, 'workload', ...(turns > 1 ? ['conversation', 'turns'] : [])]
     if (needed > model.contextTokens) {
-      return [{ path, message: `the shortest request has ${needed} tokens; the model's context has ${model.contextTokens}` }]
+      return [{ path, message: `the shortest ${what} has ${needed} tokens; the model's context has ${model.contextTokens}` }]
     }
+    const room = conversation === undefined ? Infinity : (conversation.roomTokens ?? conversationTokens)
+    if (needed > room) return [{ path, message: `the shortest ${what} has ${needed} tokens; its session has room for ${room}` }]
     const roomiest = nodes.reduce((most, { kvTokens }) => Math.max(most, kvTokens), 0)
     if (needed <= roomiest) return []
-    return [{ path, message: `the shortest request has ${needed} tokens; no node has room for more than ${roomiest} (kvTokens)` }]
+    return [{ path, message: `the shortest ${what} has ${needed} tokens; no node has room for more than ${roomiest} (kvTokens)` }]
   })
 }
 

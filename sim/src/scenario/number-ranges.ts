@@ -29,10 +29,11 @@ export const numberRanges = {
   count: whole(0, scenarioLimits.nodes),
   ...{ start: whole(0, scenarioLimits.blocks), end: whole(0, scenarioLimits.blocks), blocksPerNode: whole(1, scenarioLimits.blocks) },
   kvTokens: whole(1, 10_000_000),
+  roomTokens: whole(2, 10_000_000),
   maxSessions: whole(1, 100_000),
   maxRequests: whole(0, 1_000_000),
   ...{ node: whole(0, scenarioLimits.nodes), random: whole(0, 1_000_000), factor: range(1, 1e6) },
-  ...{ share, lossShare: share, leastShare: share, mostShare: share, efficiency: share },
+  ...{ share, lossShare: share, leastShare: share, mostShare: share, stopShare: share, efficiency: share },
   /** Of distributions. */
   ...{ cv: range(0.05, 20), sigma: range(0, 5) },
   ...{ byMs: any, atLeast: any, atMost: any }

@@ -237,6 +237,36 @@ describe('readScenario', () => {
     assert.match(problemsOf(workload('kind: open, interArrival: { kind: gamma, mean: 30s, cv: 0 }')).join(), /cv: expected at least 0\.05/)
   })
 
+  it('reads conversations, with the think time of the workload, and says when they cannot be', () => {
+    const workload = (fields: string): string => base.replace(/workload: .*/, `workload: { ${fields} }`)
+    const found = (fields: string) => (read(workload(fields)).clients[0] ?? assert.fail()).workload.conversation
+    const [constant, open] = [(value: number) => ({ kind: 'constant', value }), 'kind: open, interArrival: 30s']
+    assert.equal(found(open), undefined)
+    assert.deepEqual(found(`${open}, conversation: { turns: 3 }`), { turns: constant(3), thinkMs: constant(1_000), stopShare: 0 })
+    assert.deepEqual(found('kind: closed, think: 4s, conversation: { turns: { kind: exponential, mean: 5 }, stop: 10 %, room: 900 }'), {
+      turns: { kind: 'exponential', mean: 5 },
+      thinkMs: constant(4_000),
+      stopShare: 0.1,
+      roomTokens: 900
+    })
+    assert.deepEqual(found('kind: closed, conversation: { turns: 2, think: 9s }')?.thinkMs, constant(9_000))
+    for (const [conversation, problem] of [
+      ['{ stop: 10 % }', /conversation\.turns: missing; expected a whole number/],
+      ['{ turns: 0 }', /conversation\.turns: expected at least 1/],
+      ['{ turns: 2, stop: 110 % }', /conversation\.stop: expected a share from 0 to 1/],
+      ['{ turns: 2, room: 1 }', /conversation\.room: expected at least 2$/],
+      ['{ turn: 2 }', /conversation\.turn: unknown field; did you mean turns\?/],
+      ['{ turns: 70 }', /conversation\.turns: the shortest conversation has 8960 tokens; the model's context has 8192$/],
+      ['{ turns: 3, room: 200 }', /conversation\.turns: the shortest conversation has 384 tokens; its session has room for 200$/]
+    ] as const) {
+      assert.match(problemsOf(workload(`${open}, conversation: ${conversation}`)).join('\n'), problem, conversation)
+    }
+    assert.match(
+      problemsOf(workload('kind: open, interArrival: 1s, conversation: { turns: { kind: exponential, mean: 1000 } }')).join('\n'),
+      /would make 1200000 requests/
+    )
+  })
+
   it('reads churn that follows the day, and its bounds', () => {
     const churn = (fields: string): string => base.replace(/churn: .*/, `churn: { kind: diurnal, ${fields} }`)
     const found = read(churn('least: 20 %, most: 90 %').replace('duration: 10m', 'duration: 10m\nstartHour: 6'))

@@ -167,23 +167,34 @@ export interface ClientGroup {
   readonly workload: Workload
 }
 
+/** Messages that build on each other, in a session of the SDK that keeps its caches from one to the next. */
+export interface ScenarioConversation {
+  /** Messages of one conversation; it ends before when its context is full. */
+  readonly turns: Distribution
+  /** From an answer to the next message. */
+  readonly thinkMs: Distribution
+  /** Share of the answers that the user stops, at a token of it drawn evenly. */
+  readonly stopShare: number
+  /** Room that the session is asked for. @default the SDK's: 8192, the model's context, or what the nodes have left */
+  readonly roomTokens?: number
+}
+
+interface WorkloadOfAnyKind {
+  /** Of a conversation: of each message. */
+  readonly promptTokens: Distribution
+  readonly outputTokens: Distribution
+  /** Requests, or conversations where there are any. */
+  readonly maxRequests: number
+  /** @default each request stands alone */
+  readonly conversation?: ScenarioConversation
+}
+
 /** `closed`: each client asks again `thinkMs` after the last answer. `open`: requests come whatever happens to earlier ones. */
-export type Workload =
-  | {
-      readonly kind: 'closed'
-      readonly startMs: Distribution
-      readonly thinkMs: Distribution
-      readonly promptTokens: Distribution
-      readonly outputTokens: Distribution
-      readonly maxRequests: number
-    }
-  | {
-      readonly kind: 'open'
-      readonly interArrivalMs: Distribution
-      readonly promptTokens: Distribution
-      readonly outputTokens: Distribution
-      readonly maxRequests: number
-    }
+export type Workload = WorkloadOfAnyKind &
+  (
+    | { readonly kind: 'closed'; readonly startMs: Distribution; readonly thinkMs: Distribution }
+    | { readonly kind: 'open'; readonly interArrivalMs: Distribution }
+  )
 
 /**
  * What a fault hits: a node by its number in the population, a group, a region, or random nodes drawn from the seed. Clients

@@ -280,7 +280,25 @@ const lengths = {
     .describe("Length of an answer; 64, or the preset's, when not given; no more than the context has left after the prompt."),
   maxRequests: wholeNumber(1, numberRanges.maxRequests.most)
     .prefault(numberRanges.maxRequests.most)
-    .describe('A client stops after so many.')
+    .describe('A client stops after so many: requests, or conversations where there are any.'),
+  conversation: z
+    .strictObject({
+      turns: counts.describe("Messages of a conversation; it ends before when the session's room is full."),
+      think: durations
+        .optional()
+        .describe("From an answer to the next message; the workload's think when not given, and 1s where it has none."),
+      stop: share
+        .prefault(0)
+        .describe('Share of the answers that the user stops midway: at a token drawn evenly, or while the prompt is read.'),
+      room: numberOf('roomTokens')
+        .optional()
+        .describe("Tokens that the session has room for; when not given, the SDK's own: 8192, the context, or what the nodes have left.")
+    })
+    .optional()
+    .describe(
+      'Requests are conversations, each in one session of the SDK (client.session()): prompts and answers are those of each message, ' +
+        'and only what is new is sent. Without it each request stands alone.'
+    )
 }
 
 const workload = z

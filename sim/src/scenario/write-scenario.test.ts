@@ -30,6 +30,8 @@ describe('writeScenario', () => {
     const { promptTokens, outputTokens } = workloadPresets['azure-code-2023']!
     const workload = { kind: 'open', interArrivalMs, promptTokens, outputTokens, maxRequests: 9 } as const
     drawn.push({ ...world!, clients: [{ ...world!.clients[0]!, workload }] })
+    const conversation = { turns: interArrivalMs, thinkMs: interArrivalMs, stopShare: 0.25, roomTokens: 77 } as const
+    drawn.push({ ...world!, clients: [{ ...world!.clients[0]!, workload: { ...workload, promptTokens: interArrivalMs, conversation } }] })
     const cells = world!.regions.map(() => world!.regions.map((_, index) => (index === 0 ? 3.5 : interArrivalMs)))
     drawn.push({ ...world!, network: { ...world!.network, latency: { kind: 'matrix', oneWayMs: cells } } })
     const shared = { regions: [world!.regions[0]!.name], machine: 'desk' }

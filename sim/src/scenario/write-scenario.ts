@@ -156,14 +156,24 @@ function churnFields(churn: Churn): unknown {
 
 function clientFields(group: ClientGroup): unknown {
   const { transport, workload } = group
-  const { kind, maxRequests } = workload
+  const { kind, maxRequests, conversation } = workload
   const pace =
     workload.kind === 'open'
       ? { interArrival: distribution(workload.interArrivalMs, ms) }
       : { start: distribution(workload.startMs, ms), think: distribution(workload.thinkMs, ms) }
   const promptTokens = distribution(workload.promptTokens, same)
   const outputTokens = distribution(workload.outputTokens, same)
-  return { ...peerFields(group), transport, workload: { kind, ...pace, promptTokens, outputTokens, maxRequests } }
+  const talk = conversation && {
+    turns: distribution(conversation.turns, same),
+    think: distribution(conversation.thinkMs, ms),
+    stop: conversation.stopShare,
+    ...(conversation.roomTokens !== undefined && { room: conversation.roomTokens })
+  }
+  return {
+    ...peerFields(group),
+    transport,
+    workload: { kind, ...pace, promptTokens, outputTokens, maxRequests, ...(talk && { conversation: talk }) }
+  }
 }
 
 function faultFields(fault: ScenarioFault): unknown {

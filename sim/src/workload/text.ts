@@ -11,7 +11,15 @@ function written(code: number): string {
   return code === firstCode ? '\u0120' : String.fromCharCode(code)
 }
 
-/** The text side of the modelled models: a byte-level tokenizer made in memory, no chat template, greedy, no end token. */
+/**
+ * Of a model that reasons: what is before the last `>` of an answer is its thought, and past thoughts are left out, as in the
+ * templates of DeepSeek-R1 and Qwen3. A conversation then steps back in its caches to where such an answer began.
+ */
+const chatTemplate =
+  "{% for message in messages %}{% if message['role'] == 'assistant' %}{{ message['content'].split('>')[-1] + '~' }}" +
+  "{% else %}{{ '[' + message['content'] + ']' }}{% endif %}{% endfor %}"
+
+/** The text side of the modelled models: a byte-level tokenizer and a chat template made in memory, greedy, no end token. */
 export function modelledText(): ModelText {
   const vocab = Object.fromEntries(Array.from({ length: vocabularySize }, (_, id) => [written(firstCode + id), id]))
   const tokenizer = {
@@ -25,7 +33,7 @@ export function modelledText(): ModelText {
   }
   return {
     tokenizer: new Tokenizer({ tokenizer, config: {} }),
-    chatTemplate: new ChatTemplate({ config: {} }),
+    chatTemplate: new ChatTemplate({ config: { chat_template: chatTemplate } }),
     generation: { eosTokenIds: [], sampling: { temperature: 0 } }
   }
 }

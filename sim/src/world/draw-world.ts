@@ -10,9 +10,11 @@ import type {
   LatencyModel,
   NodeGroup,
   Scenario,
+  ScenarioConversation,
   ScenarioFault,
   ScenarioModel,
-  ScenarioNetwork
+  ScenarioNetwork,
+  Workload
 } from '../scenario/scenario.ts'
 
 const constant = (value: number): Distribution => ({ kind: 'constant', value })
@@ -55,6 +57,8 @@ export function drawWorld(seed: number): Scenario {
   const places = regions.slice(0, between(random, 1, 3))
   const names = places.map(({ name }) => name)
   const allowLies = random.fork('lies').below(8) === 0
+  const nodes = drawNodes(random.fork('nodes'), model, names, durationMs)
+  const historyRows = Math.floor(nodes.reduce((least, { historyBytes }) => Math.min(least, historyBytes), Infinity) / model.rowBytes)
   const world: Scenario = {
     name: 'fuzz',
     question: 'Does anything break?',
@@ -65,11 +69,7 @@ export function drawWorld(seed: number): Scenario {
     model,
     network: drawNetwork(random.fork('network'), places.length),
     regions: places,
-    ...onMachines(
-      random.fork('machines'),
-      drawNodes(random.fork('nodes'), model, names, durationMs),
-      drawClients(random.fork('clients'), names)
-    ),
+    ...onMachines(random.fork('machines'), nodes, drawClients(random.fork('clients'), names, historyRows)),
     faults: [],
     allowLies,
     expect: []
@@ -183,7 +183,23 @@ function drawChurn(random: Random, count: number, durationMs: number): Churn {
   return { kind: 'trace', sessions, graceful }
 }
 
-function drawClients(random: Random, places: readonly string[]): ClientGroup[] {
+/**
+ * Half of the workloads are conversations, with answers long enough to have thoughts in them: these are cut back. Most ask for
+ * no more room than every node has history for; the others find out what happens.
+ */
+function drawConversation(random: Random, historyRows: number): Partial<Pick<Workload, 'outputTokens' | 'conversation'>> {
+  if (random.below(2) === 0) return {}
+  const turns = exponential(between(random, 3, 10))
+  const thinkMs = exponential(magnitude(random, 50, 8_000))
+  const stopShare = random.below(2) === 0 ? 0 : random.float()
+  const outputTokens = exponential(between(random, 10, 60))
+  const roomTokens = magnitude(random, 48, 1024)
+  const room = [{}, { roomTokens }][random.below(6)] ?? { roomTokens: Math.min(roomTokens * 4, 1024, historyRows >> random.below(3)) }
+  return { outputTokens, conversation: { turns, thinkMs, stopShare, ...room } }
+}
+
+function drawClients(random: Random, places: readonly string[], historyRows: number): ClientGroup[] {
+  const conversation = drawConversation(random.fork('conversation'), historyRows)
   const tokens = { promptTokens: exponential(magnitude(random, 4, 300)), outputTokens: exponential(magnitude(random, 2, 80)) }
   const maxRequests = magnitude(random, 4, 64)
   return [
@@ -198,8 +214,8 @@ function drawClients(random: Random, places: readonly string[]): ClientGroup[] {
       transport: random.below(4) === 0 ? 'star' : 'ring',
       workload:
         random.below(2) === 0
-          ? { kind: 'closed', startMs: exponential(3_000), thinkMs: exponential(1_000), ...tokens, maxRequests }
-          : { kind: 'open', interArrivalMs: exponential(between(random, 1, 10) * 1_000), ...tokens, maxRequests }
+          ? { kind: 'closed', startMs: exponential(3_000), thinkMs: exponential(1_000), ...tokens, maxRequests, ...conversation }
+          : { kind: 'open', interArrivalMs: exponential(between(random, 1, 10) * 1_000), ...tokens, maxRequests, ...conversation }
     }
   ]
 }

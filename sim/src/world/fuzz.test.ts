@@ -6,6 +6,7 @@ import { drawWorld } from './draw-world.ts'
 import { fuzz } from './fuzz.ts'
 import { knownNames } from './known-names.ts'
 import { shrink } from './shrink.ts'
+import { StaleRows } from '../oracles/mutants.test-helper.ts'
 
 const regionOf = (target: FaultTarget): string | undefined => ('region' in target ? target.region : undefined)
 
@@ -52,6 +53,10 @@ describe('fuzz', () => {
         pair.join()
       )
     }
+    const conversations = worlds.flatMap(({ clients }) => clients.flatMap(({ workload }) => workload.conversation ?? []))
+    assert.ok(conversations.length > 150 && conversations.length < 250, `${conversations.length} of 400 worlds have conversations`)
+    assert.ok(conversations.some(({ roomTokens }) => roomTokens === undefined))
+    assert.ok(conversations.some(({ stopShare }) => stopShare > 0))
     for (const { faults: drawn, allowLies } of worlds) assert.ok(allowLies || drawn.every(({ kind }) => kind !== 'lie'))
   })
 
@@ -78,6 +83,14 @@ describe('fuzz', () => {
     assert.equal(failure.violation.replay, `skein-sim fuzz --from ${failure.seed} --seeds 1`)
     assert.equal(failure.smallestViolation.replay, failure.violation.replay)
     assert.ok(JSON.stringify(failure.smallest).length < JSON.stringify(failure.drawn).length)
+  }).timeout(60_000)
+})
+
+describe('fuzz, of a cut-back that keeps a stale row,', () => {
+  it('finds it within ten worlds', async () => {
+    const { failure } = await fuzz({ seeds: 10, maxShrinkRuns: 0, wrapRuntime: (runtime) => new StaleRows(runtime) })
+    assert.equal(failure?.violation.oracle, 'answer')
+    assert.ok(failure.drawn.clients.some(({ workload }) => workload.conversation !== undefined))
   }).timeout(60_000)
 })
 

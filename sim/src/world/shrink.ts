@@ -59,6 +59,13 @@ function simplerClients(group: ClientGroup): ClientGroup[] {
   if (count > 1) found.push({ ...group, count: 1 }, { ...group, count: count - 1 })
   const { maxRequests } = workload
   if (maxRequests > 1) found.push({ ...group, workload: { ...workload, maxRequests: maxRequests >> 1 } })
+  const { conversation, ...alone } = workload
+  if (conversation !== undefined) {
+    found.push({ ...group, workload: alone })
+    if (conversation.stopShare > 0) found.push({ ...group, workload: { ...workload, conversation: { ...conversation, stopShare: 0 } } })
+    if (conversation.turns.kind !== 'constant')
+      found.push({ ...group, workload: { ...workload, conversation: { ...conversation, turns: constant(2) } } })
+  }
   if (workload.promptTokens.kind !== 'constant') found.push({ ...group, workload: { ...workload, promptTokens: constant(16) } })
   if (workload.outputTokens.kind !== 'constant') found.push({ ...group, workload: { ...workload, outputTokens: constant(16) } })
   return found

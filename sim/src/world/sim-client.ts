@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
-import { connectDefaults, type Generation, joinSwarm, type SwarmClient } from '@skein/coordinator'
-import { describeError, isSkeinError, type PeerId, type Random } from '@skein/protocol'
+import { connectDefaults, type GenerationEvent, joinSwarm, type SwarmClient } from '@skein/coordinator'
+import { describeError, isSkeinError, type PeerId, type Random, type SessionId } from '@skein/protocol'
 import { simulatedIdentity } from './simulated-identity.ts'
 import { TimedEnds } from '../compute/timed-ends.ts'
 import type { PeerClock } from '../kernel/peer-clock.ts'
@@ -8,11 +8,12 @@ import { virtualAddress } from '../net/virtual-host.ts'
 import { checkAnswer, checkFailure, firstWrongToken } from '../oracles/checks.ts'
 import type { OpenGeneration } from '../record/recorder.ts'
 import type { StageRecord } from '../record/run-record.ts'
-import type { ClientGroup } from '../scenario/scenario.ts'
-import { draw, drawMs } from '../workload/draw.ts'
+import type { ClientGroup, ScenarioConversation, Workload } from '../scenario/scenario.ts'
+import { draw, drawCount, drawMs } from '../workload/draw.ts'
 import { drawRequest, textRandom } from '../workload/request.ts'
 import { peerHost } from './peer-host.ts'
 import { PeerLog } from './peer-log.ts'
+import { type Asked, type SimAnswer, SimConversation } from './sim-conversation.ts'
 import { bytesPerSecond } from './sim-node.ts'
 import type { WorldContext } from './world-context.ts'
 
@@ -27,18 +28,6 @@ export interface SimRequest {
   readonly signal?: AbortSignal
 }
 
-/** What came of it. It was compared with the reference already: a wrong answer is in the world's violations. */
-export interface SimAnswer {
-  readonly outcome: 'completed' | 'failed' | 'unfinished'
-  /** Printable text of what came, whole or not. */
-  readonly text: string
-  readonly tokens: readonly number[]
-  /** One undisturbed machine's tokens for the prompt. */
-  readonly expected: readonly number[]
-  readonly error?: unknown
-  readonly recoveries: number
-}
-
 export interface SimClientInit {
   readonly number: number
   readonly group: ClientGroup
@@ -47,6 +36,8 @@ export interface SimClientInit {
   /** What excuses a failure now, if anything does. */
   readonly excuse: () => string | undefined
   readonly isLiar: (node: number) => boolean
+  /** Whether any node has lied. */
+  readonly hasLiar: () => boolean
 }
 
 /** After a connection that failed, a user tries again. */
@@ -136,30 +127,72 @@ export class SimClient {
     const maxTokens = Math.min(request.outputTokens ?? 16, context - encoded.length)
     const record = recorder.begin(this.number, encoded.length, this.#nowMs())
     this.#running.add(record)
-    if (model.isReal) Object.assign(record, { prompt, text: '' })
     const expected = await model.reference(encoded, maxTokens)
+    return await this.#answer({
+      ...{ record, prompt, expected },
+      ask: async (onEvent) => {
+        const swarm = await this.swarm
+        const { signal } = request
+        return swarm.generate(prompt, { raw: true, maxTokens, onEvent, ...(signal === undefined ? {} : { signal }) })
+      }
+    })
+  }
+
+  /** A conversation by the SDK's sessions, which opens with its first message. @param roomTokens - by default the SDK's own room */
+  conversation(roomTokens?: number): SimConversation {
+    const { recorder, scenario, model } = this.#context
+    return new SimConversation({
+      model,
+      contextTokens: scenario.model.contextTokens,
+      roomTokens,
+      swarm: () => this.swarm,
+      wallMs: () => this.#clock.wallMs(),
+      random: () => textRandom(this.#init.random, recorder.generations.length),
+      begin: (promptTokens, turn) => {
+        const record = recorder.begin(this.number, promptTokens, this.#nowMs(), turn)
+        this.#running.add(record)
+        return record
+      },
+      resumed: (record, key, chain) => recorder.opened(record, key, chain, this.#nowMs()),
+      keyOf: (session) => this.#keyOf(session),
+      answer: (asked) => this.#answer(asked),
+      violated: (record, text) =>
+        this.#context.violated('conversation', `generation ${record.id} of client ${this.number}: ${text}`, [
+          this.peer,
+          ...this.#peersOf(record)
+        ])
+    })
+  }
+
+  /** Follows an answer that is asked for, and judges it. Never rejects. */
+  async #answer(asked: Asked): Promise<SimAnswer> {
+    const { recorder, model } = this.#context
+    const { record, prompt, stopAfter } = asked
+    if (model.isReal) Object.assign(record, { prompt, text: '' })
     const tokens: number[] = []
     let text = ''
     let outcome: SimAnswer['outcome']
+    let isWhole = false
     let failure: unknown
     try {
-      const swarm = await this.swarm
-      const generation: Generation = swarm.generate(prompt, {
-        raw: true,
-        maxTokens,
-        onEvent: (event) => this.#onEvent(record, event),
-        ...(request.signal === undefined ? {} : { signal: request.signal })
+      const generation = await asked.ask((event) => {
+        this.#onEvent(record, event)
+        // In the middle of the prompt, where it has several chunks.
+        if (stopAfter === 0 && event.type === 'prefill-progress') void generation.cancel()
       })
       for await (const piece of generation) {
         tokens.push(...piece.tokens)
         text += piece.text
         if (model.isReal) record.text = text
         recorder.tokens(record, piece.tokens.length, this.#nowMs())
+        if (stopAfter !== undefined && tokens.length >= stopAfter) void generation.cancel()
       }
       const result = await generation.result
       // An end token has no text, and so comes with no piece.
       tokens.splice(0, Infinity, ...result.tokens)
-      outcome = result.finishReason === 'cancelled' ? 'unfinished' : 'completed'
+      isWhole = result.finishReason !== 'cancelled'
+      const isStopped = stopAfter !== undefined && tokens.length >= stopAfter && !this.#closing.signal.aborted
+      outcome = isWhole || isStopped ? 'completed' : 'unfinished'
     } catch (error) {
       failure = error
       outcome = this.#closing.signal.aborted && isClosing(error) ? 'unfinished' : 'failed'
@@ -168,7 +201,8 @@ export class SimClient {
     const code = isSkeinError(failure) ? failure.code : undefined
     recorder.end(record, outcome, this.#nowMs(), outcome === 'failed' ? (code ?? 'untyped') : undefined)
     this.#context.clock.note(tokens.reduce((hash, token) => (Math.imul(hash, 31) + token) | 0, record.id) >>> 0)
-    this.#judge(record, { tokens, expected, isWhole: outcome === 'completed', failure: outcome === 'failed' ? failure : undefined })
+    const { expected } = asked
+    this.#judge(record, { tokens, expected, isWhole, failure: outcome === 'failed' ? failure : undefined })
     return { outcome, text, tokens, expected, recoveries: record.recoveries, ...(failure === undefined ? {} : { error: failure }) }
   }
 
@@ -183,7 +217,9 @@ export class SimClient {
   ): void {
     const { tokens, expected, isWhole, failure } = facts
     if (firstWrongToken({ tokens, expected }) >= 0) record.isWrong = true
-    const liarInChain = [...record.nodesEver].some((node) => this.#init.isLiar(node))
+    // Between the turns of a conversation its chain may have had stages that nobody was told of.
+    const isLater = record.turn !== undefined && record.turn > 1
+    const liarInChain = [...record.nodesEver].some((node) => this.#init.isLiar(node)) || (isLater && this.#init.hasLiar())
     const wrong = checkAnswer({ tokens, expected, isWhole, liarInChain, allowLies: this.#context.scenario.allowLies })
     const peers = [this.peer, ...this.#peersOf(record)]
     if (wrong !== undefined) this.#context.violated('answer', `generation ${record.id} of client ${this.number}: ${wrong}`, peers)
@@ -257,7 +293,7 @@ export class SimClient {
     const { signal } = this.#asking
     await this.#clock.sleep(drawMs(workload.startMs, random), { signal })
     for (let request = 0; request < workload.maxRequests; request++) {
-      await this.generate(drawRequest(workload, this.#context.scenario.model.contextTokens, random))
+      await this.#request(workload, random, request)
       await this.#clock.sleep(drawMs(workload.thinkMs, random), { signal })
     }
   }
@@ -266,17 +302,45 @@ export class SimClient {
     const random = this.#init.random.fork('workload')
     for (let request = 0; request < workload.maxRequests; request++) {
       await this.#clock.sleep(drawMs(workload.interArrivalMs, random), { signal: this.#asking.signal })
-      void this.generate(drawRequest(workload, this.#context.scenario.model.contextTokens, random))
+      void this.#request(workload, random, request)
     }
   }
 
-  #onEvent(record: OpenGeneration, event: Parameters<NonNullable<Parameters<SwarmClient['generate']>[1]>['onEvent'] & object>[0]): void {
+  /** What comes of one request: an answer, or a conversation. Never rejects. */
+  async #request(workload: Workload, random: Random, number: number): Promise<void> {
+    const { contextTokens } = this.#context.scenario.model
+    const { conversation } = workload
+    if (conversation === undefined) await this.generate(drawRequest(workload, contextTokens, random))
+    else await this.#converse(workload, conversation, random.fork(`conversation ${number}`))
+  }
+
+  /** Messages one after another, until the user has said all, the room is used up, or no new requests are to come. */
+  async #converse(workload: Workload, { turns, thinkMs, stopShare, roomTokens }: ScenarioConversation, random: Random): Promise<void> {
+    const { contextTokens } = this.#context.scenario.model
+    const { signal } = this.#asking
+    const conversation = this.conversation(roomTokens)
+    try {
+      for (let left = drawCount(turns, random, 1); left > 0; left--) {
+        const lengths = drawRequest(workload, contextTokens, random)
+        const stopAfter = random.float() < stopShare ? random.below(lengths.outputTokens) : undefined
+        const answer = await conversation.send({ ...lengths, ...(stopAfter === undefined ? {} : { stopAfter }) })
+        if (answer === undefined || left === 1) break
+        await this.#clock.sleep(drawMs(thinkMs, random), { signal })
+      }
+    } catch (error) {
+      if (!signal.aborted) throw error
+    } finally {
+      await conversation.close()
+    }
+  }
+
+  #onEvent(record: OpenGeneration, event: GenerationEvent): void {
     const { recorder } = this.#context
     const nowMs = this.#nowMs()
     const generation = record.id
     switch (event.type) {
       case 'chain-opened':
-        recorder.opened(record, `${this.peer}/${event.session}`, this.#stages(event.chain), nowMs)
+        recorder.opened(record, this.#keyOf(event.session), this.#stages(event.chain), nowMs)
         break
       case 'recovery-started':
         recorder.recovering(record, nowMs)
@@ -299,6 +363,10 @@ export class SimClient {
         recorder.sign(record, nowMs)
         break
     }
+  }
+
+  #keyOf(session: SessionId): string {
+    return `${this.peer}/${session}`
   }
 
   #onEnds(ms: number): void {

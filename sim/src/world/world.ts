@@ -3,7 +3,7 @@ import { announcementReader, InvalidArgumentError, type PeerId, type Random, see
 import { ed25519Verifier, systemClock } from '@skein/protocol/node'
 import { checksumModel } from '../compute/checksum-model.ts'
 import { Machine } from '../compute/machine.ts'
-import { type RealModel, requireSameShape } from '../compute/real-model.ts'
+import { type RealModel, requireChat, requireSameShape } from '../compute/real-model.ts'
 import { FaultDriver } from '../faults/fault-driver.ts'
 import { BehindThePortsError, guardRealTime, type RealTimeGuard } from '../kernel/real-time-guard.ts'
 import { StalledError, VirtualClock } from '../kernel/virtual-clock.ts'
@@ -88,7 +88,10 @@ export class World {
     const seeded = init.seed === undefined ? scenario : { ...scenario, seed: init.seed }
     const problems = checkScenario(seeded, knownNames)
     if (problems.length > 0) throw new ScenarioError(scenario.name, problems)
-    if (realModel !== undefined) requireSameShape(scenario, realModel.config)
+    if (realModel !== undefined) {
+      requireSameShape(scenario, realModel.config)
+      requireChat(scenario, realModel)
+    }
     this.#init = init
     this.scenario = scenario
     this.seed = init.seed ?? scenario.seed
@@ -453,7 +456,8 @@ export class World {
           region,
           random,
           excuse: () => this.#excuse(),
-          isLiar: (node) => this.nodes[node]?.hasLied === true
+          isLiar: (node) => this.nodes[node]?.hasLied === true,
+          hasLiar: () => this.nodes.some(({ hasLied }) => hasLied)
         })
       })
     )
