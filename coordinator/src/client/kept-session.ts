@@ -1,3 +1,4 @@
+import { raceAbort } from '@skein/protocol'
 import type { SessionEvent, SessionStage, TokenSession } from '../session/token-session.ts'
 import { SessionClosedError } from '../session/errors.ts'
 import type { SessionLease } from './generation.ts'
@@ -8,14 +9,19 @@ export interface KeptSessionComponents {
   readonly close: (session: TokenSession) => Promise<void>
 }
 
+/** Who hears what happens on the session: the turn that is under way. */
+interface Told {
+  listener: ((event: SessionEvent) => void) | undefined
+}
+
 /**
  * The session of a conversation: kept from turn to turn, and opened anew by the next turn when it was lost, since the
  * conversation is here and the caches are only its copy.
  */
 export class KeptSession {
   readonly #components: KeptSessionComponents
+  readonly #told: Told
   #session: TokenSession
-  #listener: ((event: SessionEvent) => void) | undefined
   /** The chain that turns were told of; each change of it makes another list. */
   #toldChain: readonly SessionStage[] | undefined
   #isClosed = false
@@ -25,14 +31,13 @@ export class KeptSession {
     components: KeptSessionComponents,
     open: (onEvent: (event: SessionEvent) => void) => Promise<TokenSession>
   ): Promise<KeptSession> {
-    let kept: KeptSession | undefined
-    const session = await open((event) => kept?.onEvent(event))
-    kept = new KeptSession(components, session)
-    return kept
+    const told: Told = { listener: undefined }
+    return new KeptSession(components, told, await open((event) => told.listener?.(event)))
   }
 
-  private constructor(components: KeptSessionComponents, session: TokenSession) {
+  private constructor(components: KeptSessionComponents, told: Told, session: TokenSession) {
     this.#components = components
+    this.#told = told
     this.#session = session
   }
 
@@ -41,19 +46,15 @@ export class KeptSession {
     return this.#session.isOver ? 0 : this.#session.rows
   }
 
-  onEvent(event: SessionEvent): void {
-    this.#listener?.(event)
-  }
-
   /** Takes the session for a turn; whether it must be opened anew is decided at once, as {@link rows} says. */
   async acquire(signal: AbortSignal, listener: (event: SessionEvent) => void): Promise<SessionLease> {
-    this.#listener = listener
+    this.#told.listener = listener
     try {
       if (this.#isClosed) throw new SessionClosedError()
       if (this.#session.isOver) await this.#reopen(signal)
       else if (this.#session.chain !== this.#toldChain) listener({ type: 'opened', session: this.#session.id, chain: this.#session.chain })
     } catch (error) {
-      this.#listener = undefined
+      this.#told.listener = undefined
       throw error
     }
     const session = this.#session
@@ -67,15 +68,15 @@ export class KeptSession {
 
   async #reopen(signal: AbortSignal): Promise<void> {
     const { close, reopen } = this.#components
-    await close(this.#session)
-    this.#session = await reopen(signal, (event) => this.onEvent(event))
+    await raceAbort(close(this.#session), signal)
+    this.#session = await reopen(signal, (event) => this.#told.listener?.(event))
     if (!this.#isClosed) return
     await close(this.#session)
     throw new SessionClosedError()
   }
 
   #release(session: TokenSession): void {
-    this.#listener = undefined
+    this.#told.listener = undefined
     this.#toldChain = session.chain
     // What its nodes have set aside is free again by the next turn.
     if (session.isOver) void this.#components.close(session)

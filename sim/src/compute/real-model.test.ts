@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { ChatTemplate } from '@skein/coordinator'
 import { loadScenario } from '../cli/scenario-files.ts'
 import { parseOverride } from '../scenario/overrides.ts'
 import { defineScenario } from '../world/define-scenario.ts'
@@ -69,6 +70,33 @@ describe('a real model in a simulated world', () => {
     assert.deepEqual(undisturbed.texts, told.texts)
     for (const text of told.texts) assert.ok((text?.split(' ').length ?? 0) > 20, text)
   }).timeout(60_000)
+
+  it('holds conversations by its own chat template, whose answers are those of one machine given all of it', async () => {
+    const talk = 'conversation: { turns: 4, think: 200ms, stop: 30 % }'
+    const overrides = [
+      'duration=60s',
+      'faults=[{ kind: crash, every: 3s, target: { random: 1 }, restartAfter: 3s }]',
+      `clients.readers.workload={ kind: closed, start: 5s, think: 1s, promptTokens: 12, outputTokens: 40, ${talk} }`
+    ]
+    const scenario = loadScenario('real-text', { ci: true, overrides: overrides.map(parseOverride) })
+    const { generations, violations } = await simulate({ scenario, seed: 3, realModel }).run()
+    assert.deepEqual(violations, [])
+    assert.ok(generations.filter(({ turn = 0 }) => turn > 1).length > 5)
+    assert.ok(generations.some(({ turn = 0, recoveries }) => turn > 1 && recoveries > 0))
+    assert.ok(generations.some(({ outputTokens }) => outputTokens < 40))
+    assert.ok(generations.every(({ outcome }) => outcome === 'completed'))
+  }).timeout(60_000)
+
+  it('refuses conversations where the model has no chat template', () => {
+    const text = { ...realModel.text, chatTemplate: new ChatTemplate({ config: {} }) }
+    const [group] = defineScenario().clients
+    const conversation = { turns: { kind: 'constant', value: 2 }, thinkMs: { kind: 'constant', value: 0 }, stopShare: 0 } as const
+    const scenario = defineScenario({ clients: [{ workload: { ...group!.workload, conversation } }] })
+    assert.throws(() => simulate({ scenario, realModel: { ...realModel, text } }), {
+      code: 'ERR_SKEIN_INVALID_ARGUMENT',
+      message: /chat template/
+    })
+  })
 
   it('refuses a scenario of another shape', () => {
     const scenario = defineScenario({ model: 'llama-3-8b' })

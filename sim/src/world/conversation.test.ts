@@ -193,7 +193,10 @@ describe('a simulated conversation', () => {
       const record = await simulate({ scenario }).run()
       assert.deepEqual(record.violations, [])
       const turns = record.generations.map(({ turn }) => turn)
-      assert.deepEqual([...new Set(turns)].toSorted(), [1, 2, 3, 4])
+      assert.deepEqual(
+        [...new Set(turns)].toSorted((a = 0, b = 0) => a - b),
+        [1, 2, 3, 4]
+      )
       assert.ok(record.generations.every(({ outcome }) => outcome === 'completed'))
       const again = await simulate({ scenario }).run()
       assert.equal(again.eventLogHash, record.eventLogHash)

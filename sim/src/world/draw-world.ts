@@ -10,7 +10,6 @@ import type {
   LatencyModel,
   NodeGroup,
   Scenario,
-  ScenarioConversation,
   ScenarioFault,
   ScenarioModel,
   ScenarioNetwork,

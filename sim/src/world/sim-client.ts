@@ -328,7 +328,7 @@ export class SimClient {
         await this.#clock.sleep(drawMs(thinkMs, random), { signal })
       }
     } catch (error) {
-      if (!signal.aborted) throw error
+      if (!signal.aborted) this.#context.violated('workload', `client ${this.number} failed: ${describeError(error)}`, [this.peer])
     } finally {
       await conversation.close()
     }

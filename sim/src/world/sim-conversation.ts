@@ -130,7 +130,7 @@ export class SimConversation {
     await this.#session?.close()
   }
 
-  async #open(): Promise<unknown> {
+  async #open(): Promise<Error | undefined> {
     if (this.#session !== undefined || this.#isClosed) return undefined
     try {
       const { roomTokens } = this.#host
@@ -138,7 +138,7 @@ export class SimConversation {
       this.#session = await swarm.session(roomTokens === undefined ? {} : { maxContextTokens: roomTokens })
       return undefined
     } catch (error) {
-      return error
+      return error instanceof Error ? error : new Error(String(error))
     }
   }
 
