@@ -11,10 +11,11 @@ const constant = (value: number) => ({ kind: 'constant', value }) as const
 
 describe('live runs', () => {
   it('name everything in a scenario that cannot be done live', () => {
+    const conversation = { turns: constant(2), thinkMs: constant(0), stopShare: 0 }
     const scenario = defineScenario({
       network: { latency: { kind: 'matrix', oneWayMs: [[{ kind: 'exponential', mean: 9 }]] } },
       nodes: [{ count: 19, nat: 'cone' }, { relay: true }],
-      clients: [{ count: 9 }],
+      clients: [{ count: 9, workload: { ...defineScenario().clients[0]!.workload, conversation } }],
       faults: [
         { kind: 'lie', atMs: 0, target: { node: 0 }, share: 1 },
         { kind: 'slow', atMs: 0, target: { random: 1 }, factor: 2, forMs: 1 },
@@ -26,7 +27,7 @@ describe('live runs', () => {
     assert.throws(() => planLive(scenario, seededRandom(1)), {
       code: 'ERR_SKEIN_INVALID_ARGUMENT',
       message:
-        /20 nodes.*at most 16.*9 clients, and at most 8 are run; live delays are the same.*behind a NAT.*fault lie is not made live \(nodes that volunteers run.*fault slow is not made live \(a process cannot.*\); a live crash kills a process: the power of a host does not go$/
+        /20 nodes.*at most 16.*9 clients, and at most 8 are run; live delays are the same.*behind a NAT.*hold no conversations; the fault lie is not made live \(nodes that volunteers run.*fault slow is not made live \(a process cannot.*\); a live crash kills a process: the power of a host does not go$/
     })
   })
 
