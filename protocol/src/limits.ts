@@ -55,7 +55,9 @@ export const limits = {
   /** Steps and bytes that may be under way on one link, before the receiver has computed them. */
   linkCreditSteps: 8,
   linkCreditBytes: 64 * MiB,
-  /** How long an acknowledgement may be put off, in ms, while the sender has more than half of its credit. */
+  /** Bytes of results that a tail keeps until they are acknowledged, unless one step has more. */
+  resultBytes: 8 * MiB,
+  /** How long an acknowledgement may be put off, in ms, while the sender has more than half of its credit, and of results at most a quarter of `resultBytes` waits for it. */
   ackLaterMs: 2_000,
   /** A lease: a coordinator that is silent for so long has gone. */
   minLeaseMs: 1_000,

@@ -416,6 +416,7 @@ export class ConnectedClient implements SwarmClient {
       if (choice.kind === 'uncovered' && numerics !== undefined && !exact) choice = swarm.plan({ span: part, kvTokens, exclude })
       return choice.kind === 'chain' ? { kind: 'stages', stages: choice.stages } : { kind: 'uncovered', blocks: choice.blocks }
     }
+    let isCounted = false
     const session = await ChainSession.open(
       {
         clock,
@@ -429,13 +430,14 @@ export class ConnectedClient implements SwarmClient {
       },
       {
         ...{ coordinator: network.self, session: id, model, totalBlocks: blocks, hiddenSize, exact, encoding, kvTokens, transport },
-        sharesConnections: this.#open.size > 0,
+        sharesConnections: () => this.#open.size > (isCounted ? 1 : 0),
         options: { coverageWaitMs: coverageTimeoutMs }
       },
       plan.stages,
       signal === undefined ? {} : { signal }
     )
     this.#open.add(session)
+    isCounted = true
     if (this.#closed !== undefined) await this.#closeSession(session)
     this.#requireNotClosed()
     return session

@@ -11,7 +11,7 @@ import type {
   StepRun,
   TensorEncoding
 } from '@skein/protocol'
-import { rowBytes, WireErrorCode } from '@skein/protocol'
+import { limits, rowBytes, WireErrorCode } from '@skein/protocol'
 import type { ChainEffect, ChainEvent, ChosenStage } from './chain-events.ts'
 import { ChainMachine, type ChainMachineOptions } from './chain-machine.ts'
 
@@ -39,16 +39,15 @@ class Bench {
   nowMs = 0
   readonly machine: ChainMachine
 
-  constructor(options: Partial<ChainMachineOptions> = {}, encoding: TensorEncoding = 'raw') {
+  constructor(options: Partial<ChainMachineOptions> = {}, encoding: TensorEncoding = 'raw', size = { hiddenSize: 8, kvTokens: 32 }) {
     this.machine = new ChainMachine({
       coordinator: 'me' as PeerId,
       session: '0'.repeat(32) as SessionId,
       model: `m@${'0'.repeat(32)}` as ModelId,
       totalBlocks: 6,
-      hiddenSize: 8,
+      ...size,
       exact: false,
       encoding,
-      kvTokens: 32,
       options: { window: 2, openMs: 3_000, coverageWaitMs: 4_000, searchAgainMs: 500, ...options }
     })
   }
@@ -205,6 +204,25 @@ describe('ChainMachine', () => {
     assert.equal(send({ runs: [] }, 0), WireErrorCode.OutOfOrder, 'a result without its row')
     assert.equal(send({}, 1, 2), WireErrorCode.OutOfOrder, 'fewer bytes than rows')
     assert.equal(send({}, 2, 2, 1), WireErrorCode.CreditExceeded)
+  })
+
+  it('puts no acknowledgement off that its last stage waits for, since that keeps results until then', () => {
+    const bench = new Bench({ window: 8 }, 'f32', { hiddenSize: 1024, kvTokens: 4096 })
+    const { rest } = bench.settle(bench.feed({ type: 'start', stages: [stage('a', 0, 6)] }))
+    const dials = rest.filter((effect) => effect.type === 'dial')
+    for (const { channel } of dials) bench.feed({ type: 'dialed', channel })
+    const channel = dials.find(({ protocol }) => protocol === 'results')?.channel ?? assert.fail('no dial for results')
+    const rows = limits.resultBytes / 8 / 4096
+    const isAcknowledged = (seq: number): boolean => {
+      const runs: StepRun[] = [{ seq, rows, want: 'all' }]
+      const message: StepMessage = { type: 'step', from: seq, to: seq, position: (seq - 1) * rows, after: seq - 1, computeUs: 0, runs }
+      const taken = bench.feed({ type: 'link', channel, message, body: new Uint8Array(rows * 4096) })
+      assert.ok(find(taken, 'result'))
+      return taken.some((effect) => effect.type === 'send' && effect.message.type === 'ack')
+    }
+    for (let seq = 1; seq <= 8; seq++) bench.feed({ type: 'submit', position: (seq - 1) * rows, rows, want: 'all' })
+    // An eighth of what the stage keeps each: well before that is used up.
+    assert.deepEqual([1, 2, 3, 4, 5, 6].map(isAcknowledged), [false, false, true, false, false, true])
   })
 
   it('reserves history for every row on each stage but the last', () => {

@@ -68,8 +68,8 @@ export interface ChainSessionComponents {
 export interface ChainSessionInit extends ChainMachineInit {
   /** How long the dial of a stage may take. @default 10_000 */
   readonly dialTimeoutMs?: number
-  /** Whether this client has other sessions, whose prompts may be on their way over the same connections. @default false */
-  readonly sharesConnections?: boolean
+  /** Whether this client has other sessions now, whose prompts may be on their way over the same connections. @default it has none */
+  readonly sharesConnections?: () => boolean
 }
 
 /** How long, besides four round trips, a channel may take over a connection that is there: a host that answers does so at once. */
@@ -303,10 +303,10 @@ export class ChainSession implements TokenSession {
 
   /** A host that has lost its power, or a process that stands still, keeps its connections for a while. */
   #connectMs(peer: PeerId): number {
-    const { dialTimeoutMs, sharesConnections = false } = this.#init
+    const { dialTimeoutMs, sharesConnections } = this.#init
     const path = this.#components.network.path(peer)
     if (path === undefined) return dialTimeoutMs
-    return Math.min(dialTimeoutMs, (sharesConnections ? sharedChannelMs : channelMs) + 4 * (path.roundTripMs ?? 0))
+    return Math.min(dialTimeoutMs, (sharesConnections?.() === true ? sharedChannelMs : channelMs) + 4 * (path.roundTripMs ?? 0))
   }
 
   async #readControl(stage: number, control: StageControl, channel: Channel): Promise<void> {

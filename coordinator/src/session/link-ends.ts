@@ -173,6 +173,7 @@ function sourceOf(
 export class ReceivingEnd extends DialledEnd {
   #steps = 0
   #bytes = 0
+  #unacknowledgedBytes = 0
   #granted = { steps: 0, bytes: 0 }
   #ackByMs: number | undefined
 
@@ -199,6 +200,7 @@ export class ReceivingEnd extends DialledEnd {
     this.dialer.opened()
     this.#steps = 0
     this.#bytes = 0
+    this.#unacknowledgedBytes = 0
     this.#granted = { steps: 0, bytes: 0 }
     this.#ackByMs = undefined
     // Rows are of no meaning here: a result is never replayed from, and `lastSeq` says where to go on.
@@ -218,6 +220,7 @@ export class ReceivingEnd extends DialledEnd {
     }
     const problem = this.sink.take(message, body)
     if (problem !== undefined) return this.fail(nowMs, problem, 'refuse')
+    this.#unacknowledgedBytes += body.byteLength
     if (this.sink.isAwaited && this.#hasAmpleCredit()) this.#ackByMs ??= nowMs + limits.ackLaterMs
     else this.ack()
   }
@@ -239,12 +242,15 @@ export class ReceivingEnd extends DialledEnd {
   ack(): void {
     this.#ackByMs = undefined
     if (this.dialer.state !== 'open') return
+    this.#unacknowledgedBytes = 0
     const { steps, bytes } = this.#grant()
     this.send({ type: 'ack', seq: this.sink.lastSeq(), steps, bytes })
   }
 
   #hasAmpleCredit(): boolean {
     const { steps, bytes } = this.sink.room()
+    // The sender keeps them until then, within a bound of its own.
+    if (4 * this.#unacknowledgedBytes > limits.resultBytes) return false
     return 2 * (this.#granted.steps - this.#steps) > steps && 2 * (this.#granted.bytes - this.#bytes) > bytes
   }
 

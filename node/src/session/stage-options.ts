@@ -26,7 +26,7 @@ export const stageDefaults: StageMachineOptions = {
   maxStepRows: limits.maxStepRows,
   // As many as the successor takes before it has computed them, so that neither waits for the other's round trip.
   outputSlots: 2 * limits.linkCreditSteps,
-  resultBytes: 8 * 1024 * 1024,
+  resultBytes: limits.resultBytes,
   // A prefill chunk of common size: its time is known to the successor, and its memory was allowed for.
   replayChunkRows: 256,
   ackLaterMs: limits.ackLaterMs,

@@ -168,7 +168,7 @@ export class StageShell {
     const { runtime, history } = this.#components
     try {
       if (!history.reserve(effect.historyBytes)) {
-        const detail = { freeBytes: history.freeBytes }
+        const detail = { freeBytes: history.freeBytes, totalBytes: history.totalBytes, wantedBytes: effect.historyBytes }
         const message = `${effect.historyBytes} bytes of history were asked for, ${history.freeBytes} are free`
         this.#driver.feed({ type: 'reserveFailed', code: WireErrorCode.HistoryFull, message, detail })
         return

@@ -11,7 +11,7 @@ type Datastore = KadDHTComponents['datastore']
 type Handler = Parameters<Registrar['handle']>[1]
 
 /**
- * The DHT with the bounds that libp2p does not set: anybody could have a node keep records of providers without an end, and keep
+ * The DHT with the bounds that libp2p does not set: anybody could have a node keep records of providers and values without an end, and keep
  * its event loop busy with nothing else.
  */
 export function boundedDht(make: MakeDht, clock: Clock): MakeDht {
@@ -50,6 +50,8 @@ function boundedDatastore(datastore: Datastore): Datastore {
   const records = new ProviderRecords<Parameters<Datastore['put']>[0]>(maxProviders, maxProvidedByPeer)
   return overridden(datastore, {
     put: async (key, value, options) => {
+      // Values, which anybody may store for ever; skein has none.
+      if (key.toString().startsWith('/dht/record/')) return key
       const put = await datastore.put(key, value, options)
       for (const gone of records.add(key)) await datastore.delete(gone)
       return put

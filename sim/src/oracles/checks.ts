@@ -60,7 +60,8 @@ export function checkFailure({ error, excuse, waitedMs = 0, patienceMs = 0 }: Fa
   if (excuse !== undefined) return undefined
   if (wantOfRoom.has(error.code) || error.detail.reason === 'no-room') {
     // Room that others have is given back; what no node has at all is not waited for.
-    const isForEver = error.code === 'ERR_SKEIN_HISTORY_FULL' || error.detail.largestKvTokens !== undefined
+    const { largestKvTokens, wantedBytes = 0, totalBytes = 0 } = error.detail
+    const isForEver = largestKvTokens !== undefined || (error.code === 'ERR_SKEIN_HISTORY_FULL' && wantedBytes > totalBytes)
     if (isForEver || waitedMs >= patienceMs) return undefined
     return `it failed with ${error.code} after ${Math.round(waitedMs)} ms, though room may come within ${patienceMs} ms: ${error.message}`
   }

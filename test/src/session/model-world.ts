@@ -174,9 +174,6 @@ export class World implements NodeWorld {
       case 'recovered':
         this.recoveries++
         return
-      case 'peersFailed':
-        // Only routing hears of it.
-        return
       case 'failed':
         this.failure = `${effect.code}: ${effect.message}`
         return
