@@ -61,7 +61,7 @@ export function checksumModel(model: ScenarioModel): WorldModel {
         contextTokens: model.contextTokens,
         kvTokens
       }),
-    cachesOf: (runtime) => (runtime instanceof ChecksumRuntime ? runtime.caches : 0),
+    cachesOf: (runtime) => (runtime instanceof ChecksumRuntime ? [...runtime.cacheKeys()] : []),
     ends,
     drawPrompt,
     encode: tokensOfText,

@@ -73,7 +73,7 @@ export async function openRealModel({ folder, cacheDir }: RealModelOptions): Pro
       rowBytes: 4 * hiddenSize,
       exact: true,
       openRuntime: (span, kvTokens) => open(span.start, span.end, kvTokens),
-      cachesOf: () => 0,
+      cachesOf: () => [],
       ends,
       isReal: true,
       drawPrompt: (tokens, random) => storyPrompt(text, tokens, random),

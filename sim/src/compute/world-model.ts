@@ -1,5 +1,5 @@
 import type { ClientEnds, ModelText } from '@skein/coordinator'
-import type { SpanRuntime } from '@skein/node'
+import type { CacheKey, SpanRuntime } from '@skein/node'
 import type { BlockRange, ModelId, Numerics, Random, TensorEncoding } from '@skein/protocol'
 
 /**
@@ -20,7 +20,7 @@ export interface WorldModel {
   readonly exact: boolean
   openRuntime(span: BlockRange, kvTokens: number): SpanRuntime
   /** Caches that are reserved in a runtime of this model, where it can tell. */
-  cachesOf(runtime: SpanRuntime): number
+  cachesOf(runtime: SpanRuntime): CacheKey[]
   readonly ends: ClientEnds
   /** A prompt of about so many tokens. */
   drawPrompt(tokens: number, random: Random): string

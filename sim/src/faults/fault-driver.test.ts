@@ -87,6 +87,23 @@ describe('faults at clients', () => {
     assert.ok(world.nowMs > 18_000, `it had its answer at ${world.nowMs} ms`)
   })
 
+  it('end and stop the processes of those that are named, and of no others in their region', async () => {
+    const faults: ScenarioFault[] = [
+      { kind: 'freeze', atMs: 8_000, target: { group: 'clients 1' }, forMs: 2_000 },
+      { kind: 'crash', atMs: 12_000, target: { client: 1 }, restartAfterMs: 2_000 },
+      { kind: 'crash', atMs: 16_000, target: { region: 'here' }, restartAfterMs: 2_000 },
+      { kind: 'freeze', atMs: 20_000, target: { random: 3 }, forMs: 2_000 }
+    ]
+    const world = simulate({ scenario: defineScenario({ faults, clients: [{}, { count: 2 }] }) })
+    const seen: string[] = []
+    for (const second of [9, 11, 13, 15, 17, 21]) {
+      await world.runFor(second * 1_000 - world.nowMs)
+      seen.push(world.clients.map(({ isUp, isFrozen }) => (isFrozen ? 'z' : isUp ? '+' : '-')).join(''))
+    }
+    assert.deepEqual(seen, ['+zz', '+++', '+-+', '+++', '+++', '+++'])
+    assert.deepEqual(world.violations, [])
+  })
+
   it('flip bytes of theirs', async () => {
     const world = simulate({
       scenario: defineScenario({ faults: [{ kind: 'corrupt', ...during, target: { group: 'clients 0' }, share: 1 }] })
@@ -101,10 +118,11 @@ describe('faults at clients', () => {
   it('that are injected are refused when they could do nothing', () => {
     const world = simulate({ scenario: defineScenario() })
     assert.throws(
-      () => world.inject({ kind: 'freeze', atMs: 0, forMs: 1_000, target: { group: 'clients 0' } }),
+      () => world.inject({ kind: 'full-disk', atMs: 0, forMs: 1_000, target: { group: 'clients 0' } }),
       /only clients in the group/
     )
     assert.throws(() => world.inject({ kind: 'crash', atMs: 0, target: { node: 3 } }), /there are 3 nodes, numbered from 0/)
+    assert.throws(() => world.inject({ kind: 'crash', atMs: 0, target: { client: 1 } }), /there are 1 clients, numbered from 0/)
   })
 })
 

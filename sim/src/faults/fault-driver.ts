@@ -5,7 +5,7 @@ import type { FaultTarget, ScenarioFault } from '../scenario/scenario.ts'
 import type { SimClient } from '../world/sim-client.ts'
 import type { SimNode } from '../world/sim-node.ts'
 import { type Occurrence, occurrencesOf } from './occurrences.ts'
-import { clientsHit, nodesHit } from './targets.ts'
+import { clientsHit, clientsStruck, nodesHit } from './targets.ts'
 
 export interface FaultDriverComponents {
   readonly clock: VirtualClock
@@ -17,8 +17,15 @@ export interface FaultDriverComponents {
   readonly happened: (kind: 'fault' | 'heal', text: string, excuses: boolean, node?: number) => void
 }
 
-/** What is done to a node; the others are done to what passes between peers. */
-type NodeFault = Exclude<ScenarioFault, { kind: 'partition' | 'corrupt' }>
+/** What is done to a process, a node's or a client's. */
+type ProcessFault = Extract<ScenarioFault, { kind: 'crash' | 'freeze' }>
+/** What is done to a node's machine. */
+type MachineFault = Extract<ScenarioFault, { kind: 'slow' | 'lie' | 'clock-jump' | 'full-disk' }>
+/** The others are done to what passes between peers. */
+type PeerFault = ProcessFault | MachineFault
+
+/** Who is in force of what, and since which of his lives. */
+type Struck = SimNode | SimClient
 
 /**
  * What may cost an answer even where other nodes hold the blocks. That nodes die, come back or stand still may cost a pause; a wall
@@ -40,8 +47,8 @@ export class FaultDriver {
   /** With what they heal. */
   readonly #heals = new Map<() => void, ScenarioFault['kind']>()
   readonly #planned = new Set<() => void>()
-  /** What is in force at each node, and in which of its lives it began. */
-  readonly #imposed = new Map<SimNode, Set<{ readonly fault: NodeFault; readonly life: number }>>()
+  /** What is in force at each node and client, and in which of its lives it began. */
+  readonly #imposed = new Map<Struck, Set<{ readonly fault: PeerFault; readonly life: number }>>()
 
   constructor(components: FaultDriverComponents) {
     this.#components = components
@@ -93,31 +100,39 @@ export class FaultDriver {
   inject(fault: ScenarioFault, random: Random): void {
     if (fault.kind === 'partition') this.#partition(fault, random)
     else if (fault.kind === 'corrupt') for (const peer of this.#peers(fault.target, random)) this.#corrupt(fault, peer)
-    else for (const node of this.#nodes(fault.target, random)) this.#hit(fault, node)
+    else if (fault.kind === 'crash' || fault.kind === 'freeze') {
+      for (const node of this.#nodes(fault.target, random)) this.#strike(fault, node, `node ${node.number}`, node)
+      for (const client of clientsStruck(fault.target, this.#components.clients)) this.#strike(fault, client, `client ${client.number}`)
+    } else for (const node of this.#nodes(fault.target, random)) this.#hit(fault, node)
   }
 
-  #hit(fault: NodeFault, node: SimNode): void {
+  /** @param node - of a node: who is named in the log */
+  #strike(fault: ProcessFault, struck: Struck, name: string, node?: SimNode): void {
+    if (fault.kind === 'crash') {
+      this.#happened('fault', fault.kind, fault.how === 'host' ? `${name} loses its power` : `${name} is killed`, node)
+      struck.crash(fault.how)
+      this.#impose(fault, struck, fault.restartAfterMs, (inForce) => {
+        if (inForce.length > 0) return undefined
+        struck.start()
+        // A node says so itself.
+        return node === undefined ? `${name} starts again` : undefined
+      })
+      return
+    }
+    this.#happened('fault', fault.kind, `${name} freezes`, node)
+    this.#impose(fault, struck, fault.forMs, (inForce) => {
+      if (inForce.length > 0) {
+        if (!struck.isFrozen) struck.freeze()
+        return undefined
+      }
+      struck.thaw()
+      return `${name} thaws`
+    })
+  }
+
+  #hit(fault: MachineFault, node: SimNode): void {
     const name = `node ${node.number}`
     switch (fault.kind) {
-      case 'crash':
-        this.#happened('fault', fault.kind, fault.how === 'host' ? `${name} loses its power` : `${name} is killed`, node)
-        node.crash(fault.how)
-        this.#impose(fault, node, fault.restartAfterMs, (inForce) => {
-          if (inForce.length === 0) node.start()
-          return undefined
-        })
-        break
-      case 'freeze':
-        this.#happened('fault', fault.kind, `${name} freezes`, node)
-        this.#impose(fault, node, fault.forMs, (inForce) => {
-          if (inForce.length > 0) {
-            if (!node.isFrozen) node.freeze()
-            return undefined
-          }
-          node.thaw()
-          return `${name} thaws`
-        })
-        break
       case 'slow':
         this.#happened('fault', fault.kind, `${name} computes ${fault.factor} times slower`, node)
         this.#impose(fault, node, fault.forMs, (inForce) => {
@@ -149,30 +164,30 @@ export class FaultDriver {
   }
 
   /**
-   * Puts a fault in force at a node. Those of one kind that overlap there are in force together: the end of one heals no other.
+   * Puts a fault in force at a node or a client. Those of one kind that overlap there are in force together: the end of one heals no other.
    *
    * @param forMs how long; undefined: it stays, and nothing of it heals
    * @param change told of all that are in force when this one begins and when it ends; gives what the log says of its end
    */
-  #impose<Fault extends NodeFault>(
+  #impose<Fault extends PeerFault>(
     fault: Fault,
-    node: SimNode,
+    struck: Struck,
     forMs: number | undefined,
     change: (inForce: readonly Fault[]) => string | undefined
   ): void {
     const { kind } = fault
-    const imposed = { fault, life: node.life }
-    const all = this.#imposed.get(node) ?? new Set()
-    this.#imposed.set(node, all.add(imposed))
+    const imposed = { fault, life: struck.life }
+    const all = this.#imposed.get(struck) ?? new Set()
+    this.#imposed.set(struck, all.add(imposed))
     // What a process suffers ends with it; what a machine does, goes on in the next one.
-    const isGone = ({ life }: { readonly life: number }): boolean => (kind === 'crash' || kind === 'freeze') && life !== node.life
+    const isGone = ({ life }: { readonly life: number }): boolean => (kind === 'crash' || kind === 'freeze') && life !== struck.life
     const inForce = (): Fault[] => [...all].filter((one) => one.fault.kind === kind && !isGone(one)).map((one) => one.fault as Fault)
     change(inForce())
     if (forMs === undefined) return
     this.#healAfter(kind, forMs, () => {
       all.delete(imposed)
       const text = isGone(imposed) ? undefined : change(inForce())
-      if (text !== undefined) this.#happened('heal', kind, text, node)
+      if (text !== undefined) this.#happened('heal', kind, text, 'condition' in struck ? struck : undefined)
     })
   }
 

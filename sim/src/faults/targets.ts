@@ -21,8 +21,17 @@ export function nodesHit<Node extends Placed & { readonly number: number }>(
 }
 
 /** Clients that it hits, of a region or a group. */
-export function clientsHit<Client extends Placed>(target: FaultTarget, clients: readonly Client[]): Client[] {
+export function clientsHit<Client extends Placed & { readonly number: number }>(target: FaultTarget, clients: readonly Client[]): Client[] {
+  if ('client' in target) return clients.filter(({ number }) => number === target.client)
   return clients.filter((client) => isNamed(target, client))
+}
+
+/** Clients whose process it hits: those that it names. What is done to nodes of a region or to random ones is done to nodes alone. */
+export function clientsStruck<Client extends Placed & { readonly number: number }>(
+  target: FaultTarget,
+  clients: readonly Client[]
+): Client[] {
+  return 'client' in target || 'group' in target ? clientsHit(target, clients) : []
 }
 
 function isNamed(target: FaultTarget, { group, region }: Placed): boolean {

@@ -2,7 +2,7 @@ import { InvalidArgumentError, type PeerId, type Random } from '@skein/protocol'
 import { LatencyTable } from '../net/latency.ts'
 import { checkScenario } from '../scenario/check-scenario.ts'
 import { ScenarioError } from '../scenario/problems.ts'
-import type { Distribution, Scenario } from '../scenario/scenario.ts'
+import type { Distribution, FaultTarget, Scenario } from '../scenario/scenario.ts'
 import { unlimitedMbps } from '../scenario/units.ts'
 import { draw, drawMs } from '../workload/draw.ts'
 import { autoSpans } from '../world/auto-spans.ts'
@@ -78,6 +78,10 @@ function problemsOf({ network, nodes, clients, faults }: Scenario): string[] {
   for (const kind of new Set(faults.map((fault) => fault.kind))) {
     if (faultsNotMade[kind] !== undefined) problems.push(`the fault ${kind} is not made live (${faultsNotMade[kind]})`)
   }
+  const isOfClients = (target: FaultTarget): boolean =>
+    'client' in target || ('group' in target && clients.some(({ name }) => name === target.group))
+  if (faults.some((fault) => (fault.kind === 'crash' || fault.kind === 'freeze') && isOfClients(fault.target)))
+    problems.push('live clients do not crash or freeze: they are in the process of the run itself')
   if (faults.some((fault) => fault.kind === 'crash' && fault.how === 'host'))
     problems.push('a live crash kills a process: the power of a host does not go')
   return problems

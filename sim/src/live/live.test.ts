@@ -20,14 +20,15 @@ describe('live runs', () => {
         { kind: 'lie', atMs: 0, target: { node: 0 }, share: 1 },
         { kind: 'slow', atMs: 0, target: { random: 1 }, factor: 2, forMs: 1 },
         { kind: 'slow', atMs: 1, target: { random: 1 }, factor: 2, forMs: 1 },
-        { kind: 'crash', atMs: 0, target: { node: 0 }, how: 'host' }
+        { kind: 'crash', atMs: 0, target: { node: 0 }, how: 'host' },
+        { kind: 'freeze', atMs: 0, target: { client: 0 }, forMs: 1 }
       ],
       allowLies: true
     })
     assert.throws(() => planLive(scenario, seededRandom(1)), {
       code: 'ERR_SKEIN_INVALID_ARGUMENT',
       message:
-        /20 nodes.*at most 16.*9 clients, and at most 8 are run; live delays are the same.*behind a NAT.*hold no conversations; the fault lie is not made live \(nodes that volunteers run.*fault slow is not made live \(a process cannot.*\); a live crash kills a process: the power of a host does not go$/
+        /20 nodes.*at most 16.*9 clients, and at most 8 are run; live delays are the same.*behind a NAT.*hold no conversations; the fault lie is not made live \(nodes that volunteers run.*fault slow is not made live \(a process cannot.*\); live clients do not crash or freeze: they are in the process of the run itself; a live crash kills a process: the power of a host does not go$/
     })
   })
 

@@ -42,7 +42,7 @@ export interface GenerationRecord {
   /** In a conversation all that came before the answer. */
   readonly promptTokens: number
   readonly outputTokens: number
-  /** `unfinished`: the run ended before it did. */
+  /** `unfinished`: the run, or the process of its client, ended before it did. */
   readonly outcome: 'completed' | 'failed' | 'unfinished'
   readonly errorCode?: string
   /** Its tokens are not those of one undisturbed machine: a liar was in its chain, and the scenario allows that. */

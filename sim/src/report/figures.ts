@@ -33,7 +33,7 @@ export const figureMeanings = {
     better: less
   },
   failed: { unit: 'count', text: 'generations that ended with an error', better: less },
-  unfinished: { unit: 'count', text: 'generations that the run ended before they did', better: less },
+  unfinished: { unit: 'count', text: 'generations that the run, or the process of their client, ended before they did', better: less },
   completedShare: { unit: 'share', text: 'completed of all that began', better: more },
   violations: { unit: 'count', text: 'times that an oracle found a promise broken', better: less },
   tokens: { unit: 'tokens', text: 'tokens of all answers', better: more },

@@ -6,6 +6,17 @@ import { scenarioLimits } from './number-ranges.ts'
 import { oneTokenMs, slowestTurnMs } from './turn-time.ts'
 import { formatDuration } from './units.ts'
 
+/** Which clients a target means, beside nodes: none, those by their number or group, or those of a region as well. */
+type ClientsMeant = 'none' | 'named' | 'all'
+
+/** What happens on the way happens to all clients, what ends a process to those that are named; all else is done to nodes. */
+const clientsOf: Partial<Record<ScenarioFault['kind'], ClientsMeant>> = {
+  crash: 'named',
+  freeze: 'named',
+  partition: 'all',
+  corrupt: 'all'
+}
+
 /** Faults that could never happen, would hit nobody, or hit who cannot suffer them. */
 export function checkFaults(scenario: Scenario): Problem[] {
   if (scenario.faults.length === 0) return []
@@ -20,12 +31,11 @@ function checkFault(scenario: Scenario, peers: Population, fault: ScenarioFault,
   }
   if (fault.kind === 'slow') problems.push(...checkSlow(scenario, fault, path))
   if (fault.kind !== 'partition') {
-    // What happens on the way happens to clients too; all else is done to a node's process or machine.
-    return [...problems, ...checkTarget(scenario, peers, fault.target, fault.kind === 'corrupt', [...path, 'target'])]
+    return [...problems, ...checkTarget(scenario, peers, fault.target, clientsOf[fault.kind] ?? 'none', [...path, 'target'])]
   }
-  const sides = fault.between.flatMap((target, index) => checkTarget(scenario, peers, target, true, [...path, 'between', index]))
+  const sides = fault.between.flatMap((target, index) => checkTarget(scenario, peers, target, 'all', [...path, 'between', index]))
   if (sides.length > 0) return [...problems, ...sides]
-  const [from, to] = fault.between.map((target) => peers.of(target, true))
+  const [from, to] = fault.between.map((target) => peers.of(target, 'all'))
   // Who is on both sides is on the first.
   if (from === undefined || to === undefined || [...to].some((peer) => !from.has(peer))) return problems
   return [...problems, { path: [...path, 'between'], message: 'all of the second side are on the first: nobody would be cut off' }]
@@ -70,10 +80,15 @@ function checkTimes({ durationMs }: Scenario, { atMs, repeat }: FaultTimes, path
   return problems
 }
 
-function checkTarget(scenario: Scenario, peers: Population, target: FaultTarget, hitsClients: boolean, path: FieldPath): Problem[] {
+function checkTarget(scenario: Scenario, peers: Population, target: FaultTarget, meant: ClientsMeant, path: FieldPath): Problem[] {
   const { nodes, clients, regions } = scenario
   if ('node' in target) {
     return target.node < peers.nodes ? [] : [{ path: [...path, 'node'], message: `there are ${peers.nodes} nodes, numbered from 0` }]
+  }
+  if ('client' in target) {
+    const at = [...path, 'client']
+    if (target.client >= peers.clients) return [{ path: at, message: `there are ${peers.clients} clients, numbered from 0` }]
+    return meant === 'none' ? [{ path: at, message: `it is a client: ${whatHitsClients}` }] : []
   }
   if ('random' in target) return target.random > 0 ? [] : [{ path: [...path, 'random'], message: 'expected at least 1' }]
   const [field, name, names] =
@@ -84,30 +99,35 @@ function checkTarget(scenario: Scenario, peers: Population, target: FaultTarget,
   if (!names.includes(name)) {
     return [{ path: at, message: `no ${field} is called '${name}'${didYouMean(name, names) || `; known: ${names.join(', ')}`}` }]
   }
-  if ((peers.of(target, hitsClients)?.size ?? 0) > 0) return []
+  if ((peers.of(target, meant)?.size ?? 0) > 0) return []
   const which = field === 'group' ? `the group ${name}` : name
-  if ((peers.of(target, true)?.size ?? 0) === 0) return [{ path: at, message: `there is nobody in ${which}: such a fault does nothing` }]
-  const message = `there are only clients in ${which}; they can be cut off (partition) and their bytes flipped (corrupt), all else is done to nodes`
-  return [{ path: at, message }]
+  if ((peers.of(target, 'all')?.size ?? 0) === 0) return [{ path: at, message: `there is nobody in ${which}: such a fault does nothing` }]
+  return [{ path: at, message: `there are only clients in ${which}: ${whatHitsClients}` }]
 }
+
+const whatHitsClients =
+  'they can be cut off (partition) and their bytes flipped (corrupt), and by their number or group crash and freeze; all else is done to nodes'
 
 /** Who there is, for the targets of faults: nodes by their numbers, clients by those after the nodes'. */
 class Population {
   readonly nodes: number
+  readonly clients: number
   readonly #scenario: Scenario
   readonly #known = new Map<string, ReadonlySet<number>>()
 
   constructor(scenario: Scenario) {
     this.#scenario = scenario
     this.nodes = scenario.nodes.reduce((sum, { count }) => sum + count, 0)
+    this.clients = scenario.clients.reduce((sum, { count }) => sum + count, 0)
   }
 
   /** Undefined when only the run can tell. */
-  of(target: FaultTarget, withClients: boolean): ReadonlySet<number> | undefined {
+  of(target: FaultTarget, meant: ClientsMeant): ReadonlySet<number> | undefined {
     if ('node' in target) return new Set([target.node])
+    if ('client' in target) return new Set([this.nodes + target.client])
     if ('random' in target) return target.random < this.nodes ? undefined : this.#those(() => true, 'all', false)
-    if ('group' in target) return this.#those((group) => group === target.group, `group ${target.group}`, withClients)
-    return this.#those((_group, region) => region === target.region, `region ${target.region}`, withClients)
+    if ('group' in target) return this.#those((group) => group === target.group, `group ${target.group}`, meant !== 'none')
+    return this.#those((_group, region) => region === target.region, `region ${target.region}`, meant === 'all')
   }
 
   #those(isMeant: (group: string, region: string) => boolean, name: string, withClients: boolean): ReadonlySet<number> {

@@ -39,8 +39,18 @@ describe('checkScenario', () => {
       ['clients:', 'faults: [{ kind: crash, at: 1m, target: { random: 0 } }]\nclients:', /target\.random: expected at least 1/],
       [
         'clients:',
-        'faults: [{ kind: freeze, at: 1m, for: 1m, target: { group: users } }]\nclients:',
-        /faults\[0\]\.target\.group: there are only clients in the group users; they can be cut off \(partition\)/
+        'faults: [{ kind: full-disk, at: 1m, for: 1m, target: { group: users } }]\nclients:',
+        /faults\[0\]\.target\.group: there are only clients in the group users: they can be cut off \(partition\)/
+      ],
+      [
+        'clients:',
+        'faults: [{ kind: crash, at: 1m, target: { client: 99 } }]\nclients:',
+        /target\.client: there are \d+ clients, numbered from 0/
+      ],
+      [
+        'clients:',
+        'faults: [{ kind: full-disk, at: 1m, for: 1m, target: { client: 0 } }]\nclients:',
+        /target\.client: it is a client: they can be cut off/
       ],
       [
         'nodes:\n  - name: homes',
@@ -148,6 +158,7 @@ describe('checkScenario', () => {
     for (const between of [
       '{ group: users }, { group: homes }',
       '{ node: 0 }, { region: frankfurt }',
+      '{ client: 0 }, { group: homes }',
       '{ random: 8 }, { group: users }',
       '{ random: 7 }, { group: homes }'
     ]) {
@@ -155,5 +166,9 @@ describe('checkScenario', () => {
       assert.equal(read(base.replace('clients:', `faults: [${fault}]\nclients:`)).faults.length, 1, between)
     }
     assert.equal(read(`${base}faults: [{ kind: corrupt, at: 1m, for: 1m, share: 1, target: { group: users } }]`).faults.length, 1)
+    for (const target of ['{ group: users }', '{ client: 0 }']) {
+      assert.equal(read(`${base}faults: [{ kind: crash, at: 1m, target: ${target} }]`).faults.length, 1, target)
+      assert.equal(read(`${base}faults: [{ kind: freeze, at: 1m, for: 1m, target: ${target} }]`).faults.length, 1, target)
+    }
   })
 })

@@ -32,7 +32,7 @@ export const numberRanges = {
   roomTokens: whole(2, 10_000_000),
   maxSessions: whole(1, 100_000),
   maxRequests: whole(0, 1_000_000),
-  ...{ node: whole(0, scenarioLimits.nodes), random: whole(0, 1_000_000), factor: range(1, 1e6) },
+  ...{ node: whole(0, scenarioLimits.nodes), client: whole(0, scenarioLimits.clients), random: whole(0, 1_000_000), factor: range(1, 1e6) },
   ...{ share, lossShare: share, leastShare: share, mostShare: share, stopShare: share, efficiency: share },
   /** Of distributions. */
   ...{ cv: range(0.05, 20), sigma: range(0, 5) },

@@ -197,10 +197,16 @@ export type Workload = WorkloadOfAnyKind &
   )
 
 /**
- * What a fault hits: a node by its number in the population, a group, a region, or random nodes drawn from the seed. Clients
- * of a group or region are hit by `partition` and `corrupt`; all else is done to nodes.
+ * What a fault hits: a node or a client by its number in the population, a group, a region, or random nodes drawn from the seed.
+ * Clients of a group are hit by `crash` and `freeze`, those of a group or region by `partition` and `corrupt`; all else is done to
+ * nodes.
  */
-export type FaultTarget = { readonly node: number } | { readonly group: string } | { readonly region: string } | { readonly random: number }
+export type FaultTarget =
+  | { readonly node: number }
+  | { readonly client: number }
+  | { readonly group: string }
+  | { readonly region: string }
+  | { readonly random: number }
 
 /** When a fault happens. */
 export interface FaultTimes {

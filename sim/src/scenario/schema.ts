@@ -337,13 +337,15 @@ const clients = z
 const target = z
   .union([
     z.strictObject({ node: numberOf('node') }),
+    z.strictObject({ client: numberOf('client') }),
     z.strictObject({ group: z.string() }),
     z.strictObject({ region: z.string() }),
     z.strictObject({ random: wholeNumber(1, numberRanges.random.most) })
   ])
   .describe(
-    'Whom: { node: NUMBER } in the order of the groups, { group: NAME }, { region: NAME }, or { random: N }, drawn from the seed. ' +
-      'Clients of a group or region are cut off and their bytes flipped too; all else is done to nodes.'
+    'Whom: { node: NUMBER } or { client: NUMBER } in the order of the groups, { group: NAME }, { region: NAME }, or { random: N } nodes, ' +
+      'drawn from the seed. Clients by their number or group crash and freeze too; by their region as well they are cut off and their ' +
+      'bytes flipped; all else is done to nodes.'
   )
 
 const during = duration.describe('How long.')
@@ -358,7 +360,7 @@ const times = {
 const fault = z
   .discriminatedUnion('kind', [
     z.strictObject({
-      kind: z.literal('crash').describe('the process ends without a word'),
+      kind: z.literal('crash').describe('the process ends without a word; what a client was being answered ends unfinished'),
       ...times,
       target,
       restartAfter: duration.optional().describe('Comes back after that; without it, never.'),

@@ -1,17 +1,14 @@
 import { setMaxListeners } from 'node:events'
-import { connectDefaults, type GenerationEvent, joinSwarm, type SwarmClient } from '@skein/coordinator'
-import { describeError, isSkeinError, type PeerId, type Random, type SessionId } from '@skein/protocol'
+import { connectDefaults, type GenerationEvent, type SwarmClient } from '@skein/coordinator'
+import { describeError, isSkeinError, type PeerId, type Random, type SessionId, throwIfAborted } from '@skein/protocol'
 import { simulatedIdentity } from './simulated-identity.ts'
-import { TimedEnds } from '../compute/timed-ends.ts'
-import type { PeerClock } from '../kernel/peer-clock.ts'
-import { virtualAddress } from '../net/virtual-host.ts'
 import { checkAnswer, checkFailure, firstWrongToken } from '../oracles/checks.ts'
 import type { OpenGeneration } from '../record/recorder.ts'
 import type { StageRecord } from '../record/run-record.ts'
 import type { ClientGroup, ScenarioConversation, Workload } from '../scenario/scenario.ts'
 import { draw, drawCount, drawMs } from '../workload/draw.ts'
 import { drawRequest, textRandom } from '../workload/request.ts'
-import { peerHost } from './peer-host.ts'
+import { ClientGoneError, ClientLife } from './client-life.ts'
 import { PeerLog } from './peer-log.ts'
 import { type Asked, type SimAnswer, SimConversation } from './sim-conversation.ts'
 import { bytesPerSecond } from './sim-node.ts'
@@ -38,12 +35,13 @@ export interface SimClientInit {
   readonly isLiar: (node: number) => boolean
   /** Whether any node has lied. */
   readonly hasLiar: () => boolean
+  /** Its process has ended without a word. */
+  readonly onGone: (client: SimClient) => void
+  /** Another one is about to start. */
+  readonly onBack: (client: SimClient) => void
 }
 
-/** After a connection that failed, a user tries again. */
-const connectAgainMs = 2_000
-
-/** A coordinator of a simulated swarm, with the user in front of it. */
+/** A coordinator of a simulated swarm through all its lives, with the user in front of it. */
 export class SimClient {
   readonly number: number
   readonly peer: PeerId
@@ -52,12 +50,14 @@ export class SimClient {
   readonly log: PeerLog
   readonly #context: WorldContext
   readonly #init: SimClientInit
-  readonly #clock: PeerClock
   readonly #asking = new AbortController()
   readonly #closing = new AbortController()
-  #joined: SwarmClient | undefined
   readonly #running = new Set<OpenGeneration>()
-  #client: Promise<SwarmClient> | undefined
+  /** Of the user, who waits for the next life of the process. */
+  readonly #waiting = new Set<() => void>()
+  #life: ClientLife
+  #lives = 0
+  #link: { readonly upBytesPerSecond: number; readonly downBytesPerSecond: number } | undefined
 
   constructor(context: WorldContext, init: SimClientInit) {
     this.#context = context
@@ -66,30 +66,74 @@ export class SimClient {
     this.group = init.group
     this.region = init.region
     this.peer = simulatedIdentity(`${context.scenario.name} client ${init.number}`).peerId
-    this.#clock = context.clock.forPeer(`client ${init.number}`)
     // A client of a large swarm waits for many things at once.
     setMaxListeners(0, this.#asking.signal, this.#closing.signal)
     this.log = new PeerLog({
       nowMs: () => context.clock.monotonicMs(),
       onError: (text) => context.violated('error-log', `client ${init.number} logged an error: ${text}`, [this.peer])
     })
+    this.#life = this.#begin()
   }
 
   /** The production client, once it has joined the swarm. */
   get swarm(): Promise<SwarmClient> {
-    this.#client ??= this.#connect()
-    return this.#client
+    return this.#life.swarm
   }
 
-  /** The peers of the nodes that it would choose from now; none before it has joined. */
+  /** The process runs. */
+  get isUp(): boolean {
+    return !this.#life.isOver
+  }
+
+  /** How often its process has been started: the number of the present life, or of the last one. */
+  get life(): number {
+    return this.#lives
+  }
+
+  /** The process stands still. */
+  get isFrozen(): boolean {
+    return this.#life.isFrozen
+  }
+
+  /** The peers of the nodes that it would choose from now; none before it has joined, and while it can choose none. */
   async map(): Promise<PeerId[]> {
-    if (this.#joined === undefined || this.#closing.signal.aborted) return []
-    const { nodes } = await this.#joined.status({ refresh: false })
+    const { joined, isOver, isFrozen } = this.#life
+    if (joined === undefined || isOver || isFrozen || this.#closing.signal.aborted) return []
+    const { nodes } = await joined.status({ refresh: false })
     return nodes.map(({ peerId }) => peerId)
   }
 
-  /** Begins what its group's workload says. */
+  /** As kill -9 (`process`), or as when the power goes (`host`). What was being answered ends unfinished: nobody is left to read it. */
+  crash(how: 'process' | 'host' = 'process'): void {
+    if (this.#life.isOver) return
+    this.#life.end(how)
+    this.#init.onGone(this)
+  }
+
+  /** Starts the process again, unless it runs: the user goes on with the workload, and knows nothing of earlier sessions. */
   start(): void {
+    if (!this.#life.isOver || this.#closing.signal.aborted) return
+    this.#init.onBack(this)
+    this.#life = this.#begin()
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    this.#life.clock.soon(() => waiting.forEach((goOn) => goOn()))
+  }
+
+  /** The process stands still until it thaws: its host goes on. */
+  freeze(): void {
+    this.#life.freeze(true)
+  }
+
+  thaw(): void {
+    if (!this.#life.isFrozen) return
+    this.#life.freeze(false)
+    // Who stands still waits for nothing.
+    for (const generation of this.#running) this.#context.recorder.sign(generation, this.#nowMs())
+  }
+
+  /** Begins what its group's workload says. */
+  startWorkload(): void {
     const { workload } = this.group
     if (workload.maxRequests === 0) return
     const run = workload.kind === 'closed' ? this.#runClosed(workload) : this.#runOpen(workload)
@@ -108,12 +152,7 @@ export class SimClient {
   async close(): Promise<void> {
     this.stopAsking()
     this.#closing.abort()
-    const client = this.#client
-    if (client === undefined) return
-    await client.then(
-      (swarm) => swarm.close(),
-      () => {}
-    )
+    await this.#life.close()
   }
 
   /** Asks the swarm, checks the answer against the reference, and never rejects. */
@@ -141,12 +180,14 @@ export class SimClient {
   /** A conversation by the SDK's sessions, which opens with its first message. @param roomTokens - by default the SDK's own room */
   conversation(roomTokens?: number): SimConversation {
     const { recorder, scenario, model } = this.#context
+    const life = this.#life
     return new SimConversation({
       model,
       contextTokens: scenario.model.contextTokens,
       roomTokens,
-      swarm: () => this.swarm,
-      wallMs: () => this.#clock.wallMs(),
+      swarm: () => life.swarm,
+      alive: (promise) => life.alive(promise),
+      wallMs: () => life.clock.wallMs(),
       random: () => textRandom(this.#init.random, recorder.generations.length),
       begin: (promptTokens, turn) => {
         const record = recorder.begin(this.number, promptTokens, this.#nowMs(), turn)
@@ -155,7 +196,7 @@ export class SimClient {
       },
       resumed: (record, key, chain) => recorder.opened(record, key, chain, this.#nowMs()),
       keyOf: (session) => this.#keyOf(session),
-      answer: (asked) => this.#answer(asked),
+      answer: (asked) => this.#answer(asked, life),
       violated: (record, text) =>
         this.#context.violated('conversation', `generation ${record.id} of client ${this.number}: ${text}`, [
           this.peer,
@@ -165,7 +206,7 @@ export class SimClient {
   }
 
   /** Follows an answer that is asked for, and judges it. Never rejects. */
-  async #answer(asked: Asked): Promise<SimAnswer> {
+  async #answer(asked: Asked, life = this.#life): Promise<SimAnswer> {
     const { recorder, model } = this.#context
     const { record, prompt, stopAfter } = asked
     if (model.isReal) Object.assign(record, { prompt, text: '' })
@@ -174,7 +215,7 @@ export class SimClient {
     let outcome: SimAnswer['outcome']
     let isWhole = false
     let failure: unknown
-    try {
+    const follow = async (): Promise<void> => {
       const generation = await asked.ask((event) => {
         this.#onEvent(record, event)
         // In the middle of the prompt, where it has several chunks.
@@ -191,11 +232,15 @@ export class SimClient {
       // An end token has no text, and so comes with no piece.
       tokens.splice(0, Infinity, ...result.tokens)
       isWhole = result.finishReason !== 'cancelled'
+    }
+    try {
+      await life.alive(follow())
       const isStopped = stopAfter !== undefined && tokens.length >= stopAfter && !this.#closing.signal.aborted
       outcome = isWhole || isStopped ? 'completed' : 'unfinished'
     } catch (error) {
       failure = error
-      outcome = this.#closing.signal.aborted && isClosing(error) ? 'unfinished' : 'failed'
+      const isEnded = error instanceof ClientGoneError || (this.#closing.signal.aborted && isClosing(error))
+      outcome = isEnded ? 'unfinished' : 'failed'
     }
     this.#running.delete(record)
     const code = isSkeinError(failure) ? failure.code : undefined
@@ -234,74 +279,56 @@ export class SimClient {
     return this.#context.peersOf(record.nodesEver)
   }
 
-  async #connect(): Promise<SwarmClient> {
-    const { internet, scenario, model, reader } = this.#context
-    const { group, region, peer } = this
-    const clock = this.#clock
-    const joined = internet.join({
-      peer,
-      region,
-      upBytesPerSecond: bytesPerSecond(draw(group.upMbps, this.#init.random)),
-      downBytesPerSecond: bytesPerSecond(draw(group.downMbps, this.#init.random)),
-      nat: group.nat,
-      incarnation: clock
-    })
-    const { network, compute } = peerHost(this.#context, group, clock, joined)
-    const random = this.#init.random.fork('client')
-    const ends = new TimedEnds(model.ends, {
-      clock,
-      random,
-      model: scenario.model,
-      device: group.device,
-      compute,
-      onSpent: (ms) => this.#onEnds(ms)
-    })
-    const { blocks, hiddenSize, contextTokens } = scenario.model
-    const { connectTimeoutMs, coverageTimeoutMs, prefillChunkTokens } = connectDefaults
-    for (let attempt = 0; ; attempt++) {
-      const contacts = this.#context.contacts(peer, random.fork(`contacts ${attempt}`))
-      for (const contact of contacts) network.learn({ peer: contact, addresses: [virtualAddress(contact)], source: 'trusted' })
-      try {
-        this.#joined = await joinSwarm(
-          { clock, random, logger: this.log.logger, network, reader, ends, text: model.text },
-          {
-            model: model.id,
-            config: { blocks, hiddenSize, vocabSize: model.vocabSize, contextTokens },
-            encoding: model.encoding,
-            contacts,
-            transport: group.transport,
-            exact: model.exact,
-            connectTimeoutMs,
-            coverageTimeoutMs,
-            prefillChunkTokens,
-            signal: this.#closing.signal
-          }
-        )
-        return this.#joined
-      } catch (error) {
-        if (this.#closing.signal.aborted) throw error
-        this.log.logger.debug('could not join the swarm', { reason: describeError(error) })
-        // Production told its user so in time; that somebody tries again until there is a swarm is the simulator's doing.
+  #begin(): ClientLife {
+    const { group, region, peer, log } = this
+    const { number, random } = this.#init
+    const life = this.#lives++
+    return new ClientLife(this.#context, {
+      ...{ peer, group, region, log, closing: this.#closing.signal },
+      clock: this.#context.clock.forPeer(`client ${number}`),
+      random: random.fork(life === 0 ? 'client' : `client, life ${life}`),
+      // Drawn when it first joins.
+      link: () =>
+        (this.#link ??= {
+          upBytesPerSecond: bytesPerSecond(draw(group.upMbps, random)),
+          downBytesPerSecond: bytesPerSecond(draw(group.downMbps, random))
+        }),
+      onEnds: (ms) => this.#onEnds(ms),
+      onRefused: () => {
         for (const generation of this.#running) this.#context.recorder.sign(generation, this.#nowMs())
-        await clock.sleep(connectAgainMs, { signal: this.#closing.signal })
+      }
+    })
+  }
+
+  /** The user waits, and in any case until the process runs. @throws AbortedError when no new requests are to come */
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#asking
+    const life = this.#life
+    if (!life.isOver) {
+      try {
+        await life.alive(life.clock.sleep(ms, { signal }))
+        return
+      } catch (error) {
+        if (!(error instanceof ClientGoneError)) throw error
       }
     }
+    while (this.#life.isOver) await new Promise<void>((resolve) => this.#waiting.add(resolve))
+    throwIfAborted(signal)
   }
 
   async #runClosed(workload: Extract<ClientGroup['workload'], { kind: 'closed' }>): Promise<void> {
     const random = this.#init.random.fork('workload')
-    const { signal } = this.#asking
-    await this.#clock.sleep(drawMs(workload.startMs, random), { signal })
+    await this.#pause(drawMs(workload.startMs, random))
     for (let request = 0; request < workload.maxRequests; request++) {
       await this.#request(workload, random, request)
-      await this.#clock.sleep(drawMs(workload.thinkMs, random), { signal })
+      await this.#pause(drawMs(workload.thinkMs, random))
     }
   }
 
   async #runOpen(workload: Extract<ClientGroup['workload'], { kind: 'open' }>): Promise<void> {
     const random = this.#init.random.fork('workload')
     for (let request = 0; request < workload.maxRequests; request++) {
-      await this.#clock.sleep(drawMs(workload.interArrivalMs, random), { signal: this.#asking.signal })
+      await this.#pause(drawMs(workload.interArrivalMs, random))
       void this.#request(workload, random, request)
     }
   }
@@ -314,21 +341,23 @@ export class SimClient {
     else await this.#converse(workload, conversation, random.fork(`conversation ${number}`))
   }
 
-  /** Messages one after another, until the user has said all, the room is used up, or no new requests are to come. */
+  /** Messages one after another, until the user has said all, the room is used up, no new requests are to come, or the process has ended. */
   async #converse(workload: Workload, { turns, thinkMs, stopShare, roomTokens }: ScenarioConversation, random: Random): Promise<void> {
     const { contextTokens } = this.#context.scenario.model
     const { signal } = this.#asking
+    const life = this.#life
     const conversation = this.conversation(roomTokens)
     try {
       for (let left = drawCount(turns, random, 1); left > 0; left--) {
         const lengths = drawRequest(workload, contextTokens, random)
         const stopAfter = random.float() < stopShare ? random.below(lengths.outputTokens) : undefined
         const answer = await conversation.send({ ...lengths, ...(stopAfter === undefined ? {} : { stopAfter }) })
-        if (answer === undefined || left === 1) break
-        await this.#clock.sleep(drawMs(thinkMs, random), { signal })
+        if (answer === undefined || left === 1 || life.isOver) break
+        await life.alive(life.clock.sleep(drawMs(thinkMs, random), { signal }))
       }
     } catch (error) {
-      if (!signal.aborted) this.#context.violated('workload', `client ${this.number} failed: ${describeError(error)}`, [this.peer])
+      if (!signal.aborted && !(error instanceof ClientGoneError))
+        this.#context.violated('workload', `client ${this.number} failed: ${describeError(error)}`, [this.peer])
     } finally {
       await conversation.close()
     }

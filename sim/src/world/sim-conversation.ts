@@ -3,6 +3,7 @@ import type { Random, SessionId } from '@skein/protocol'
 import type { WorldModel } from '../compute/world-model.ts'
 import type { OpenGeneration } from '../record/recorder.ts'
 import type { StageRecord } from '../record/run-record.ts'
+import { ClientGoneError } from './client-life.ts'
 
 /** What came of it. It was compared with the reference already: a wrong answer is in the world's violations. */
 export interface SimAnswer {
@@ -45,6 +46,8 @@ export interface ConversationHost {
   /** @default the SDK's own */
   readonly roomTokens?: number | undefined
   readonly swarm: () => Promise<SwarmClient>
+  /** Rejects as soon as the process that the conversation is in has ended. */
+  readonly alive: <T>(promise: Promise<T>) => Promise<T>
   readonly wallMs: () => number
   /** Of the text of the next message. */
   readonly random: () => Random
@@ -124,18 +127,21 @@ export class SimConversation {
     return given
   }
 
-  /** Frees what it holds in the swarm. */
+  /** Frees what it holds in the swarm; what a process held that has ended, its leases free. */
   async close(): Promise<void> {
     this.#isClosed = true
-    await this.#session?.close()
+    if (this.#session === undefined) return
+    await this.#host.alive(this.#session.close()).catch((error: unknown) => {
+      if (!(error instanceof ClientGoneError)) throw error
+    })
   }
 
   async #open(): Promise<Error | undefined> {
     if (this.#session !== undefined || this.#isClosed) return undefined
     try {
-      const { roomTokens } = this.#host
-      const swarm = await this.#host.swarm()
-      this.#session = await swarm.session(roomTokens === undefined ? {} : { maxContextTokens: roomTokens })
+      const { roomTokens, swarm, alive } = this.#host
+      const opened = swarm().then((client) => client.session(roomTokens === undefined ? {} : { maxContextTokens: roomTokens }))
+      this.#session = await alive(opened)
       return undefined
     } catch (error) {
       return error instanceof Error ? error : new Error(String(error))

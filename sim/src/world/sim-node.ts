@@ -1,4 +1,4 @@
-import { NodeDaemon, type SpanRuntime } from '@skein/node'
+import { type CacheKey, NodeDaemon, type SpanRuntime } from '@skein/node'
 import {
   type Identity,
   AnnouncementStore,
@@ -137,7 +137,17 @@ export class SimNode {
 
   /** Caches that are reserved, where the runtime can tell. */
   get caches(): number {
-    return this.#incarnation === undefined ? 0 : this.#context.model.cachesOf(this.#incarnation.runtime)
+    return this.#cacheKeys().length
+  }
+
+  /** Those of them that are a coordinator's. */
+  cachesOf(coordinator: PeerId): CacheKey[] {
+    return this.#cacheKeys().filter((key) => key.startsWith(`${coordinator}/`))
+  }
+
+  /** Stands still, or is slow by a fault: no time holds. */
+  get isHampered(): boolean {
+    return this.#frozen || this.condition.slowFactor > 1
   }
 
   /** Starts the process, unless it runs. */
@@ -298,6 +308,10 @@ export class SimNode {
   get #historyBytes(): number {
     const { scenario, model } = this.#context
     return Math.floor(this.group.historyBytes / scenario.model.rowBytes) * model.rowBytes
+  }
+
+  #cacheKeys(): CacheKey[] {
+    return this.#incarnation === undefined ? [] : this.#context.model.cachesOf(this.#incarnation.runtime)
   }
 
   #count(): void {

@@ -9,6 +9,7 @@ import { BehindThePortsError, guardRealTime, type RealTimeGuard } from '../kerne
 import { StalledError, VirtualClock } from '../kernel/virtual-clock.ts'
 import { virtualInternet } from '../net/virtual-network.ts'
 import { checkBounds, checkLeaks, checkMap, checkRecoveries, checkSilence, excuseMs, leakGraceMs } from '../oracles/checks.ts'
+import { GoneClients } from '../oracles/gone-clients.ts'
 import { Recorder } from '../record/recorder.ts'
 import type { RunEvent, RunRecord, Violation } from '../record/run-record.ts'
 import { checkFaults } from '../scenario/check-faults.ts'
@@ -70,6 +71,7 @@ export class World {
   readonly #random: Random
   readonly #recorder: Recorder
   readonly #context: WorldContext
+  readonly #gone: GoneClients
   readonly #numbers = new Map<PeerId, number>()
   readonly #wall = systemClock()
   #wallMs = 0
@@ -121,6 +123,11 @@ export class World {
       happened: (event) => this.#happened(event),
       violated: (oracle, text, peers) => this.#violated(oracle, text, peers)
     }
+    this.#gone = new GoneClients({
+      clock: this.clock,
+      nodes: () => this.nodes,
+      violated: (text, peers) => this.#violated('leases', text, peers)
+    })
     this.nodes = this.#makeNodes()
     this.clients = this.#makeClients()
     for (const node of this.nodes) this.#numbers.set(node.peer, node.number)
@@ -226,7 +233,7 @@ export class World {
       else if (node.isThereFirst) this.clock.setTimer(random.below(spreadMs), () => node.start())
       node.startChurn()
     }
-    for (const client of this.clients) client.start()
+    for (const client of this.clients) client.startWorkload()
     this.faults.plan(this.scenario.faults, this.scenario.durationMs)
     this.#sample()
   }
@@ -244,9 +251,10 @@ export class World {
   async #settle(): Promise<void> {
     for (const client of this.clients) client.stopAsking()
     // Where nothing was wrong, nothing heals: what fails from here on has no excuse. Nor is it one that nodes come back.
-    if (this.faults.active > 0 || this.nodes.some(({ isFrozen }) => isFrozen)) this.#faultMs = this.nowMs
+    if (this.faults.active > 0 || [...this.nodes, ...this.clients].some(({ isFrozen }) => isFrozen)) this.#faultMs = this.nowMs
     if (this.faults.excusing > 0) this.#excusedMs = this.nowMs
     this.faults.healAll()
+    for (const client of this.clients) client.thaw()
     for (const node of this.nodes) {
       node.endChurn()
       node.thaw()
@@ -326,7 +334,8 @@ export class World {
         if (wrong !== undefined) this.#violated('bounds', `node ${node.number}: ${wrong}`, [node.peer])
       }
       for (const generation of this.#recorder.open) {
-        const silent = checkSilence(nowMs - generation.lastSignMs)
+        // A client that stands still sees nothing, and misses nothing.
+        const silent = this.client(generation.client).isFrozen ? undefined : checkSilence(nowMs - generation.lastSignMs)
         if (silent !== undefined) this.#violated('silence', `generation ${generation.id}: ${silent}`, this.#peersOf(generation))
         const looping = checkRecoveries(generation.recoveries, () => this.#fault())
         if (looping !== undefined) this.#violated('recoveries', `generation ${generation.id}: ${looping}`, this.#peersOf(generation))
@@ -457,7 +466,9 @@ export class World {
           random,
           excuse: () => this.#excuse(),
           isLiar: (node) => this.nodes[node]?.hasLied === true,
-          hasLiar: () => this.nodes.some(({ hasLied }) => hasLied)
+          hasLiar: () => this.nodes.some(({ hasLied }) => hasLied),
+          onGone: (client) => this.#gone.gone(client),
+          onBack: (client) => this.#gone.back(client)
         })
       })
     )
