@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { CacheKey, SpanRuntime, TurnEntry, TurnResult } from '@skein/node'
 import type { BlockRange } from '@skein/protocol'
 
@@ -54,4 +55,11 @@ export class StaleRows extends Mutant {
     this.#kept.delete(cache)
     return super.release(cache)
   }
+}
+
+/** Replaces a property of a prototype for a while: a bug that is planted in production code. @returns what takes it out again */
+export function patched(prototype: object, name: string, make: (original: PropertyDescriptor) => PropertyDescriptor): () => void {
+  const original = Object.getOwnPropertyDescriptor(prototype, name) ?? assert.fail(`there is no ${name} to plant a bug in`)
+  Object.defineProperty(prototype, name, make(original))
+  return () => void Object.defineProperty(prototype, name, original)
 }
