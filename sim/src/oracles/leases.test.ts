@@ -47,7 +47,7 @@ function endlessLeases(): () => void {
       value(this: StageMachine, event: Parameters<StageMachine['handle']>[0], nowMs: number) {
         const isOpen = event.type === 'control' && event.request.type === 'open'
         const planted = isOpen ? { ...event, request: { ...event.request, leaseMs: Infinity } } : event
-        return (value as StageMachine['handle']).call(this, planted as typeof event, nowMs)
+        return (value as StageMachine['handle']).call(this, planted, nowMs)
       }
     }))
   ]

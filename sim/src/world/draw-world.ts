@@ -73,7 +73,10 @@ export function drawWorld(seed: number): Scenario {
     allowLies,
     expect: []
   }
-  const faults = drawFaults(random.fork('faults'), { durationMs, places: names, allowLies })
+  const faults = [
+    ...drawFaults(random.fork('faults'), { durationMs, places: names, allowLies }),
+    ...drawClientFaults(random.fork('faults of clients'), world)
+  ]
   // What could hit nobody in this world is left out.
   return { ...world, faults: faults.filter((fault) => checkFaults({ ...world, faults: [fault] }).length === 0) }
 }
@@ -227,6 +230,21 @@ interface FaultBounds {
 
 function drawFaults(random: Random, bounds: FaultBounds): ScenarioFault[] {
   return Array.from({ length: random.below(7) }, () => drawFault(random, bounds))
+}
+
+/** Of one world in six, clients crash or stand still: some of them come back, and their nodes may have given them up then. */
+function drawClientFaults(random: Random, { durationMs, clients }: Scenario): ScenarioFault[] {
+  if (random.below(6) > 0) return []
+  const all = clients.reduce((sum, { count }) => sum + count, 0)
+  return Array.from({ length: between(random, 1, 2) }, (): ScenarioFault => {
+    const atMs = random.below(durationMs)
+    const times = random.below(3) > 0 ? { atMs } : { atMs, repeat: { everyMs: exponential(between(random, 5, 30) * 1_000) } }
+    const target: FaultTarget = random.below(4) === 0 ? { group: 'clients' } : { client: random.below(all) }
+    const forMs = magnitude(random, 200, 60_000)
+    if (random.below(5) < 2) return { kind: 'freeze', ...times, target, forMs }
+    const how = random.below(2) === 0 ? 'process' : 'host'
+    return { kind: 'crash', ...times, target, how, ...(random.below(4) === 0 ? {} : { restartAfterMs: forMs }) }
+  })
 }
 
 function drawFault(random: Random, { durationMs, places, allowLies }: FaultBounds): ScenarioFault {

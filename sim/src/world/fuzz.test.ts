@@ -10,6 +10,8 @@ import { StaleRows } from '../oracles/mutants.test-helper.ts'
 
 const regionOf = (target: FaultTarget): string | undefined => ('region' in target ? target.region : undefined)
 
+const isOfClients = (target: FaultTarget): boolean => 'client' in target || ('group' in target && target.group === 'clients')
+
 describe('fuzz', () => {
   it('draws another world from each seed, and the same one from the same seed', () => {
     assert.deepEqual(drawWorld(7), drawWorld(7))
@@ -42,6 +44,10 @@ describe('fuzz', () => {
     assert.ok(crashes.some(({ target }) => 'region' in target))
     assert.ok(crashes.some(({ how }) => how === 'host'))
     assert.ok(faults.some(({ repeat }) => repeat !== undefined))
+    const ofClients = worlds.filter(({ faults: drawn }) =>
+      drawn.some((fault) => (fault.kind === 'crash' || fault.kind === 'freeze') && isOfClients(fault.target))
+    )
+    assert.ok(ofClients.length > 30 && ofClients.length < 100, `in ${ofClients.length} of 400 worlds clients crash or freeze`)
     const cutRegions = faults.flatMap((fault) => (fault.kind === 'partition' ? [fault.between.map(regionOf)] : []))
     for (const pair of [
       ['frankfurt', 'tokyo'],
@@ -95,6 +101,30 @@ describe('fuzz, of a cut-back that keeps a stale row,', () => {
 })
 
 describe('shrink', () => {
+  it('makes a fault of clients one of the first, so that it is left alone', async () => {
+    const every: ScenarioFault = {
+      kind: 'crash',
+      target: { group: 'clients' },
+      atMs: 1000,
+      repeat: { everyMs: { kind: 'constant', value: 100 } }
+    }
+    const drawn = drawWorld(0)
+    const of = (faults: ScenarioFault[]): Scenario => ({
+      ...drawn,
+      faults,
+      clients: drawn.clients.map((group) => ({ ...group, count: 4 }))
+    })
+    for (const fault of [every, { ...every, target: { client: 3 } }]) {
+      const smallest = await shrink(
+        of([fault]),
+        (scenario) => Promise.resolve(scenario.faults.length > 0 && checkScenario(scenario, knownNames).length === 0),
+        500
+      )
+      assert.deepEqual(smallest.faults, [{ kind: 'crash', target: { client: 0 }, atMs: 1000 }])
+      assert.equal(smallest.clients[0]?.count, 1)
+    }
+  })
+
   it('leaves what the failure needs and takes away the rest', async () => {
     let drawn = drawWorld(0)
     for (let seed = 1; drawn.faults.length < 4; seed++) drawn = drawWorld(seed)

@@ -14,7 +14,7 @@ function simpler(scenario: Scenario): Scenario[] {
   }
   faults.forEach((fault, index) => {
     add({ faults: without(faults, index) })
-    for (const change of rarer(fault, durationMs)) add({ faults: faults.with(index, change) })
+    for (const change of [...rarer(fault, durationMs), ...atFirstClient(fault, clients)]) add({ faults: faults.with(index, change) })
   })
   if (nodes.length > 1) nodes.forEach((_, index) => add({ nodes: without(nodes, index) }))
   if (clients.length > 1) clients.forEach((_, index) => add({ clients: without(clients, index) }))
@@ -39,6 +39,14 @@ function rarer(fault: ScenarioFault, durationMs: number): ScenarioFault[] {
   const found: ScenarioFault[] = [once]
   if (leftMs > 1000) found.push({ ...fault, repeat: { ...repeat, untilMs: fault.atMs + Math.ceil(leftMs / 2) } })
   return found
+}
+
+/** A fault of one client or a group of them: of the first one, which is the last that is left. */
+function atFirstClient(fault: ScenarioFault, clients: readonly ClientGroup[]): ScenarioFault[] {
+  if (fault.kind !== 'crash' && fault.kind !== 'freeze') return []
+  const { target } = fault
+  const isOfGroup = 'group' in target && clients.some(({ name }) => name === target.group)
+  return isOfGroup || ('client' in target && target.client > 0) ? [{ ...fault, target: { client: 0 } }] : []
 }
 
 function simplerNodes(group: NodeGroup): NodeGroup[] {
