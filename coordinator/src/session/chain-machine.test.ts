@@ -370,6 +370,24 @@ describe('ChainMachine', () => {
     assert.ok(find(rest, 'closed'))
   })
 
+  it('says after that wait that nodes had no room, where they refused', () => {
+    const bench = new Bench().open()
+    const { request = 0 } = find(bench.feed({ type: 'controlClosed', stage: 2, message: 'reset' }), 'findReplacement') ?? {}
+    const fence = find(bench.feed({ type: 'replacement', request, stages: [stage('d', 2, 4)] }), 'control')?.request
+    assert.ok(fence?.type === 'reroute')
+    bench.feed({ type: 'connected', stage: 4 })
+    const rerouted = { type: 'rerouted', id: fence.id, held: nothing, historyFrom: 0 } as const
+    const open = find(bench.feed({ type: 'control', stage: 3, response: rerouted }), 'control')?.request
+    assert.ok(open?.type === 'open')
+    const busy = { type: 'refused', id: open.id, code: WireErrorCode.Busy, message: 'two are enough', detail: {} } as const
+    const search = find(bench.feed({ type: 'control', stage: 4, response: busy }), 'findReplacement')
+    bench.feed({ type: 'noReplacement', request: search?.request ?? 0, uncovered: [{ start: 2, end: 4 }] })
+    bench.nowMs = 4_000
+    const failed = find(bench.feed({ type: 'tick' }), 'failed')
+    assert.equal(failed?.code, WireErrorCode.Busy)
+    assert.match(failed?.message ?? '', /^no node takes blocks 2:4, waited 4 s; d refused: two are enough$/)
+  })
+
   it('asks another node when one refuses, and gives up opening when nobody is left or it takes too long', () => {
     const bench = new Bench()
     const connect = find(bench.feed({ type: 'start', stages: [stage('a', 0, 6)] }), 'connect')

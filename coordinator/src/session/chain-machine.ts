@@ -426,7 +426,7 @@ export class ChainMachine {
     if (this.#status === 'open') return
     const opened = this.#status === 'opening'
     this.#status = 'open'
-    this.#openByMs = this.#wholeByMs = undefined
+    this.#openByMs = this.#wholeByMs = this.#lastRefusal = undefined
     this.#checkup.restart(this.#nowMs)
     this.#checkup.schedule(this.#nowMs, this.#results.pending > 0)
     this.#emit({ type: opened ? 'opened' : 'recovered', chain: this.#roster.chain() })
@@ -478,7 +478,7 @@ export class ChainMachine {
       })
     }
     if (this.#wholeByMs !== undefined && now >= this.#wholeByMs) {
-      return this.#fail(...recoveryFailure(this.#roster.gaps[0], this.#options.coverageWaitMs))
+      return this.#fail(...recoveryFailure(this.#roster.gaps[0], this.#options.coverageWaitMs, this.#lastRefusal))
     }
     const late = this.#assembly.late(now)
     this.#lose(late, ['no-answer', `no answer in time from ${late.map((record) => record.peer).join(', ')}`])
