@@ -47,17 +47,21 @@ export interface FailureFacts {
   /** How long after it was asked, and how long a client waits for nodes. @default whatever it waited for was waited for */
   readonly waitedMs?: number
   readonly patienceMs?: number
+  /** How long ago its client went on after it had stood still. @default it never stood still */
+  readonly thawedMsAgo?: number
 }
 
 const wantOfRoom: ReadonlySet<string> = new Set(['ERR_SKEIN_KV_FULL', 'ERR_SKEIN_HISTORY_FULL', 'ERR_SKEIN_BUSY'])
 
 /** A prompt that was accepted may fail with a typed error, for want of room or where the swarm had an excuse. */
-export function checkFailure({ error, excuse, waitedMs = 0, patienceMs = 0 }: FailureFacts): string | undefined {
+export function checkFailure({ error, excuse, waitedMs = 0, patienceMs = 0, thawedMsAgo = Infinity }: FailureFacts): string | undefined {
   if (!isSkeinError(error)) return `it failed with an error without a code: ${String(error instanceof Error ? error.stack : error)}`
   if (['ERR_SKEIN_INVALID_ARGUMENT', 'ERR_SKEIN_MALFORMED', 'ERR_SKEIN_INTERNAL'].includes(error.code)) {
     return `it failed with ${error.code}, for which its own side or a peer of ours is to blame: ${error.message}`
   }
   if (excuse !== undefined) return undefined
+  // Its time to open a chain went by while it could do nothing.
+  if (error.code === 'ERR_SKEIN_TIMEOUT' && thawedMsAgo < patienceMs) return undefined
   if (wantOfRoom.has(error.code) || error.detail.reason === 'no-room') {
     // Room that others have is given back; what no node has at all is not waited for.
     const { largestKvTokens, wantedBytes = 0, totalBytes = 0 } = error.detail

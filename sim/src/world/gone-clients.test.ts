@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { isSkeinError, SkeinError } from '@skein/protocol'
+import { checkFailure } from '../oracles/checks.ts'
 import type { ClientGroup, Distribution, ScenarioFault } from '../scenario/scenario.ts'
 import { defineScenario, type PartialScenario } from './define-scenario.ts'
 import { simulate } from './simulate.ts'
@@ -116,6 +118,36 @@ describe('a client that stands still', () => {
       assert.deepEqual((await world.run()).violations, [])
     })
   }
+
+  it('while its chain opens may be told that this took too long, and its next request is answered', async () => {
+    const codes = new Set<unknown>()
+    for (const waitMs of [20, 100, 140, 200, 1_000]) {
+      const world = simulate({ scenario: defineScenario({ durationMs: 300_000 }) })
+      await world.runFor(5_000)
+      assert.equal((await world.runUntil(world.client(0).generate())).outcome, 'completed')
+      const asked = world.client(0).generate()
+      await world.runFor(waitMs)
+      world.inject({ kind: 'freeze', atMs: 0, target, forMs: 40_000 })
+      const { outcome, error } = await world.runUntil(asked)
+      codes.add(outcome === 'failed' && isSkeinError(error) ? error.code : outcome)
+      assert.equal((await world.runUntil(world.client(0).generate())).outcome, 'completed')
+      assert.deepEqual((await world.run()).violations, [], `frozen after ${waitMs} ms`)
+    }
+    assert.deepEqual([...codes].map(String).toSorted(), ['ERR_SKEIN_TIMEOUT', 'completed'])
+  }).timeout(20_000)
+
+  it('is no reason for other errors, nor for one long after it went on', () => {
+    const text = 'the chain was not open within 30000 ms'
+    const failed = (thawedMsAgo?: number): string | undefined =>
+      checkFailure({
+        ...{ error: new SkeinError('ERR_SKEIN_TIMEOUT', text), excuse: undefined, waitedMs: 90_000, patienceMs: 30_000 },
+        ...(thawedMsAgo === undefined ? {} : { thawedMsAgo })
+      })
+    assert.equal(failed(29_000), undefined)
+    for (const ms of [31_000, undefined]) assert.match(failed(ms) ?? '', /though nodes of every block served/)
+    const lost = new SkeinError('ERR_SKEIN_NO_COVERAGE', 'nobody')
+    assert.match(checkFailure({ error: lost, excuse: undefined, patienceMs: 30_000, thawedMsAgo: 1 }) ?? '', /ERR_SKEIN_NO_COVERAGE/)
+  })
 
   it('before it has joined, joins when it goes on', async () => {
     const world = simulate({ scenario: defineScenario({ faults: [{ kind: 'freeze', atMs: 1_000, target, forMs: 10_000 }] }) })

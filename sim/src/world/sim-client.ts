@@ -57,6 +57,7 @@ export class SimClient {
   readonly #waiting = new Set<() => void>()
   #life: ClientLife
   #lives = 0
+  #thawedMs = -Infinity
   #link: { readonly upBytesPerSecond: number; readonly downBytesPerSecond: number } | undefined
 
   constructor(context: WorldContext, init: SimClientInit) {
@@ -128,6 +129,7 @@ export class SimClient {
   thaw(): void {
     if (!this.#life.isFrozen) return
     this.#life.freeze(false)
+    this.#thawedMs = this.#nowMs()
     // Who stands still waits for nothing.
     for (const generation of this.#running) this.#context.recorder.sign(generation, this.#nowMs())
   }
@@ -270,8 +272,9 @@ export class SimClient {
     if (wrong !== undefined) this.#context.violated('answer', `generation ${record.id} of client ${this.number}: ${wrong}`, peers)
     if (failure === undefined) return
     const waitedMs = this.#nowMs() - record.startMs
+    const thawedMsAgo = this.#nowMs() - this.#thawedMs
     const { coverageTimeoutMs: patienceMs } = connectDefaults
-    const bad = checkFailure({ error: failure, excuse: this.#init.excuse(), waitedMs, patienceMs })
+    const bad = checkFailure({ error: failure, excuse: this.#init.excuse(), waitedMs, patienceMs, thawedMsAgo })
     if (bad !== undefined) this.#context.violated('failure', `generation ${record.id} of client ${this.number}: ${bad}`, peers)
   }
 
