@@ -44,4 +44,4 @@ export { startSpanRuntime, type WorkerSpanRuntime } from './runtime/worker-span-
 export { NodeDaemon } from './daemon/node-daemon.ts'
 export type { NodeDaemonComponents, NodeDaemonInit, NodeStatusReport } from './daemon/node-daemon.ts'
 // For other long computations in a thread of their own.
-export { runWorkerTask, toThrownMessage, type ThrownMessage, type WorkerReply } from './util/worker-task.ts'
+export { runWorkerTask, serveWorkerTask, type ThrownMessage } from './util/worker-task.ts'

@@ -6,6 +6,7 @@ import {
   MalformedError,
   onAbort,
   type PeerId,
+  SharedRoom,
   TimeoutError,
   WireError,
   WireErrorCode
@@ -23,8 +24,7 @@ interface Waiting {
 export class NewChannels {
   readonly #clock: Clock
   readonly #max: number
-  readonly #ofPeer = new Map<PeerId, Set<Waiting>>()
-  #count = 0
+  readonly #room = new SharedRoom<PeerId, Waiting>()
 
   constructor(clock: Clock, max: number) {
     this.#clock = clock
@@ -40,7 +40,7 @@ export class NewChannels {
     const { peer } = channel
     this.#makeRoom(peer)
     const waiting: Waiting = { abort: new AbortController() }
-    this.#add(peer, waiting)
+    this.#room.add(peer, waiting)
     const stopListening = onAbort(signal, () => waiting.abort.abort(abortReason(signal)))
     const deadline = this.#clock.deadline(timeoutMs, 'the first frame of a channel', waiting.abort.signal)
     try {
@@ -54,33 +54,16 @@ export class NewChannels {
     } finally {
       deadline.clear()
       stopListening()
-      this.#remove(peer, waiting)
+      this.#room.remove(peer, waiting)
     }
   }
 
   #makeRoom(newcomer: PeerId): void {
-    if (this.#count < this.#max) return
-    let [most, largest]: [PeerId, Set<Waiting> | undefined] = [newcomer, this.#ofPeer.get(newcomer)]
-    for (const [peer, held] of this.#ofPeer) if (held.size > (largest?.size ?? 0)) [most, largest] = [peer, held]
-    const [oldest] = most === newcomer ? [] : (largest ?? [])
+    if (this.#room.count < this.#max) return
     const busy = new WireError(WireErrorCode.Busy, 'too many channels wait for their first frame')
-    if (oldest === undefined) throw busy
-    this.#remove(most, oldest)
-    oldest.abort.abort(busy)
-  }
-
-  #add(peer: PeerId, waiting: Waiting): void {
-    const held = this.#ofPeer.get(peer)
-    if (held === undefined) this.#ofPeer.set(peer, new Set([waiting]))
-    else held.add(waiting)
-    this.#count++
-  }
-
-  /** Idempotent. */
-  #remove(peer: PeerId, waiting: Waiting): void {
-    const held = this.#ofPeer.get(peer)
-    if (held?.delete(waiting) !== true) return
-    this.#count--
-    if (held.size === 0) this.#ofPeer.delete(peer)
+    const most = this.#room.most(newcomer)
+    if (most === undefined || most.holder === newcomer) throw busy
+    this.#room.remove(most.holder, most.oldest)
+    most.oldest.abort.abort(busy)
   }
 }

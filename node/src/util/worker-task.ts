@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
-import { Worker, type ResourceLimits } from 'node:worker_threads'
+import { parentPort, Worker, workerData, type ResourceLimits } from 'node:worker_threads'
 import { AbortError, isSkeinError, type ErrorDetail } from '@skein/protocol'
 import { workerArguments } from './worker-arguments.ts'
 
@@ -18,7 +18,7 @@ export interface ThrownMessage {
 }
 
 /** What a worker posts; it takes its input from `workerData`, and `'abort'` as a message. */
-export type WorkerReply<Progress, Result> =
+type WorkerReply<Progress, Result> =
   | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'done'; readonly result: Result }
   | { readonly kind: 'failed'; readonly error: ThrownMessage }
@@ -31,7 +31,7 @@ export interface WorkerTaskOptions<Progress> {
   readonly resourceLimits?: ResourceLimits
 }
 
-export function toThrownMessage(error: unknown): ThrownMessage {
+function toThrownMessage(error: unknown): ThrownMessage {
   if (isSkeinError(error)) return { name: error.name, code: error.code, message: error.message, detail: error.detail }
   if (error instanceof Error) {
     const stack = error.stack === undefined ? {} : { stack: error.stack }
@@ -75,4 +75,31 @@ export async function runWorkerTask<Input, Progress, Result>(
     signal?.removeEventListener('abort', abort)
     await worker.terminate()
   }
+}
+
+/** What a task is given in its thread. */
+export interface WorkerTaskContext<Progress> {
+  /** Fires when the caller gives up. */
+  readonly signal: AbortSignal
+  readonly onProgress: (progress: Progress) => void
+}
+
+/** The other side of {@link runWorkerTask}: all that the module of a task calls, in its thread. */
+export async function serveWorkerTask<Input, Progress, Result>(
+  run: (input: Input, context: WorkerTaskContext<Progress>) => Promise<Result>
+): Promise<void> {
+  const port = parentPort
+  if (port === null) throw new Error('the module of a task must be started as a worker thread')
+  const controller = new AbortController()
+  port.on('message', (message: unknown) => {
+    if (message === 'abort') controller.abort()
+  })
+  const post = (reply: WorkerReply<Progress, Result>): void => port.postMessage(reply)
+  try {
+    const onProgress = (progress: Progress): void => post({ kind: 'progress', progress })
+    post({ kind: 'done', result: await run(workerData as Input, { signal: controller.signal, onProgress }) })
+  } catch (error) {
+    post({ kind: 'failed', error: toThrownMessage(error) })
+  }
+  port.close()
 }

@@ -1,3 +1,5 @@
+import { SharedRoom } from '../shared-room.ts'
+
 /** What is needed of a connection whose handshake is under way. */
 export interface PendingConnection {
   readonly remoteAddr: { toString(): string }
@@ -13,9 +15,8 @@ export interface PendingConnection {
  */
 export class PendingConnections {
   readonly #most: number
-  /** By address, in the order in which they came. */
-  readonly #of = new Map<string, Set<PendingConnection>>()
-  #count = 0
+  /** By address. */
+  readonly #room = new SharedRoom<string, PendingConnection>()
 
   /** @param most - as many are left alone */
   constructor(most: number) {
@@ -23,32 +24,22 @@ export class PendingConnections {
   }
 
   get count(): number {
-    return this.#count
+    return this.#room.count
   }
 
   begin(connection: PendingConnection): void {
-    if (this.#count >= this.#most) this.#makeRoom()
-    const address = addressOf(connection)
-    const held = this.#of.get(address)
-    if (held === undefined) this.#of.set(address, new Set([connection]))
-    else held.add(connection)
-    this.#count++
+    if (this.count >= this.#most) this.#makeRoom()
+    this.#room.add(addressOf(connection), connection)
     connection.addEventListener('close', () => this.end(connection))
   }
 
   /** The handshake is done, or the connection is gone. Idempotent. */
   end(connection: PendingConnection): void {
-    const address = addressOf(connection)
-    const held = this.#of.get(address)
-    if (held?.delete(connection) !== true) return
-    this.#count--
-    if (held.size === 0) this.#of.delete(address)
+    this.#room.remove(addressOf(connection), connection)
   }
 
   #makeRoom(): void {
-    let largest: Set<PendingConnection> | undefined
-    for (const held of this.#of.values()) if (held.size > (largest?.size ?? 0)) largest = held
-    const [oldest] = largest ?? []
+    const oldest = this.#room.most()?.oldest
     if (oldest === undefined) return
     this.end(oldest)
     oldest.abort(new Error('others wait for a handshake'))

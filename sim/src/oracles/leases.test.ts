@@ -3,12 +3,10 @@ import { StageMachine } from '@skein/node'
 import { limits } from '@skein/protocol'
 import { Hub } from '../net/virtual-network.ts'
 import type { Violation } from '../record/run-record.ts'
-import type { Distribution, Scenario, ScenarioFault } from '../scenario/scenario.ts'
+import type { Scenario, ScenarioFault } from '../scenario/scenario.ts'
 import { defineScenario } from '../world/define-scenario.ts'
 import { simulate } from '../world/simulate.ts'
-import { patched } from './mutants.test-helper.ts'
-
-const exponential = (mean: number): Distribution => ({ kind: 'exponential', mean })
+import { asking, exponential, patched } from './mutants.test-helper.ts'
 
 /** The power of two of three clients goes; one of them comes back. */
 const scenario = (atMs: number, durationMs: number): Scenario => {
@@ -24,12 +22,7 @@ const scenario = (atMs: number, durationMs: number): Scenario => {
       {
         count: 3,
         workload: {
-          kind: 'closed',
-          startMs: { kind: 'constant', value: 3_000 },
-          thinkMs: exponential(500),
-          promptTokens: exponential(60),
-          outputTokens: exponential(60),
-          maxRequests: 1_000,
+          ...asking,
           // What it holds between messages is held when it goes, whatever the seed.
           conversation: { turns: exponential(20), thinkMs: exponential(500), stopShare: 0 }
         }

@@ -1,6 +1,19 @@
 import assert from 'node:assert/strict'
 import type { CacheKey, SpanRuntime, TurnEntry, TurnResult } from '@skein/node'
 import type { BlockRange } from '@skein/protocol'
+import type { Distribution } from '../scenario/scenario.ts'
+
+export const exponential = (mean: number): Distribution => ({ kind: 'exponential', mean })
+
+/** What a client asks in the worlds in which planted bugs must show. */
+export const asking = {
+  kind: 'closed',
+  startMs: { kind: 'constant', value: 3_000 },
+  thinkMs: exponential(500),
+  promptTokens: exponential(60),
+  outputTokens: exponential(60),
+  maxRequests: 1_000
+} as const
 
 /** A bug in the runtime of every node. What it does not spoil goes through. */
 export abstract class Mutant implements SpanRuntime {

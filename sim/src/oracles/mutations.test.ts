@@ -2,12 +2,10 @@ import assert from 'node:assert/strict'
 import type { CacheKey, SpanRuntime, TurnEntry, TurnResult } from '@skein/node'
 import { AnnouncementStore, type BlockRange, StepLog } from '@skein/protocol'
 import type { Violation } from '../record/run-record.ts'
-import type { Distribution, Scenario } from '../scenario/scenario.ts'
+import type { Scenario } from '../scenario/scenario.ts'
 import { defineScenario } from '../world/define-scenario.ts'
 import { simulate } from '../world/simulate.ts'
-import { Mutant, patched, StaleRows } from './mutants.test-helper.ts'
-
-const exponential = (mean: number): Distribution => ({ kind: 'exponential', mean })
+import { asking, exponential, Mutant, patched, StaleRows } from './mutants.test-helper.ts'
 
 /** Nodes die and come back while three clients ask: the world in which planted bugs must show. */
 const scenario = defineScenario({
@@ -20,14 +18,7 @@ const scenario = defineScenario({
   clients: [
     {
       count: 3,
-      workload: {
-        kind: 'closed',
-        startMs: { kind: 'constant', value: 3_000 },
-        thinkMs: exponential(500),
-        promptTokens: exponential(60),
-        outputTokens: exponential(60),
-        maxRequests: 1_000
-      }
+      workload: asking
     }
   ]
 })
